@@ -1,0 +1,1 @@
+"""AIGC Lab: a laboratory for generative models."""

@@ -1,0 +1,58 @@
+"""Checkpoints that survive whatever happens while they are written."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_lightning import Callback, Trainer
+from pytorch_lightning.plugins.io import CheckpointIO
+
+from src.errors import UserError
+from src.models.model import Model
+from src.run import RunFolder, load_checkpoint, save_checkpoint
+from src.schedules import is_every
+
+
+class AtomicCheckpointIO(CheckpointIO):
+    """Lightning's own writing is not atomic across file systems, and its reading does not notice a flipped bit."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        save_checkpoint(checkpoint, Path(path))
+
+    def load_checkpoint(self, path: str | Path, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
+        return load_checkpoint(Path(path), map_location)
+
+    def remove_checkpoint(self, path: str | Path) -> None:
+        raise NotImplementedError("old checkpoints are removed by RunFolder.prune")
+
+
+class Checkpoint(Callback):
+    """A checkpoint every `every` steps and at the end, the newest `keep` of them kept. Runs after all other callbacks."""
+
+    def __init__(self, run: RunFolder, every: int, keep: int) -> None:
+        self.run, self.every, self.keep = run, every, keep
+
+    def due(self, step: int) -> bool:
+        return is_every(step, self.every)
+
+    def on_train_batch_end(self, trainer: Trainer, model: Model, *_: Any) -> None:
+        if self.due(model.step):
+            self.save(trainer, model)
+
+    def on_train_end(self, trainer: Trainer, model: Model) -> None:
+        self.save(trainer, model)
+
+    def save(self, trainer: Trainer, model: Model) -> None:
+        check_finite(model)
+        trainer.save_checkpoint(self.run.checkpoint_path("step", model.step))
+        self.run.prune("step", self.keep)
+
+
+def check_finite(model: Model) -> None:
+    """A finite loss can have gradients that are not: never put such weights in the place of good ones."""
+    for name, tensor in model.state_dict().items():
+        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+            raise UserError(
+                f"{name} is not finite at step {model.step}: training has diverged, the last good checkpoint is kept "
+                "(lower the learning rates or raise the penalty, in a new run)"
+            )

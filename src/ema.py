@@ -1,0 +1,32 @@
+"""Exponential moving average of the generator's weights."""
+
+import copy
+
+import torch
+from torch import nn
+
+
+class EMA(nn.Module):
+    """A running average of a network's parameters, whose samples are steadier than those of the weights in training.
+
+    The decay is given as a half-life in images, so that it means the same at any batch size, and it ramps up with the images
+    seen, so that the random weights of the start are soon forgotten (Karras et al. 2022, EDM, appendix F.1;
+    half-life = min(half_life, ramp_up * images_seen)). Buffers (batch-norm statistics) are copied, not averaged.
+
+    half_life: images after which an old weight counts half; 0 follows the weights exactly.
+    ramp_up: fraction of the images seen that the half-life may reach.
+    """
+
+    def __init__(self, network: nn.Module, half_life: float, ramp_up: float = 0.05) -> None:
+        super().__init__()
+        self.half_life, self.ramp_up = half_life, ramp_up
+        self.network = copy.deepcopy(network).eval().requires_grad_(False)
+
+    @torch.no_grad()
+    def update(self, network: nn.Module, images: int, images_seen: int) -> None:
+        """Move the average towards `network` by one step of `images` images, the `images_seen`-th just shown."""
+        half_life = min(self.half_life, self.ramp_up * images_seen)
+        decay = 0.5 ** (images / half_life) if half_life > 0 else 0.0
+        torch._foreach_lerp_(tuple(self.network.parameters()), tuple(network.parameters()), 1.0 - decay)
+        for average, current in zip(self.network.buffers(), network.buffers(), strict=True):
+            average.copy_(current)

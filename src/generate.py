@@ -1,0 +1,52 @@
+"""python -m src.generate run=PATH [n=64 seed=0 interpolate=8 format=png|npz|safetensors|onnx]: run folder to samples."""
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+from src import cli
+from src.run import RunFolder, load_run
+
+SAMPLES, STRIPS = 64, 8  # how many where n is not given
+
+
+def generate(config: dict[str, Any]) -> Path:
+    """Draw what the config asks for from a run's model; the folder or file that holds it."""
+    run = RunFolder.existing(config["run"])
+    checkpoint = run.checkpoint(config["checkpoint"])
+
+    from src.export import save_safetensors, state_hash, to_onnx
+
+    model = load_run(run.path, config["checkpoint"])
+    network = model.sampler(config["weights"])
+    modality = importlib.import_module(f"src.modalities.{model.spec.kind}")
+    provenance = {
+        "model": state_hash(network.state_dict()),
+        "weights": config["weights"] if model.ema else "raw",
+        "run": run.path.parent.name,
+        "seed": run.path.name,
+        "checkpoint": checkpoint.name,
+    }
+    kind = f"interpolate{config['interpolate']}" if config["interpolate"] else config["format"]
+    out = Path(config["out"] or run.path / "generated" / f"{kind}-seed{config['seed']}")
+    if config["format"] == "safetensors":
+        save_safetensors(network, out := out.with_name("generator.safetensors"), provenance)
+    elif config["format"] == "onnx":
+        to_onnx(network, model.example_inputs(), out := out.with_name("generator.onnx"), ["z"], provenance)
+    elif config["interpolate"]:
+        strips = model.interpolate(config["n"] or STRIPS, config["interpolate"], config["seed"], config["weights"])
+        modality.strip(modality.to_uint8(strips), out := out.with_suffix(".png"), provenance)
+    else:
+        seeds = range(config["seed"], config["seed"] + (config["n"] or SAMPLES))
+        samples = modality.to_uint8(model.sample(seeds, weights=config["weights"]))
+        if config["format"] == "png":
+            modality.save(samples, out, seeds, provenance)
+            modality.preview(samples, out / "grid.png", provenance=provenance)
+        else:
+            modality.save_npz(samples, out := out.with_suffix(".npz"), seeds, provenance)
+    print(out)
+    return out
+
+
+if __name__ == "__main__":
+    cli.run("generate", generate, nullable=("n",))

@@ -1,0 +1,77 @@
+"""Distances between sets of features, by torch-fidelity's own functions, on features that were extracted once.
+
+Features are float32 [N, D] on the CPU, logits [N, K]. What is random in a metric is keyed by `seed`.
+"""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch_fidelity import metric_fid, metric_isc, metric_kid, metric_prc
+
+from src import rng
+
+Statistics = dict[str, Any]  # torch-fidelity's: mu [D], sigma [D, D]
+
+
+def statistics(features: Tensor) -> Statistics:
+    """Mean and covariance of features [N, D]; N of at least 2."""
+    return metric_fid.fid_features_to_statistics(features)
+
+
+def frechet_distance(a: Statistics, b: Statistics) -> float:
+    """|mu_a - mu_b|^2 + tr(S_a + S_b - 2 (S_a S_b)^(1/2)), 0 and up, smaller is nearer (Heusel et al. 2017, eq. 6).
+
+    It is biased upwards by small sets: compare values of equal sample counts only.
+    """
+    return metric_fid.fid_statistics_to_metric(a, b, verbose=False)[metric_fid.KEY_METRIC_FID]
+
+
+def inception_score(logits: Tensor, seed: int, splits: int = 10) -> tuple[float, float]:
+    """exp(E KL(p(y|x) || p(y))), mean and deviation over `splits` parts, from 1 to K (Salimans et al. 2016, section 4).
+
+    Blind to much: binarised digits score above real ones. Never read it alone.
+    """
+    found = metric_isc.isc_features_to_metric(
+        logits, splits=min(splits, len(logits)), rng_seed=_numpy_seed(seed, "inception score")
+    )
+    return found[metric_isc.KEY_METRIC_ISC_MEAN], found[metric_isc.KEY_METRIC_ISC_STD]
+
+
+def kernel_distance(samples: Tensor, reference: Tensor, seed: int, subsets: int = 100) -> tuple[float, float]:
+    """Unbiased MMD^2 with the kernel (x.y / D + 1)^3: mean and deviation over subsets (Binkowski et al. 2018).
+
+    Around 0, also below it, for sets of one distribution. Subsets hold 1,000 samples, or half of a small set.
+    Small classifiers' features are standardised first (see `standardise`), Inception's are left alone, as published.
+    """
+    found = metric_kid.kid_features_to_metric(
+        samples,
+        reference,
+        kid_subsets=subsets,
+        kid_subset_size=min(1000, len(samples) // 2, len(reference) // 2),
+        rng_seed=_numpy_seed(seed, "kernel distance"),
+        verbose=False,
+    )
+    return found[metric_kid.KEY_METRIC_KID_MEAN], found[metric_kid.KEY_METRIC_KID_STD]
+
+
+def standardise(features: Tensor, reference: Tensor) -> Tensor:
+    """Features [N, D] by the reference's mean and deviation; units that never vary in the reference are centred only.
+
+    For the kernel distance of small classifiers: the cube of features that are far from order 1 leaves only noise.
+    """
+    deviation = reference.std(dim=0)
+    return (features - reference.mean(dim=0)) / torch.where(deviation > 0, deviation, 1.0)
+
+
+def precision_recall(samples: Tensor, reference: Tensor, neighbours: int = 3) -> tuple[float, float]:
+    """Share of samples inside the reference's manifold, and the reverse, 0 to 1 (Kynkaanniemi et al. 2019, eq. 2)."""
+    found = metric_prc.prc_features_to_metric(
+        samples, reference, prc_neighborhood=min(neighbours, len(samples) - 1, len(reference) - 1), verbose=False
+    )
+    return found[metric_prc.KEY_METRIC_PRECISION], found[metric_prc.KEY_METRIC_RECALL]
+
+
+def _numpy_seed(seed: int, stream: str) -> int:
+    return rng.key(seed, stream) % np.iinfo(np.uint32).max

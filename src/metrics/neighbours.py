@@ -1,0 +1,78 @@
+"""What nearest neighbours tell: density and coverage, the training images next to a sample, and memorisation.
+
+Distances are Euclidean, computed in chunks so that 55,000 x 55,000 fits anywhere.
+"""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+CHUNK = 16_000_000  # distances held at once: 64 MB
+
+
+def nearest(queries: Tensor, bank: Tensor, k: int = 1, exclude_self: bool = False) -> tuple[Tensor, Tensor]:
+    """Distances [N, k], rising, and indices [N, k] into `bank` [M, D] of the k nearest to each of `queries` [N, D].
+
+    exclude_self: the queries are the bank, and no row is its own neighbour (a duplicate of it may be).
+    """
+    indices = torch.empty(len(queries), k, dtype=torch.int64)
+    for rows, squared in _squared_distances(queries, bank):
+        if exclude_self:
+            squared[torch.arange(len(squared)), torch.arange(len(queries))[rows]] = torch.inf
+        found = squared.min(dim=1, keepdim=True) if k == 1 else squared.topk(k, dim=1, largest=False)
+        indices[rows] = found.indices
+    # The expanded square loses a copy's zero to rounding, so the few distances that are kept are taken again.
+    distances = torch.stack([(queries - bank[column]).norm(dim=1) for column in indices.T], dim=1)
+    order = distances.argsort(dim=1, stable=True)
+    return distances.gather(1, order), indices.gather(1, order)
+
+
+def radii(reference: Tensor, k: int = 5) -> Tensor:
+    """[M] distance of each reference sample to its k-th nearest other one."""
+    return nearest(reference, reference, min(k, len(reference) - 1), exclude_self=True)[0][:, -1]
+
+
+def density_coverage(samples: Tensor, reference: Tensor, radius: Tensor, k: int = 5) -> tuple[float, float]:
+    """Density (0 and up, about 1 for real data) and coverage (0 to 1) of Naeem et al. 2020, equations 4 and 5.
+
+    radius: [M] from `radii(reference, k)`. Density counts in how many reference balls a sample lies, over k; coverage
+    is the share of reference balls that hold a sample.
+    """
+    inside = 0
+    covered = torch.zeros(len(reference), dtype=torch.bool)
+    for _, squared in _squared_distances(samples, reference):
+        hit = squared < radius**2
+        inside += int(hit.sum())
+        covered |= hit.any(dim=0)
+    return inside / (min(k, len(reference) - 1) * len(samples)), covered.float().mean().item()
+
+
+def closeness(samples: Tensor, train: Tensor, spacing: Tensor) -> Tensor:
+    """[N] distance to the nearest training sample, over that one's own distance to its nearest other training sample.
+
+    spacing: [M] `radii(train, k=1)`. 0 is a copy; dividing by the local spacing keeps a sample of a dense region (a
+    plain digit 1) from looking like one. The comparison of Alaa et al. 2022 (authenticity), kept as a ratio.
+    """
+    distances, indices = nearest(samples, train)
+    return distances[:, 0] / spacing[indices[:, 0]].clamp(min=1e-6)
+
+
+def copies(sample_closeness: Tensor, held_out_closeness: Tensor, quantile: float = 0.05) -> float:
+    """Share of samples closer to the training set than all but 5 % of held-out real data are, 0 to 1.
+
+    About 0.05 for fresh real data, less for samples far from any, 1 for copies of training samples: held-out data
+    calibrates what closeness is natural, as in Meehan et al. 2020.
+    """
+    return (sample_closeness <= held_out_closeness.quantile(quantile)).float().mean().item()
+
+
+def _squared_distances(queries: Tensor, bank: Tensor) -> Iterator[tuple[slice, Tensor]]:
+    """Slices of the queries with their squared distances [rows, M]."""
+    bank_squares = bank.square().sum(dim=1)
+    step = max(1, CHUNK // len(bank))
+    for start in range(0, len(queries), step):
+        rows = slice(start, start + step)
+        part = queries[rows]
+        squared = torch.addmm(bank_squares, part, bank.T, alpha=-2)
+        yield rows, squared.add_(part.square().sum(dim=1, keepdim=True)).clamp_(min=0)

@@ -1,0 +1,79 @@
+"""Fully connected generator and discriminator: a GAN at its smallest."""
+
+import math
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from src.spec import Spec
+
+
+class MLPGenerator(nn.Module):
+    """Latents to images through fully connected layers, LeakyReLU between them and tanh at the end.
+
+    z_dim: size of the latent.
+    widths: of the hidden layers, from the latent to the image.
+    bias: without it the tanh output of a small input cannot reach a black background.
+    batch_norm: normalise each hidden layer over the batch (Ioffe & Szegedy 2015).
+    slope: of LeakyReLU below zero.
+    """
+
+    def __init__(
+        self,
+        spec: Spec,
+        z_dim: int = 100,
+        widths: Sequence[int] = (256, 128),
+        bias: bool = True,
+        batch_norm: bool = False,
+        slope: float = 0.2,
+    ) -> None:
+        super().__init__()
+        self.z_dim, self.shape = z_dim, spec.shape
+        layers: list[nn.Module] = []
+        size = z_dim
+        for width in widths:
+            layers.append(nn.Linear(size, width, bias=bias and not batch_norm))
+            if batch_norm:
+                layers.append(nn.BatchNorm1d(width))
+            layers.append(nn.LeakyReLU(slope, inplace=True))
+            size = width
+        self.layers = nn.Sequential(*layers, nn.Linear(size, math.prod(spec.shape), bias=bias), nn.Tanh())
+
+    def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        """z [B, z_dim] from N(0, I) to images [B, *shape] in [-1, 1]; y is ignored."""
+        return self.layers(z).unflatten(1, self.shape)
+
+
+class MLPDiscriminator(nn.Module):
+    """Images to one logit each: high for real, low for fake.
+
+    widths: of the hidden layers, from the image to the logit.
+    bias: whether the layers have biases.
+    dropout: probability of dropping a hidden unit.
+    slope: of LeakyReLU below zero.
+    offset: added to the images; 1 makes black zero, so that the many black pixels of a digit move no weight.
+    """
+
+    def __init__(
+        self,
+        spec: Spec,
+        widths: Sequence[int] = (256, 128),
+        bias: bool = True,
+        dropout: float = 0.0,
+        slope: float = 0.2,
+        offset: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.offset = offset
+        layers: list[nn.Module] = [nn.Flatten()]
+        size = math.prod(spec.shape)
+        for width in widths:
+            layers += [nn.Linear(size, width, bias=bias), nn.LeakyReLU(slope, inplace=True)]
+            if dropout > 0:
+                layers.append(nn.Dropout(dropout))
+            size = width
+        self.layers = nn.Sequential(*layers, nn.Linear(size, 1, bias=bias))
+
+    def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """Images [B, *shape] in [-1, 1] to logits [B]; y is ignored."""
+        return self.layers(x + self.offset).squeeze(1)

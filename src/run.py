@@ -1,0 +1,254 @@
+"""The run folder: everything one run leaves, and the only thing that later steps read.
+
+config.yaml        resolved, plain containers
+manifest.json      what it was made with, hashes of the weights before and after, how it ended
+checkpoints/       whole files with a SHA-256 beside each
+samples/           step-numbered grids, the film
+metrics.jsonl      every logged scalar
+metrics.json       the final evaluation with its protocol
+"""
+
+import hashlib
+import importlib.metadata
+import io
+import json
+import platform
+import subprocess
+import warnings
+from pathlib import Path
+from typing import Any, Self
+
+import filelock
+from omegaconf import OmegaConf
+
+from src.config import differences, short_hash, validate
+from src.errors import UserError, nearest
+from src.files import sha256, write_atomic, write_json
+
+ROOT = Path(__file__).parent.parent
+
+
+def default_path(config: dict[str, Any]) -> Path:
+    """runs/<name>-<data>-<hash of the config>/<seed>, unless the config says run_dir."""
+    if config["run_dir"]:
+        return Path(config["run_dir"])
+    name = f"{config['name']}-{config['data']['name']}-{short_hash(config)}"
+    return Path(config["paths"]["runs"]) / name / str(config["seed"])
+
+
+class RunFolder:
+    """One run's folder. As a context manager it is held by one process at a time; a killed owner's lock does not block."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.checkpoints = path / "checkpoints"
+        self.samples = path / "samples"
+        self._lock = filelock.FileLock(path / ".lock")
+
+    @classmethod
+    def existing(cls, path: str | Path) -> "RunFolder":
+        """The folder of a run that has been started; raises UserError for any other path."""
+        run = cls(Path(path))
+        if not run.started():
+            parent = run.path.parent
+            runs = [str(found.parent) for found in parent.glob("*/config.yaml")] if parent.is_dir() else []
+            runs = runs or [str(found.parent) for found in Path("runs").glob("*/*/config.yaml")]
+            hint = nearest(str(run.path), runs) if runs else "train one first: python -m src.train model=mlp_gan"
+            raise UserError(f"run={path} is not a run folder (no config.yaml in it): {hint}")
+        return run
+
+    def __enter__(self) -> Self:
+        try:
+            for folder in (self.path, self.checkpoints, self.samples):
+                folder.mkdir(parents=True, exist_ok=True)
+            self._lock.acquire(timeout=0)
+        except filelock.Timeout:
+            raise UserError(f"{self.path} is held by another process: wait for it, or choose another run_dir=") from None
+        except OSError as error:
+            raise UserError(
+                f"cannot write to {self.path} ({error.strerror}): choose another run_dir= or paths.runs="
+            ) from error
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+    def set_aside(self) -> None:
+        """Keep what an earlier run left in this path under another name."""
+        if self.path.exists():
+            number = 1
+            while (kept := self.path.with_name(f"{self.path.name}.kept{number}")).exists():
+                number += 1
+            self.path.rename(kept)
+            print(f"the earlier run is kept as {kept}")
+
+    # Config and manifest
+
+    def started(self) -> bool:
+        return (self.path / "config.yaml").is_file()
+
+    def config(self) -> dict[str, Any]:
+        """The run's own config, checked like any other: a folder from elsewhere is not trusted."""
+        config: dict[str, Any] = OmegaConf.to_container(OmegaConf.load(self.path / "config.yaml"))  # type: ignore[assignment]
+        validate(config)
+        return config
+
+    def write_config(self, config: dict[str, Any]) -> None:
+        write_atomic(self.path / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(config)).encode())
+
+    def manifest(self) -> dict[str, Any]:
+        path = self.path / "manifest.json"
+        return json.loads(path.read_text()) if path.is_file() else {}
+
+    def update_manifest(self, **fields: Any) -> None:
+        write_json(self.path / "manifest.json", self.manifest() | fields)
+
+    def check_same(self, config: dict[str, Any], data_hashes: dict[str, str]) -> None:
+        """Refuse to go on with a run under another config or other data."""
+        changed = differences(self.config(), config)
+        before = self.manifest().get("data", data_hashes)
+        changed += [f"data file {name} has other bytes" for name in data_hashes if before.get(name) != data_hashes[name]]
+        if changed:
+            raise UserError(
+                f"{self.path} was started with something else ({'; '.join(changed)}): put it back, choose another run_dir=, "
+                "or add fresh=true to start again"
+            )
+
+    # Checkpoints
+
+    def checkpoint(self, which: str = "best") -> Path:
+        """The checkpoint to take: the "best" by validation distance, the last one where none was chosen; or the "last"."""
+        found = (self.newest("best") if which == "best" else None) or self.newest("step")
+        if found is None:
+            raise UserError(f"{self.path} has no whole checkpoint: repeat its training with fresh=true")
+        return found
+
+    def newest(self, kind: str) -> Path | None:
+        """The newest "step" or "best" checkpoint whose bytes match its SHA-256; damaged ones are named and passed over."""
+        for path in sorted(self.checkpoints.glob(f"{kind}-*.ckpt"), reverse=True):
+            if is_whole(path):
+                return path
+            warnings.warn(f"checkpoint {path} is damaged, the one before it is used", stacklevel=2)
+        return None
+
+    def checkpoint_path(self, kind: str, step: int) -> Path:
+        return self.checkpoints / f"{kind}-{step:09d}.ckpt"
+
+    def prune(self, kind: str, keep: int) -> None:
+        """Delete all but the newest `keep` checkpoints of a kind."""
+        for path in sorted(self.checkpoints.glob(f"{kind}-*.ckpt"))[:-keep]:
+            path.unlink()
+            digest_path(path).unlink(missing_ok=True)
+
+    def result(self) -> dict[str, Any] | None:
+        """The final evaluation, None where there is none yet."""
+        path = self.path / "metrics.json"
+        return json.loads(path.read_text()) if path.is_file() else None
+
+
+def summary(result: dict[str, Any]) -> str:
+    """The numbers of a metrics.json for people, each beside those of real images and of noise."""
+    floor, noise = result["anchors"]["real"], result["anchors"]["noise"]
+    lines = []
+    for name, value in result["metrics"].items():
+        if isinstance(value, float):
+            beside = f"   (real {floor[name]:.3f}, noise {noise[name]:.3f})" if name in floor else ""
+            lines.append(f"  {name:22} {value:9.3f}{beside}")
+    return "\n".join(lines)
+
+
+def digest_path(path: Path) -> Path:
+    return path.with_name(path.name + ".sha256")
+
+
+def is_whole(path: Path) -> bool:
+    """Whether a checkpoint is there with the bytes that were written."""
+    digest = digest_path(path)
+    return path.is_file() and digest.is_file() and digest.read_text().split()[:1] == [sha256(path)]
+
+
+def save_checkpoint(checkpoint: dict[str, Any], path: Path) -> None:
+    """Atomic, never over an older one; the digest comes first, so that a file under the final name always has one."""
+    import torch
+
+    buffer = io.BytesIO()
+    torch.save(checkpoint, buffer)
+    data = buffer.getvalue()
+    try:
+        digest = hashlib.sha256(data).hexdigest()
+        write_atomic(digest_path(path), f"{digest}  {path.name}\n".encode())
+        write_atomic(path, data)
+    except OSError as error:
+        raise UserError(f"cannot save {path} ({error.strerror}): make room; the last good checkpoint is kept") from error
+
+
+def load_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
+    """A checkpoint's tensors and plain values (never code), checked against its digest."""
+    import torch
+
+    if not is_whole(path):
+        raise UserError(f"checkpoint {path} is damaged (its SHA-256 does not match): use another one or train again")
+    return torch.load(path, map_location=map_location, weights_only=True)
+
+
+# What a result was made with
+
+
+def environment() -> dict[str, Any]:
+    """The parts of a machine and its software that numbers depend on."""
+    import torch
+
+    return {
+        "code": code_version(),
+        "lock": sha256(ROOT / "requirements.lock"),
+        "python": platform.python_version(),
+        "packages": {
+            name: importlib.metadata.version(name) for name in ("torch", "pytorch-lightning", "numpy", "torch-fidelity")
+        },
+        "platform": platform.platform(),
+        "threads": torch.get_num_threads(),
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "cuda": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+    }
+
+
+def code_version() -> str:
+    """The commit, with "+changes" where tracked files differ from it; "unknown" outside a git checkout."""
+    try:
+        commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=10)
+        status = ["git", "status", "--porcelain", "--untracked-files=no"]
+        changes = subprocess.run(status, cwd=ROOT, capture_output=True, text=True, check=True, timeout=10)
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+    return commit.stdout.strip() + ("+changes" if changes.stdout.strip() else "")
+
+
+# Back from a folder to a model
+
+
+def build_dataset(config: dict[str, Any]) -> Any:
+    """The data set that a config names (a src.data.dataset.Dataset)."""
+    from hydra.utils import instantiate
+
+    return instantiate(config["data"]["source"], _convert_="all")
+
+
+def build_model(config: dict[str, Any], spec: Any) -> Any:
+    """The model that a config names, for data of this spec; its initial weights are a function of the seed."""
+    from hydra.utils import instantiate
+
+    from src import rng
+
+    rng.seed_layers(config["seed"], step=-1)
+    return instantiate(config["model"], _convert_="all")(spec=spec, seed=config["seed"])
+
+
+def load_run(path: str | Path, which: str = "best") -> Any:
+    """The trained model of a run folder, on the CPU, ready for `sample(seeds)`: the best checkpoint, or the "last"."""
+    run = RunFolder.existing(path)
+    config = run.config()
+    model = build_model(config, build_dataset(config).spec)
+    checkpoint = load_checkpoint(run.checkpoint(which))
+    model.load_state_dict(checkpoint["state_dict"])
+    model.on_load_checkpoint(checkpoint)
+    return model.eval()

@@ -1,0 +1,27 @@
+"""Schedules: pure functions of the clock, so that a resumed run needs to remember nothing.
+
+Values follow `images_seen` (real images shown so far); events follow `step` (generator updates).
+"""
+
+import math
+
+
+def linear_decay(images_seen: int, start: int = 0, end: int | None = None, final: float = 0.0) -> float:
+    """A factor that is 1 until `start` images and falls on a line to `final` at `end`; constant where `end` is None."""
+    if end is None:
+        return 1.0
+    progress = min(max((images_seen - start) / max(end - start, 1), 0.0), 1.0)
+    return 1.0 + (final - 1.0) * progress
+
+
+def is_every(step: int, interval: int) -> bool:
+    """True at steps interval, 2 interval, ...; never at 0 and never where interval is 0."""
+    return interval > 0 and step > 0 and step % interval == 0
+
+
+def is_log_spaced(step: int, per_decade: int) -> bool:
+    """True at step 0 and at about `per_decade` steps in each power of ten: training changes fast at first, then slowly."""
+    if step <= 1 or per_decade == 0:
+        return per_decade > 0
+    exponent = round(per_decade * math.log10(step))
+    return round(10 ** (exponent / per_decade)) == step

@@ -1,0 +1,79 @@
+"""A run folder's final evaluation: the chosen checkpoint, averaged and raw weights, under the protocol."""
+
+import importlib
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from src.data.dataset import Dataset
+from src.export import state_hash
+from src.files import write_json
+from src.metrics.discriminator_gap import discriminator_gap
+from src.metrics.extractors import Extractor
+from src.metrics.neighbours import nearest
+from src.pixels import QUANTISATION, from_uint8
+from src.protocol import Protocol, evaluate, validation_distance
+from src.run import RunFolder, load_run
+
+NEIGHBOUR_ROWS, NEIGHBOURS = 8, 8
+BATCH = 500  # images through the discriminator at once
+
+
+def score(run: RunFolder, dataset: Dataset, settings: dict[str, Any], cache: Path, path: Path) -> dict[str, Any]:
+    """Evaluate a finished run under `settings` (the config's `evaluation`), write the record to `path` and return it."""
+    model = load_run(run.path)
+    modality = importlib.import_module(f"src.modalities.{dataset.spec.kind}")
+    protocol = Protocol(settings["extractor"], settings["weights"], settings["samples"])
+
+    records = {}
+    for weights in ("ema", "raw"):
+        samples = sampler(model, settings["seed"], weights)
+        records[weights] = evaluate(samples, dataset, protocol, cache)
+    drawn = sampler(model, settings["seed"], "ema")(records["ema"]["protocol"]["samples"])
+    real = torch.from_numpy(dataset.split("test").x[: len(drawn)].copy())
+
+    result = {
+        "metrics": records["ema"]["metrics"] | discriminator_gap(logits(model, real), logits(model, drawn)),
+        "raw": records["raw"]["metrics"],
+        "anchors": records["ema"]["anchors"],
+        "protocol": records["ema"]["protocol"]
+        | {
+            "quantisation": QUANTISATION,
+            "weights": "ema" if model.ema else "raw (this model keeps no average)",
+            "first_seed": settings["seed"],
+            "checkpoint": run.checkpoint().name,
+            "generator_sha256": state_hash(model.sampler().state_dict()),
+        },
+    }
+    draw_neighbours(run.samples / "neighbours.png", drawn[:NEIGHBOUR_ROWS], dataset, modality)
+    write_json(path, result)
+    return result
+
+
+def sampler(model: Any, seed: int, weights: str = "ema") -> Callable[[int], Tensor]:
+    """n -> uint8 samples [n, ...] of the seeds seed .. seed + n - 1."""
+    modality = importlib.import_module(f"src.modalities.{model.spec.kind}")
+    return lambda n: modality.to_uint8(model.sample(range(seed, seed + n), weights=weights))
+
+
+def validation_measure(dataset: Dataset, extractor: Extractor, n: int, seed: int, cache: Path) -> Callable[[Any], float]:
+    """model -> Frechet distance of `n` of its samples to the validation split."""
+    measure = partial(validation_distance, dataset=dataset, extractor=extractor, n=n, cache=cache)
+    return lambda model: measure(sampler(model, seed))
+
+
+@torch.no_grad()
+def logits(model: Any, images: Tensor) -> Tensor:
+    """The discriminator's logits [N] for uint8 images, in evaluation mode."""
+    return torch.cat([model.discriminator(from_uint8(part)) for part in images.split(BATCH)])
+
+
+def draw_neighbours(path: Path, drawn: Tensor, dataset: Dataset, modality: Any) -> None:
+    """A picture of samples beside the training images nearest to them, by Euclidean distance of pixels: copies would show."""
+    train = torch.from_numpy(dataset.split("train").x.copy())
+    _, rows = nearest(drawn.flatten(1).float(), train.flatten(1).float(), k=NEIGHBOURS)
+    modality.neighbours(drawn, train[rows], path)

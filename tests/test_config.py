@@ -1,0 +1,81 @@
+from typing import Any
+
+import pytest
+
+from src.config import differences, short_hash, validate
+from src.errors import UserError, nearest
+
+GOOD: dict[str, Any] = {
+    "seed": 0,
+    "data": {"batch_size": 64, "workers": 2},
+    "model": {"_target_": "src.models.gan.GAN", "generator": {"z_dim": 100, "widths": [256, 128]}, "g_optimizer": {"lr": 1e-4}},
+    "trainer": {"devices": 1, "precision": "32-true", "threads": None},
+    "logger": {"mode": "offline"},
+    "stop": {"images": None},
+}
+
+
+def changed(key: str, value: Any) -> dict[str, Any]:
+    import copy
+
+    config = copy.deepcopy(GOOD)
+    *parents, leaf = key.split(".")
+    node = config
+    for parent in parents:
+        node = node[parent]
+    node[leaf] = value
+    return config
+
+
+def test_a_good_config_passes() -> None:
+    validate(GOOD)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("data.batch_size", 0),
+        ("data.batch_size", 1.5),
+        ("data.batch_size", "many"),
+        ("data.batch_size", True),
+        ("data.batch_size", None),
+        ("data.workers", -1),
+        ("model.generator.z_dim", 0),
+        ("model.generator.widths", [256, 0]),
+        ("model.g_optimizer.lr", -1e-4),
+        ("model.g_optimizer.lr", float("nan")),
+        ("stop.images", -5),
+        ("seed", -1),
+    ],
+)
+def test_a_bad_value_is_named_in_one_line(key: str, value: Any) -> None:
+    with pytest.raises(UserError, match=f"^{key}=.*must be") as error:
+        validate(changed(key, value))
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "target", ["os.system", "torch.load", "torch.hub.load", "numpy.load", "srcery.evil", "subprocess.run", 3]
+)
+def test_targets_outside_our_code_are_refused(target: Any) -> None:
+    with pytest.raises(UserError, match="is not allowed"):
+        validate(changed("model._target_", target))
+
+
+def test_hash_names_what_is_computed() -> None:
+    """Not how it is watched, nor where; nor the seed, which has a folder of its own."""
+    name = short_hash(GOOD)
+    for key, value in [("seed", 5), ("data.workers", 0), ("trainer.devices", 2), ("logger.mode", "online")]:
+        assert short_hash(changed(key, value)) == name, key
+    for key, value in [("data.batch_size", 32), ("trainer.precision", "bf16-mixed"), ("stop.images", 100)]:
+        assert short_hash(changed(key, value)) != name, key
+
+
+def test_differences_are_named() -> None:
+    assert differences(GOOD, changed("data.batch_size", 32)) == ["data.batch_size: 64 -> 32"]
+    assert differences(GOOD, changed("logger.mode", "disabled")) == []
+
+
+def test_nearest() -> None:
+    assert nearest("mpl_gan", ["mlp_gan", "vae"]) == "did you mean mlp_gan?"
+    assert nearest("zzz", ["b", "a"]) == "known: a, b"

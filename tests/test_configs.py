@@ -1,0 +1,54 @@
+"""Every model, loss, data set and experiment that conf/ offers composes, and trains two steps of the same code, made small."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+CONF = Path(__file__).parent.parent / "conf"
+SMALL = ["data=digits", "debug=tiny", "stop.images=64", "trainer.threads=1"]
+
+
+def options(group: str) -> list[str]:
+    found = sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+    assert found
+    return found
+
+
+def two_steps(config: dict[str, Any]) -> None:
+    from src.train import train
+
+    result = train(config)
+    assert result["metrics"]["fd_digits"] > 0
+
+
+@pytest.mark.parametrize("model", options("model"))
+def test_models(model: str, compose: Any, tmp_path: Path) -> None:
+    two_steps(compose(f"model={model}", *SMALL, f"run_dir={tmp_path}"))
+
+
+@pytest.mark.parametrize("experiment", options("experiment"))
+def test_experiments(experiment: str, compose: Any, tmp_path: Path) -> None:
+    two_steps(compose(f"experiment={experiment}", *SMALL, f"run_dir={tmp_path}"))
+
+
+@pytest.mark.parametrize("loss", [loss for loss in options("loss") if loss != "none"])
+def test_losses(loss: str, compose: Any, tmp_path: Path) -> None:
+    two_steps(compose("model=mlp_gan", f"loss={loss}", *SMALL, f"run_dir={tmp_path}"))
+
+
+@pytest.mark.parametrize("data", options("data"))
+def test_data(data: str, compose: Any) -> None:
+    from src.run import build_dataset
+
+    dataset = build_dataset(compose(f"data={data}"))
+    assert dataset.name == data
+    assert len(dataset.spec.classes) == 10
+
+
+@pytest.mark.parametrize("name", ["train", "evaluate", "generate", "prepare"])
+def test_entry_points_compose(name: str) -> None:
+    import hydra
+
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        hydra.compose(name)

@@ -1,0 +1,24 @@
+import pytest
+
+from src.schedules import is_every, is_log_spaced, linear_decay
+
+
+@pytest.mark.parametrize(("images", "factor"), [(0, 1.0), (100, 1.0), (150, 0.75), (200, 0.5), (300, 0.0), (999, 0.0)])
+def test_linear_decay(images: int, factor: float) -> None:
+    assert linear_decay(images, start=100, end=300) == pytest.approx(factor)
+
+
+def test_linear_decay_ends_at_final_and_is_constant_without_an_end() -> None:
+    assert linear_decay(300, 100, 300, final=0.1) == pytest.approx(0.1)
+    assert linear_decay(10**9, 100, None) == 1.0
+
+
+def test_is_every() -> None:
+    assert [step for step in range(10) if is_every(step, 3)] == [3, 6, 9]
+    assert not any(is_every(step, 0) for step in range(10))
+
+
+def test_is_log_spaced() -> None:
+    steps = [step for step in range(1001) if is_log_spaced(step, 3)]
+    assert steps == [0, 1, 2, 5, 10, 22, 46, 100, 215, 464, 1000]
+    assert not any(is_log_spaced(step, 0) for step in range(100))

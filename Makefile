@@ -2,10 +2,13 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: train test lint clean
+.PHONY: train data test lint clean
 
 train: .venv/installed
 	$(BIN)/python -m src.train model=mlp_gan
+
+data: .venv/installed
+	$(BIN)/python -m src.prepare -m data=mnist,fashion_mnist
 
 test: .venv/installed lint
 	$(BIN)/python -m pytest

@@ -2,7 +2,7 @@
 
 Three ways of making the same generator update, taken in turn, medians over the rounds, milliseconds per update:
 
-ours      `src.train.fit`, everything on: memory-mapped data, Lightning, W&B offline, metrics.jsonl, progress, sample grids
+ours      `src.train.fit`, everything on: memory-mapped data, Lightning, W&B offline, metrics.jsonl, progress
 by hand   a plain PyTorch loop as an expert would write it: all images as floats in memory, fused Adam, fakes shared by
           both updates, the same networks, loss, penalty, average and learning rates, no logging at all
 products  the matrix products that any such update needs, and nothing else
@@ -39,7 +39,9 @@ def compose(experiment: str, updates: int, threads: int, folder: str) -> dict[st
         group = "model" if experiment == "mlp_gan" else "experiment"
         config = plain(hydra.compose("train", [f"{group}={experiment}", f"trainer.threads={threads}", f"run_dir={folder}/run"]))
     config["stop"] = {"epochs": None, "images": updates * config["data"]["batch_size"], "minutes": None, "distance": None}
+    # What happens a few times in a run, however long, is not part of a step.
     config["validation"]["every"] = config["checkpoint"]["every"] = 10**9
+    config["samples"]["per_decade"] = 0
     return config
 
 
@@ -49,13 +51,13 @@ def ours(config: dict[str, Any], updates: int) -> float:
         run = RunFolder(Path(folder) / "run" / "0")
         with run:
             run.write_config(config)
-            # The closing distance and checkpoint are not part of a step.
             train.fit(config, run, build_dataset(config), updates, "images")
             return run.manifest()["ended"]["seconds"] / updates * 1e3
 
 
 def by_hand(config: dict[str, Any], updates: int) -> float:
     """Milliseconds per update of a loop by hand."""
+    torch.set_flush_denormal(False)  # as PyTorch starts; ours sets it
     dataset = build_dataset(config)
     model: GAN = build_model(config, dataset.spec)
     g, d = model.generator, model.discriminator
@@ -64,22 +66,28 @@ def by_hand(config: dict[str, Any], updates: int) -> float:
     x = from_uint8(torch.from_numpy(dataset.split("train").x.copy()))
     batch = config["data"]["batch_size"]
     order = torch.randperm(len(x))
+
+    def view(images: torch.Tensor) -> torch.Tensor:
+        return model.augment(images, torch.rand(batch, model.augment.draws)) if model.augment else images
+
     started = time.perf_counter()
     for step in range(updates):
         start = step * batch % (len(x) - batch)
         real = x[order[start : start + batch]]
-        for optimizer in (g_optimizer, d_optimizer):
-            for group in optimizer.param_groups:
-                group["lr"] = group.setdefault("initial_lr", group["lr"]) * (1 - step / updates)
+        if config["model"]["lr_schedule"]:
+            for optimizer in (g_optimizer, d_optimizer):
+                for group in optimizer.param_groups:
+                    group["lr"] = group.setdefault("initial_lr", group["lr"]) * (1 - step / updates)
         fake = g(torch.randn(batch, model.z_dim))
-        d_loss = model.loss.discriminator(d(real), d(fake.detach())).mean()
+        real_view, fake_view = view(real), view(fake)
+        d_loss = model.loss.discriminator(d(real_view), d(fake_view.detach())).mean()
         for penalty in model.penalties.values():
             if step % penalty.every == 0:
-                d_loss = d_loss + penalty(d, real, fake.detach(), None)
+                d_loss = d_loss + penalty(d, real_view, fake_view.detach(), None)
         d_optimizer.zero_grad()
         d_loss.backward()
         d_optimizer.step()
-        g_loss = model.loss.generator(d(fake), None).mean()  # type: ignore[arg-type]
+        g_loss = model.loss.generator(d(view(fake)), None).mean()  # type: ignore[arg-type]
         g_optimizer.zero_grad()
         g_loss.backward()
         g_optimizer.step()

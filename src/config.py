@@ -14,7 +14,7 @@ from src.errors import UserError, nearest
 ALLOWED_TARGETS = ("src.", "torch.optim.", "pytorch_lightning.")
 
 # Settings that say where and how a run is watched, not what it computes: they stay out of its identity.
-NOT_IDENTITY = re.compile(r"(paths|logger|checkpoint|run_dir|fresh|data\.workers)(\.|$)|trainer\.(?!precision$)")
+NOT_IDENTITY = re.compile(r"(paths|logger|checkpoint|run_dir|fresh|publish|data\.workers)(\.|$)|trainer\.(?!precision$)")
 
 POSITIVE, NOT_NEGATIVE, FRACTION = "a number above 0", "a number of at least 0", "a number from 0 up to but below 1"
 COUNT, INDEX = "a whole number of at least 1", "a whole number of at least 0"

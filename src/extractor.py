@@ -1,20 +1,25 @@
-"""Train the small classifier in whose features digits are measured, so that anyone can make its weights again."""
+"""python -m src.extractor data=mnist: train the classifier in whose features distances are measured, from its data.
+
+The pinned weights in src/metrics/weights are what this makes; anyone can make them again and compare the SHA-256.
+"""
 
 import hashlib
-import logging
 from pathlib import Path
+from typing import Any
 
 import safetensors.torch
 import torch
-from torch import Tensor
 from torch.nn import functional as F
 from torchmetrics.classification import MulticlassAccuracy
 
-from src import rng
+from src import cli, rng
+from src.augment import Translate
 from src.data.dataset import Dataset
+from src.files import write_atomic
+from src.metrics.extractors import CLASSIFIERS
 from src.networks.classifier import Classifier
-
-log = logging.getLogger(__name__)
+from src.pixels import from_uint8
+from src.run import build_dataset
 
 
 def train_extractor(
@@ -34,7 +39,7 @@ def train_extractor(
     assert train.y is not None, f"{dataset.name} has no labels to train a classifier on"
     x, y = torch.from_numpy(train.x.copy()), torch.from_numpy(train.y.copy())
 
-    steps_per_epoch = len(x) // batch_size
+    steps_per_epoch, augment = len(x) // batch_size, Translate(shift)
     with torch.random.fork_rng(devices=[]):
         rng.seed_layers(seed, 0)
         model = Classifier(classes=len(dataset.spec.classes)).to(memory_format=torch.channels_last)  # twice as fast
@@ -45,7 +50,7 @@ def train_extractor(
             for index in range(steps_per_epoch):
                 step = epoch * steps_per_epoch + index
                 rows = order[index * batch_size : (index + 1) * batch_size]
-                images = shifted(scaled(x[rows]), shift, rng.generator(seed, "augmentation", step))
+                images = augment(from_uint8(x[rows]), torch.rand(batch_size, 2, generator=rng.generator(seed, "augment", step)))
                 rng.seed_layers(seed, step)
                 _, logits = model(images)
                 loss = F.cross_entropy(logits, y[rows])
@@ -53,23 +58,8 @@ def train_extractor(
                 loss.backward()
                 optimizer.step()
                 schedule.step()
-            log.info("epoch %d/%d: loss of the last batch %.4f", epoch + 1, epochs, loss.item())
+            print(f"epoch {epoch + 1} of {epochs}: loss of the last batch {loss.item():.4f}", flush=True)
     return model.eval(), measure_accuracy(model, dataset)
-
-
-def scaled(x: Tensor) -> Tensor:
-    """uint8 0..255 -> float in [-1, 1]."""
-    return x.float() / 127.5 - 1
-
-
-def shifted(x: Tensor, most: int, generator: torch.Generator) -> Tensor:
-    """Images [B, C, H, W] in [-1, 1], each moved by up to `most` pixels along both axes, black coming in."""
-    count, _, height, width = x.shape
-    padded = F.pad(x, [most] * 4, value=-1.0)
-    top, left = torch.randint(0, 2 * most + 1, (2, count), generator=generator)
-    rows = (top[:, None] + torch.arange(height))[:, None, :, None]  # [B, 1, H, 1]
-    columns = (left[:, None] + torch.arange(width))[:, None, None, :]  # [B, 1, 1, W]
-    return padded[torch.arange(count)[:, None, None, None], torch.arange(x.shape[1])[:, None, None], rows, columns]
 
 
 @torch.no_grad()
@@ -81,7 +71,7 @@ def measure_accuracy(model: Classifier, dataset: Dataset) -> float:
     accuracy = MulticlassAccuracy(len(dataset.spec.classes), average="micro")
     for start in range(0, len(test.x), 1000):
         images = torch.from_numpy(test.x[start : start + 1000].copy())
-        accuracy.update(model(scaled(images))[1], y[start : start + 1000])
+        accuracy.update(model(from_uint8(images))[1], y[start : start + 1000])
     return float(accuracy.compute())
 
 
@@ -89,5 +79,25 @@ def save(model: Classifier, path: Path) -> str:
     """Write the weights (safetensors, float32) and give their SHA-256; the bytes depend on the weights alone."""
     path.parent.mkdir(parents=True, exist_ok=True)
     content = safetensors.torch.save({name: tensor.contiguous() for name, tensor in model.state_dict().items()})
-    path.write_bytes(content)
+    write_atomic(path, content)
     return hashlib.sha256(content).hexdigest()
+
+
+def extractor(config: dict[str, Any]) -> None:
+    """Train on the config's data, write the weights to `output`, and say whether they are the pinned ones."""
+    torch.set_num_threads(1)  # as the pinned weights were made: another number rounds differently
+    dataset = build_dataset(config)
+    dataset.prepare()
+    model, accuracy = train_extractor(dataset, config["seed"], config["epochs"])
+    digest = save(model, Path(config["output"]))
+    pinned = CLASSIFIERS[config["data"]["extractor"]]
+    print(f"{config['output']}: test accuracy {accuracy:.4f}, SHA-256 {digest}")
+    print(
+        "bitwise the pinned weights"
+        if digest == pinned.sha256
+        else f"not the pinned weights ({pinned.sha256}): other machine or settings"
+    )
+
+
+if __name__ == "__main__":
+    cli.run("extractor", extractor)

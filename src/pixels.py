@@ -11,8 +11,8 @@ QUANTISATION = "x in [-1, 1] to round-half-even((x + 1) * 127.5), clamped to 0..
 
 
 def from_uint8(x: Tensor) -> Tensor:
-    """uint8 0..255 to float32 in [-1, 1], any shape; `to_uint8` takes it back exactly."""
-    return x.float().mul_(1 / 127.5).sub_(1.0)
+    """Pixels 0..255 (uint8, or float after a resize) to float32 in [-1, 1], any shape; `to_uint8` takes it back exactly."""
+    return x.mul(1 / 127.5).sub_(1.0)
 
 
 def to_uint8(x: Tensor) -> Tensor:

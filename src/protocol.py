@@ -5,10 +5,9 @@ is computed once and cached under a hash of all three.
 """
 
 import hashlib
+import io
 import json
 import logging
-import os
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from torch import Tensor
 
 from src import rng
 from src.data.dataset import Dataset
+from src.files import write_atomic
 from src.metrics.classes import class_entropy, class_shares
 from src.metrics.extractors import Extractor, load_extractor
 from src.metrics.fidelity import (
@@ -203,14 +203,7 @@ def _cached(folder: Path, described: dict[str, Any], compute: Callable[[], Array
     log.info("measuring the real side once, into %s", path)
     arrays = compute()
     folder.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=folder, suffix=".partial")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            np.savez(file, allow_pickle=False, **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)  # type: ignore[arg-type]
+    write_atomic(path, buffer.getvalue())
     return arrays

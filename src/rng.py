@@ -23,8 +23,14 @@ def generator(seed: int, stream: str, step: int = 0, rank: int = 0) -> torch.Gen
 
 
 def seed_layers(seed: int, step: int, rank: int = 0) -> None:
-    """Key the global generators, which dropout and its like draw from, to this step."""
-    torch.manual_seed(key(seed, "layers", step, rank))
+    """Key the global generators, which dropout and its like draw from, to this step.
+
+    Not `torch.manual_seed`: where CUDA has not been started, that notes down a stack trace at every call and keeps it.
+    """
+    value = key(seed, "layers", step, rank)
+    torch.default_generator.manual_seed(value)
+    if torch.cuda.is_initialized():
+        torch.cuda.manual_seed(value)
 
 
 def normal_per_seed(seeds: Sequence[int], size: int) -> Tensor:

@@ -13,6 +13,7 @@ from typing import Any
 from src import cli
 from src.data.dataset import Dataset
 from src.errors import UserError
+from src.files import write_atomic
 from src.run import RunFolder, build_dataset, build_model, default_path, environment, summary
 
 
@@ -41,7 +42,18 @@ def train(config: dict[str, Any]) -> dict[str, Any]:
         except Exception:
             (run.path / "error.txt").write_text(traceback.format_exc())
             raise
+        if config["publish"]:
+            publish(run, Path(config["publish"]))
         return show(run)
+
+
+def publish(run: RunFolder, folder: Path) -> None:
+    """Copy what is shown of a run (in README, by DVC) to a folder that is kept with the code."""
+    folder.mkdir(parents=True, exist_ok=True)
+    last_grid = sorted(run.samples.glob("step-*.png"))[-1]
+    copies = (run.path / "metrics.json", "metrics.json"), (last_grid, "samples.png"), (run.samples / "film.gif", "film.gif")
+    for source, name in copies:
+        write_atomic(folder / name, source.read_bytes())
 
 
 def stop_step(config: dict[str, Any], train_samples: int) -> tuple[int | None, str]:
@@ -53,19 +65,14 @@ def stop_step(config: dict[str, Any], train_samples: int) -> tuple[int | None, s
         raise UserError("the run would never end: set stop.epochs, stop.images, stop.minutes or stop.distance")
     if batch > train_samples:
         raise UserError(f"data.batch_size={batch} is more than the {train_samples} training samples: make it smaller")
-    if batch % devices(config):
-        raise UserError(f"data.batch_size={batch} cannot be shared by {devices(config)} devices: make it a multiple")
+    if config["trainer"]["devices"] != 1:
+        raise UserError(f"trainer.devices={config['trainer']['devices']}: only one process is supported so far, use 1")
     images = {"images": stop["images"], "epochs": stop["epochs"] and stop["epochs"] * train_samples}
     budgets = {reason: count for reason, count in images.items() if count is not None}
     if not budgets:
         return None, ""
     reason = min(budgets, key=lambda name: budgets[name])
     return max(1, math.floor(budgets[reason] / (batch * config["model"].get("d_steps", 1)))), reason
-
-
-def devices(config: dict[str, Any]) -> int:
-    count = config["trainer"]["devices"]
-    return count if isinstance(count, int) and count > 0 else 1
 
 
 def fit(config: dict[str, Any], run: RunFolder, dataset: Dataset, stop: int | None, reason: str) -> None:
@@ -78,6 +85,7 @@ def fit(config: dict[str, Any], run: RunFolder, dataset: Dataset, stop: int | No
     from src.callbacks.progress import Progress
     from src.callbacks.record import LogScalars, Record, start_wandb
     from src.callbacks.samples import DrawSamples
+    from src.callbacks.signals import StopOnSignal
     from src.callbacks.validation import Validate
     from src.data.loader import DataModule
     from src.export import save_safetensors, state_hash
@@ -92,6 +100,9 @@ def fit(config: dict[str, Any], run: RunFolder, dataset: Dataset, stop: int | No
         torch.set_num_threads(config["trainer"]["threads"])
     # Deterministic algorithms are wanted, the costly filling of fresh memory that comes with them is not.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+
+    # Numbers below 1e-38 are zero: they take a CPU a hundred times as long as others, and mean nothing here.
+    torch.set_flush_denormal(True)
 
     model = build_model(config, dataset.spec)
     checkpoint = run.newest("step")
@@ -112,11 +123,13 @@ def fit(config: dict[str, Any], run: RunFolder, dataset: Dataset, stop: int | No
         dataset, extractor, validation["samples"], config["evaluation"]["seed"], Path(config["paths"]["cache"])
     )
     record = Record(run.path, step, start_wandb(run.path, config))
-    validate = Validate(run, record, extractor.key("fd"), measure, validation["every"])
+    signals = StopOnSignal()
+    validate = Validate(run, record, signals, extractor.key("fd"), measure, validation["every"])
     budget = Budget(config["stop"]["minutes"], config["stop"]["distance"], validate, reason)
     callbacks = [
+        signals,
         LogScalars(record, config["logger"]["every"]),
-        DrawSamples(run.samples, record, dataset.spec.kind, **config["samples"]),
+        DrawSamples(run.samples, record, signals, dataset.spec.kind, **config["samples"]),
         validate,
         budget,
         Progress(validate, budget, stop),
@@ -151,12 +164,12 @@ def fit(config: dict[str, Any], run: RunFolder, dataset: Dataset, stop: int | No
     finished = False
     try:
         trainer.fit(model, datamodule=data, ckpt_path=checkpoint)
-        finished = budget.signal is None
+        finished = signals.number is None
     finally:
         record.close(exit_code=0 if finished else 1)
-    if budget.signal is not None:
+    if signals.number is not None:
         print(f"stopped at step {model.step:,}; the same command goes on from there")
-        raise cli.Interrupted(budget.signal)
+        raise cli.Interrupted(signals.number)
 
     save_safetensors(model.sampler(), run.path / "generator.safetensors", {"run": run.path.parent.name})
     run.update_manifest(
@@ -166,7 +179,7 @@ def fit(config: dict[str, Any], run: RunFolder, dataset: Dataset, stop: int | No
             "reason": budget.reason,
             "step": model.step,
             "images_seen": model.images_seen,
-            "seconds": round(budget.seconds, 1),
+            "seconds": round(budget.seconds, 3),
             "best_step": validate.best_step,
             "best_distance": validate.best,
         },

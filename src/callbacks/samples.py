@@ -7,6 +7,7 @@ from typing import Any
 from pytorch_lightning import Callback, Trainer
 
 from src.callbacks.record import Record
+from src.callbacks.signals import StopOnSignal
 from src.models.model import Model
 from src.schedules import is_log_spaced
 
@@ -18,8 +19,8 @@ FIXED_SEEDS = (
 class DrawSamples(Callback):
     """A grid of `n` samples from fixed latents at log-spaced steps; `film.gif` of all of them when training ends."""
 
-    def __init__(self, folder: Path, record: Record, kind: str, n: int, per_decade: int) -> None:
-        self.folder, self.record, self.per_decade = folder, record, per_decade
+    def __init__(self, folder: Path, record: Record, signals: StopOnSignal, kind: str, n: int, per_decade: int) -> None:
+        self.folder, self.record, self.signals, self.per_decade = folder, record, signals, per_decade
         self.seeds = range(FIXED_SEEDS, FIXED_SEEDS + n)
         self.modality = importlib.import_module(f"src.modalities.{kind}")
 
@@ -38,6 +39,8 @@ class DrawSamples(Callback):
             self.draw(model)
 
     def on_train_end(self, trainer: Trainer, model: Model) -> None:
+        if self.signals.number is not None:
+            return
         self.draw(model)
         frames = sorted(self.folder.glob("step-*.png"))
         captions = [f"step {int(path.stem.removeprefix('step-')):,}" for path in frames]

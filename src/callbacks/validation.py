@@ -7,16 +7,26 @@ from pytorch_lightning import Callback, Trainer
 
 from src.callbacks.checkpoint import check_finite
 from src.callbacks.record import Record
+from src.callbacks.signals import StopOnSignal
 from src.models.model import Model
 from src.run import RunFolder
 from src.schedules import is_every
 
 
 class Validate(Callback):
-    """Every `every` steps: `measure(model)`, logged under `name`; the best checkpoint so far is kept."""
+    """Every `every` steps and at the end: `measure(model)`, logged under `name`; the best checkpoint so far is kept."""
 
-    def __init__(self, run: RunFolder, record: Record, name: str, measure: Callable[[Model], float], every: int) -> None:
-        self.run, self.record, self.name, self.measure, self.every = run, record, name, measure, every
+    def __init__(
+        self,
+        run: RunFolder,
+        record: Record,
+        signals: StopOnSignal,
+        name: str,
+        measure: Callable[[Model], float],
+        every: int,
+    ) -> None:
+        self.run, self.record, self.signals = run, record, signals
+        self.name, self.measure, self.every = name, measure, every
         self.last: float | None = None
         self.best: float | None = None
         self.best_step: int | None = None
@@ -30,7 +40,8 @@ class Validate(Callback):
             self.validate(trainer, model)
 
     def on_train_end(self, trainer: Trainer, model: Model) -> None:
-        self.validate(trainer, model)
+        if self.signals.number is None:
+            self.validate(trainer, model)
 
     def validate(self, trainer: Trainer, model: Model) -> None:
         if model.step == self._measured_at:

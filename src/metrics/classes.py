@@ -14,4 +14,4 @@ def class_shares(logits: Tensor) -> list[float]:
 
 def class_entropy(shares: list[float]) -> float:
     """Entropy of the class shares over that of equal shares: 1 for all classes alike, 0 for one class only."""
-    return -sum(share * math.log(share) for share in shares if share > 0) / math.log(len(shares))
+    return sum(-share * math.log(share) for share in shares if share > 0) / math.log(len(shares))

@@ -21,6 +21,7 @@ from torch_fidelity.registry import register_feature_extractor
 
 from src.errors import UserError, nearest
 from src.networks.classifier import Classifier
+from src.pixels import from_uint8
 
 WEIGHTS = Path(__file__).parent / "weights"
 INCEPTION = "inception-v3-compat"
@@ -96,7 +97,7 @@ class ClassifierExtractor(FeatureExtractorBase):
         x = images.float()
         if x.shape[1] == 3:
             x = torch.einsum("bchw,c->bhw", x, LUMINANCE.to(x.device)).unsqueeze(1)  # [B, 3, H, W] -> [B, 1, H, W]
-        features, logits = self.classifier(_framed(x) / 127.5 - 1)
+        features, logits = self.classifier(from_uint8(_framed(x)))
         found = {"128": features, "logits": logits}
         return tuple(found[name] for name in self.features_list)
 

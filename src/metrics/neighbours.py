@@ -17,10 +17,10 @@ def nearest(queries: Tensor, bank: Tensor, k: int = 1, exclude_self: bool = Fals
     exclude_self: the queries are the bank, and no row is its own neighbour (a duplicate of it may be).
     """
     indices = torch.empty(len(queries), k, dtype=torch.int64)
-    for rows, squared in _squared_distances(queries, bank):
+    for rows, relative in _relative_squares(queries, bank):
         if exclude_self:
-            squared[torch.arange(len(squared)), torch.arange(len(queries))[rows]] = torch.inf
-        found = squared.min(dim=1, keepdim=True) if k == 1 else squared.topk(k, dim=1, largest=False)
+            relative[torch.arange(len(relative)), torch.arange(len(queries))[rows]] = torch.inf
+        found = relative.min(dim=1, keepdim=True) if k == 1 else relative.topk(k, dim=1, largest=False)
         indices[rows] = found.indices
     # The expanded square loses a copy's zero to rounding, so the few distances that are kept are taken again.
     distances = torch.stack([(queries - bank[column]).norm(dim=1) for column in indices.T], dim=1)
@@ -41,8 +41,8 @@ def density_coverage(samples: Tensor, reference: Tensor, radius: Tensor, k: int 
     """
     inside = 0
     covered = torch.zeros(len(reference), dtype=torch.bool)
-    for _, squared in _squared_distances(samples, reference):
-        hit = squared < radius**2
+    for rows, relative in _relative_squares(samples, reference):
+        hit = relative + samples[rows].square().sum(dim=1, keepdim=True) < radius**2
         inside += int(hit.sum())
         covered |= hit.any(dim=0)
     return inside / (min(k, len(reference) - 1) * len(samples)), covered.float().mean().item()
@@ -67,12 +67,10 @@ def copies(sample_closeness: Tensor, held_out_closeness: Tensor, quantile: float
     return (sample_closeness <= held_out_closeness.quantile(quantile)).float().mean().item()
 
 
-def _squared_distances(queries: Tensor, bank: Tensor) -> Iterator[tuple[slice, Tensor]]:
-    """Slices of the queries with their squared distances [rows, M]."""
+def _relative_squares(queries: Tensor, bank: Tensor) -> Iterator[tuple[slice, Tensor]]:
+    """Slices of the queries with their squared distances [rows, M], less the query's own square: the order is the same."""
     bank_squares = bank.square().sum(dim=1)
     step = max(1, CHUNK // len(bank))
     for start in range(0, len(queries), step):
         rows = slice(start, start + step)
-        part = queries[rows]
-        squared = torch.addmm(bank_squares, part, bank.T, alpha=-2)
-        yield rows, squared.add_(part.square().sum(dim=1, keepdim=True)).clamp_(min=0)
+        yield rows, torch.addmm(bank_squares, queries[rows], bank.T, alpha=-2)

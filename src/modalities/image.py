@@ -12,7 +12,6 @@ A file appears whole or not at all, and the JSON file comes last: where it is, t
 import io
 import json
 import math
-import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,12 +19,14 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
-from torch import Tensor, float32, uint8
+from torch import Tensor, uint8
 
+from src import pixels
 from src.errors import UserError
+from src.files import write_atomic
+from src.pixels import QUANTISATION
 
 SOFTWARE = "AIGC Lab"
-QUANTISATION = "uint8 = clamp(round_half_even((x + 1) * 127.5), 0, 255)"
 
 CELL = 64  # pixels: smaller images are scaled up to about this in pictures for people
 GAP = 2  # pixels between the cells of a grid
@@ -42,19 +43,14 @@ def to_uint8(x: Tensor) -> Tensor:
         raise UserError(
             "the samples contain NaN: the model has diverged, take an earlier checkpoint or lower its learning rate"
         )
-    return x.to(float32).add(1).mul_(127.5).round_().clamp_(0, 255).to(uint8)
-
-
-def from_uint8(x: Tensor) -> Tensor:
-    """Float images in [-1, 1] of pixels 0..255, of any shape; `to_uint8` gives the very same pixels back."""
-    return x.to(float32, copy=True).div_(127.5).sub_(1)
+    return pixels.to_uint8(x)
 
 
 def save(samples: Tensor, folder: str | Path, seeds: Sequence[int], provenance: Mapping[str, Any]) -> list[Path]:
     """One PNG per sample, named by its seed, and `samples.json` for them all; the paths of the PNGs, in order."""
-    pixels, folder = _pixels(samples), Path(folder)
-    if len(seeds) != len(pixels):
-        raise ValueError(f"{len(pixels)} samples, but {len(seeds)} seeds")
+    images, folder = _pixels(samples), Path(folder)
+    if len(seeds) != len(images):
+        raise ValueError(f"{len(images)} samples, but {len(seeds)} seeds")
     if len(set(seeds)) != len(seeds):
         raise UserError("a seed occurs twice, and each names one file: give every sample its own seed")
     width = max(6, *(len(str(seed)) for seed in seeds))
@@ -62,12 +58,24 @@ def save(samples: Tensor, folder: str | Path, seeds: Sequence[int], provenance: 
     folder.mkdir(parents=True, exist_ok=True)
     sidecar = folder / "samples.json"
     sidecar.unlink(missing_ok=True)
-    for image, path, seed in zip(pixels, paths, seeds, strict=True):
-        _write(path, _png(image, {**_marks(provenance), "seed": str(seed)}))
+    for image, path, seed in zip(images, paths, seeds, strict=True):
+        write_atomic(path, _png(image, {**_marks(provenance), "seed": str(seed)}), durable=False)  # there are thousands
     files = {path.name: seed for path, seed in zip(paths, seeds, strict=True)}
     record = {**_marks(provenance), "quantisation": QUANTISATION, "provenance": provenance, "seeds": files}
-    _write(sidecar, _json(record))
+    write_atomic(sidecar, _json(record))
     return paths
+
+
+def save_npz(samples: Tensor, path: str | Path, seeds: Sequence[int], provenance: Mapping[str, Any]) -> None:
+    """All samples in one NumPy archive for other evaluators: `arr_0` is uint8 [N, H, W, C], `seeds` int64 [N]."""
+    images = _pixels(samples)
+
+    def encode(marks: dict[str, str]) -> bytes:
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, arr_0=images, seeds=np.asarray(seeds, np.int64), marks=json.dumps(marks))
+        return buffer.getvalue()
+
+    _picture(path, encode, provenance)
 
 
 def preview(
@@ -81,9 +89,9 @@ def preview(
 
     scale: whole number >= 1; None makes the cells about `CELL` wide, and never makes them smaller.
     """
-    pixels = _pixels(samples)
-    columns = columns or math.ceil(math.sqrt(len(pixels)))
-    _picture(path, lambda marks: _png(_grid(pixels, columns, scale or _scale(pixels)), marks), provenance)
+    images = _pixels(samples)
+    grid = _grid(images, columns or math.ceil(math.sqrt(len(images))), scale or _scale(images))
+    _picture(path, lambda marks: _png(grid, marks), provenance)
 
 
 def strip(samples: Tensor, path: str | Path, provenance: Mapping[str, Any] | None = None) -> None:
@@ -149,21 +157,21 @@ def _pixels(samples: Tensor) -> np.ndarray:
         raise UserError(f"images are [N, C, H, W] with 1 or 3 channels, not {shape}: choose image data for this model")
     if not len(samples):
         raise UserError("there are no images to show: ask for one sample or more")
-    pixels = samples.detach() if samples.dtype == uint8 else to_uint8(samples.detach())
-    return pixels.permute(0, 2, 3, 1).cpu().numpy()
+    images = samples.detach() if samples.dtype == uint8 else to_uint8(samples.detach())
+    return images.permute(0, 2, 3, 1).cpu().numpy()
 
 
-def _scale(pixels: np.ndarray) -> int:
-    return max(1, round(CELL / max(pixels.shape[1:3])))
+def _scale(images: np.ndarray) -> int:
+    return max(1, round(CELL / max(images.shape[1:3])))
 
 
-def _grid(pixels: np.ndarray, columns: int, scale: int) -> np.ndarray:
+def _grid(images: np.ndarray, columns: int, scale: int) -> np.ndarray:
     """[N, H, W, C] -> one image [GAP + rows * (scale * H + GAP), GAP + columns * (scale * W + GAP), C]."""
-    pixels = pixels.repeat(scale, axis=1).repeat(scale, axis=2)
-    n, h, w, c = pixels.shape
+    images = images.repeat(scale, axis=1).repeat(scale, axis=2)
+    n, h, w, c = images.shape
     rows = math.ceil(n / columns)
     cells = np.full((rows * columns, h + GAP, w + GAP, c), BACKGROUND, np.uint8)
-    cells[:n, :h, :w] = pixels
+    cells[:n, :h, :w] = images
     grid = cells.reshape(rows, columns, h + GAP, w + GAP, c).swapaxes(1, 2)  # rows, h, columns, w, c
     grid = grid.reshape(rows * (h + GAP), columns * (w + GAP), c)
     return np.pad(grid, ((GAP, 0), (GAP, 0), (0, 0)), constant_values=BACKGROUND)
@@ -215,16 +223,6 @@ def _picture(path: str | Path, encode: Callable[[dict[str, str]], bytes], proven
     sidecar = path.with_suffix(".json")
     sidecar.unlink(missing_ok=True)  # an older picture's
     marks = _marks(provenance) if provenance else {}
-    _write(path, encode(marks))
+    write_atomic(path, encode(marks))
     if provenance:
-        _write(sidecar, _json({**marks, "file": path.name, "provenance": provenance}))
-
-
-def _write(path: Path, data: bytes) -> None:
-    """The whole file or none of it."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(data)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        write_atomic(sidecar, _json({**marks, "file": path.name, "provenance": provenance}))

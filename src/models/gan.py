@@ -56,6 +56,9 @@ class GAN(Model):
         self.ema = ema(self.generator) if ema else None
         self._optimizer_factories = g_optimizer, d_optimizer
         self._lr_schedule = lr_schedule
+        self._batch_statistics = any(
+            isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in self.discriminator.modules()
+        )
         self._last: dict[str, Tensor] = {}
 
     def configure_optimizers(self) -> list[Optimizer]:
@@ -70,14 +73,14 @@ class GAN(Model):
 
     def update(self, batches: Sequence[Batch]) -> None:
         """Algorithm 1: `d_steps` updates of the discriminator, each on its own batch, then one of the generator."""
-        g_optimizer, d_optimizer = self.optimizers()  # type: ignore[attr-defined]
+        g_optimizer, d_optimizer = self.optimizers(use_pl_optimizer=False)  # type: ignore[misc]
         self.set_learning_rates(g_optimizer, d_optimizer)
         rng.seed_layers(self.seed, self.step, self.global_rank)
 
         for k, (real, y, _) in enumerate(batches):
             fake = self.generator(self.noise(len(real), k), y)
             real_seen, fake_seen = self.view(real, f"real/{k}"), self.view(fake.detach(), f"fake/{k}")
-            real_logits, fake_logits = self.discriminator(real_seen, y), self.discriminator(fake_seen, y)
+            real_logits, fake_logits = self.compare(real_seen, fake_seen, y)
             d_loss = self.loss.discriminator(real_logits, fake_logits).mean()
             for penalty in self.penalties.values():
                 if self.step % penalty.every == 0:
@@ -130,6 +133,13 @@ class GAN(Model):
         if self.augment is None:
             return x
         return self.augment(x, self.draw(torch.rand, len(x), self.augment.draws, f"augment/{stream}"))
+
+    def compare(self, real: Tensor, fake: Tensor, y: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Logits [B] of real and of fake samples: in one batch of 2 B where D treats each sample by itself, which is faster."""
+        if self._batch_statistics:
+            return self.discriminator(real, y), self.discriminator(fake, y)
+        logits = self.discriminator(torch.cat([real, fake]), None if y is None else torch.cat([y, y]))
+        return logits.chunk(2)
 
     def scalars(self) -> dict[str, float]:
         """What the last update measured: both losses, and D(x) = sigmoid(logit) on real and fake images (before its update)."""

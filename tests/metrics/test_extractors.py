@@ -11,10 +11,12 @@ from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorIncepti
 
 from src.data.dataset import Split
 from src.data.digits import Digits
-from src.data.mnist import FashionMNIST
+from src.data.mnist import MNIST, FashionMNIST
 from src.errors import UserError
 from src.metrics import extractors
 from src.metrics.extractors import CLASSIFIERS, WEIGHTS, Extractor, load_extractor
+
+TRAINING_IMAGES = "train-images-idx3-ubyte"
 
 
 @pytest.mark.parametrize("name", CLASSIFIERS)
@@ -23,6 +25,7 @@ def test_committed_weights_are_the_pinned_ones(name: str) -> None:
     assert hashlib.sha256(path.read_bytes()).hexdigest() == CLASSIFIERS[name].sha256
     assert path.stat().st_size < 2_000_000
     assert load_extractor(name).name == name
+    assert CLASSIFIERS[name].data_sha256 == {"digits": MNIST, "fashion": FashionMNIST}[name].files[TRAINING_IMAGES]
 
 
 def test_digits_classifier_is_right_on_99_percent(digits: Extractor, test_images: Tensor, test_split: Split) -> None:

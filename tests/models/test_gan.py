@@ -183,7 +183,32 @@ def test_labels_reach_both_networks() -> None:
     labels = DATA.split("train").y
     assert labels is not None
     assert {name for name, _ in seen} == {"G", "D"}
-    assert all(np.array_equal(y.numpy(), labels[blocks[0]]) for _, y in seen)
+    for _, y in seen:  # the discriminator may see real and fake in one batch
+        assert np.array_equal(y.numpy(), np.resize(labels[blocks[0]], len(y)))
+
+
+@pytest.mark.parametrize("batch_norm", [False, True])
+def test_real_and_fake_share_a_batch_only_where_that_changes_nothing(batch_norm: bool) -> None:
+    """A discriminator with batch statistics sees them one after the other."""
+
+    class Discriminator(MLPDiscriminator):
+        sizes: list[int] = []  # noqa: RUF012
+
+        def forward(self, x: torch.Tensor, y: torch.Tensor | None = None) -> torch.Tensor:
+            self.sizes.append(len(x))
+            return super().forward(x)
+
+    Discriminator.sizes = []
+    model = make(discriminator=Discriminator)
+    if batch_norm:
+        model = make(discriminator=lambda spec: with_batch_norm(Discriminator(spec)))
+    fit(model, stop=1)
+    assert Discriminator.sizes == ([BATCH] * 3 if batch_norm else [2 * BATCH, BATCH])
+
+
+def with_batch_norm(network: nn.Module) -> nn.Module:
+    network.layers.insert(2, nn.BatchNorm1d(256))  # type: ignore[operator, union-attr]
+    return network
 
 
 def test_a_block_is_batches() -> None:

@@ -1,0 +1,91 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from src.generate import generate
+from src.modalities.image import read_provenance
+from src.run import load_run
+
+
+@pytest.fixture
+def draw(tiny_run: Path, compose: Any, tmp_path: Path) -> Any:
+    """draw("n=4", ...): what `python -m src.generate run=... n=4` makes, in a folder of its own."""
+
+    def drawn(*words: str) -> Path:
+        import hydra
+
+        from src.cli import CONF
+        from src.config import plain
+
+        with hydra.initialize_config_dir(CONF, version_base="1.3"):
+            config = plain(hydra.compose("generate", [f"run={tiny_run}", f"out={tmp_path}/out", *words]))
+        return generate(config)
+
+    return drawn
+
+
+def pixels(path: Path) -> np.ndarray:
+    with Image.open(path) as image:
+        return np.array(image)
+
+
+def test_singles_and_grid_with_their_marks(draw: Any, tiny_run: Path) -> None:
+    folder = draw("n=5", "seed=3")
+    names = sorted(path.name for path in folder.glob("0*.png"))
+    assert names == [f"{seed:06d}.png" for seed in range(3, 8)]
+    marks = read_provenance(folder / "000004.png")
+    assert marks["generated"] == "true"
+    assert marks["seed"] == "4"
+    assert marks["model"] == json.loads((tiny_run / "metrics.json").read_text())["protocol"]["generator_sha256"]
+    sidecar = json.loads((folder / "samples.json").read_text())
+    assert sidecar["seeds"] == {f"{seed:06d}.png": seed for seed in range(3, 8)}
+    assert read_provenance(folder / "grid.png")["model"] == marks["model"]
+    assert json.loads((folder / "grid.json").read_text())["provenance"]["weights"] == "ema"
+
+
+def test_sample_i_depends_on_its_seed_alone(draw: Any) -> None:
+    first = pixels(draw("n=40", "seed=0") / "000007.png")
+    assert np.array_equal(first, pixels(draw("n=1", "seed=7") / "000007.png"))
+
+
+def test_npz_holds_the_same_pixels(draw: Any) -> None:
+    with np.load(draw("n=3", "seed=2", "format=npz")) as stored:
+        assert stored["seeds"].tolist() == [2, 3, 4]
+        x = stored["arr_0"]
+    assert x.shape == (3, 8, 8, 1)
+    assert np.array_equal(x[1, :, :, 0], pixels(draw("n=1", "seed=3") / "000003.png"))
+
+
+def test_interpolation_strip(draw: Any) -> None:
+    path = draw("n=2", "interpolate=6")
+    height, width = pixels(path).shape[:2]
+    assert 2.5 < width / height < 3.5
+    assert json.loads(path.with_suffix(".json").read_text())["provenance"]["run"]
+
+
+def test_raw_weights_draw_other_samples(draw: Any) -> None:
+    assert not np.array_equal(pixels(draw("n=1") / "000000.png"), pixels(draw("n=1", "weights=raw") / "000000.png"))
+
+
+def test_exports_agree_with_the_model(draw: Any, tiny_run: Path) -> None:
+    import onnxruntime
+
+    from src.export import load_safetensors
+
+    model = load_run(tiny_run)
+    z = torch.randn(5, model.z_dim)
+    expected = model.decode(z)
+    session = onnxruntime.InferenceSession(draw("format=onnx"), providers=["CPUExecutionProvider"])
+    (got,) = session.run(None, {"z": z.numpy()})
+    np.testing.assert_allclose(got, expected, atol=1e-5)
+    state, metadata = load_safetensors(draw("format=safetensors"))
+    assert metadata["checkpoint"].startswith("best-")
+    for name, tensor in model.sampler().state_dict().items():
+        assert torch.equal(state[name], tensor)
+    state, _ = load_safetensors(tiny_run / "generator.safetensors")
+    assert state.keys() == model.sampler().state_dict().keys()

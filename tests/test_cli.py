@@ -33,6 +33,7 @@ CASES = {
     "unknown accelerator": (["train", "data=digits", "trainer.accelerator=gpuu"], "trainer.accelerator=gpuu"),
     "unknown wandb mode": (["train", "data=digits", "logger.mode=on"], "logger.mode=on"),
     "unknown extractor": (["train", "data=digits", "evaluation.extractor=digit"], "did you mean digits"),
+    "no epochs": (["extractor", "epochs=0"], "epochs=0: must be"),
     "unknown run": (["evaluate", "run=runs/none"], "is not a run folder"),
     "no run": (["generate"], "say which run"),
     "unknown format": (["generate", "run=runs/none", "format=gif"], "format=gif"),

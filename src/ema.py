@@ -3,7 +3,7 @@
 import copy
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 class EMA(nn.Module):
@@ -11,7 +11,8 @@ class EMA(nn.Module):
 
     The decay is given as a half-life in images, so that it means the same at any batch size, and it ramps up with the images
     seen, so that the random weights of the start are soon forgotten (Karras et al. 2022, EDM, appendix F.1;
-    half-life = min(half_life, ramp_up * images_seen)). Buffers (batch-norm statistics) are copied, not averaged.
+    half-life = min(half_life, ramp_up * images_seen)). Batch-norm statistics are averaged with the weights they belong to:
+    those of the moment are noisy, and do not fit weights averaged over thousands of steps. Counters are copied.
 
     half_life: images after which an old weight counts half; 0 follows the weights exactly.
     ramp_up: fraction of the images seen that the half-life may reach.
@@ -27,6 +28,13 @@ class EMA(nn.Module):
         """Move the average towards `network` by one step of `images` images, the `images_seen`-th just shown."""
         half_life = min(self.half_life, self.ramp_up * images_seen)
         decay = 0.5 ** (images / half_life) if half_life > 0 else 0.0
-        torch._foreach_lerp_(tuple(self.network.parameters()), tuple(network.parameters()), 1.0 - decay)
-        for average, current in zip(self.network.buffers(), network.buffers(), strict=True):
-            average.copy_(current)
+        pairs = list(zip(_tensors(self.network), _tensors(network), strict=True))
+        floats = [(average, current) for average, current in pairs if average.is_floating_point()]
+        torch._foreach_lerp_([average for average, _ in floats], [current for _, current in floats], 1.0 - decay)
+        for average, current in pairs:
+            if not average.is_floating_point():
+                average.copy_(current)
+
+
+def _tensors(network: nn.Module) -> list[Tensor]:
+    return [*network.parameters(), *network.buffers()]

@@ -75,12 +75,13 @@ class RunFolder:
         self._lock.release()
 
     def set_aside(self) -> None:
-        """Keep what an earlier run left in this path under another name."""
-        if self.path.exists():
+        """Keep what an earlier run left in this path under another name; raises UserError where it is still at work."""
+        if self.started():
             number = 1
             while (kept := self.path.with_name(f"{self.path.name}.kept{number}")).exists():
                 number += 1
-            self.path.rename(kept)
+            with self:
+                self.path.rename(kept)
             print(f"the earlier run is kept as {kept}")
 
     # Config and manifest

@@ -40,6 +40,9 @@ with RunFolder(Path({str(tmp_path)!r}) / "run"):
     assert owner.stdout.readline() == "held\n"
     with pytest.raises(UserError, match="is held by another process"), RunFolder(tmp_path / "run"):
         pass
+    (tmp_path / "run" / "config.yaml").touch()
+    with pytest.raises(UserError, match="is held by another process"):
+        RunFolder(tmp_path / "run").set_aside()
     owner.kill()
     owner.wait()
     with RunFolder(tmp_path / "run"):
@@ -175,9 +178,12 @@ def test_set_aside_loses_nothing(tmp_path: Path) -> None:
     for number in range(2):
         folder = tmp_path / "run"
         folder.mkdir()
-        (folder / "file").write_text(str(number))
+        (folder / "config.yaml").write_text(str(number))
         RunFolder(folder).set_aside()
-    assert sorted((p.name, (p / "file").read_text()) for p in tmp_path.iterdir()) == [("run.kept1", "0"), ("run.kept2", "1")]
+    assert sorted((p.name, (p / "config.yaml").read_text()) for p in tmp_path.iterdir()) == [
+        ("run.kept1", "0"),
+        ("run.kept2", "1"),
+    ]
 
 
 def test_load_run_in_one_line(tiny_run: Path) -> None:

@@ -11,7 +11,7 @@ data: .venv/installed
 	$(BIN)/python -m src.prepare -m data=mnist,fashion_mnist
 
 test: .venv/installed lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 lint: .venv/installed
 	$(BIN)/ruff check .

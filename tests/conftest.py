@@ -12,6 +12,8 @@ import pytest
 import torch
 
 from src.config import plain, validate
+from src.data.mnist import MNIST, FashionMNIST
+from src.errors import UserError
 
 ROOT = Path(__file__).parent.parent
 CONF = str(ROOT / "conf")
@@ -62,3 +64,23 @@ def tiny_run(compose: Callable[..., dict[str, Any]], tmp_path_factory: pytest.Te
         compose("model=mlp_gan", "data=digits", "debug=tiny", "logger.mode=offline", f"run_dir={folder}", "trainer.threads=1")
     )
     return folder
+
+
+def real(kind: type[MNIST]) -> MNIST:
+    """A data set's real files in data/, got where they are missing; without a network there is nothing to test on."""
+    dataset = kind(ROOT / "data" / kind.name)
+    try:
+        dataset.prepare()
+    except UserError as error:
+        pytest.skip(str(error))
+    return dataset
+
+
+@pytest.fixture(scope="session")
+def mnist() -> MNIST:
+    return real(MNIST)
+
+
+@pytest.fixture(scope="session")
+def fashion_mnist() -> MNIST:
+    return real(FashionMNIST)

@@ -21,10 +21,7 @@ CASES = {
     "z_dim 0": (["train", "model.generator.z_dim=0"], "model.generator.z_dim=0: must be"),
     "no end": (["train", "data=digits", "stop.images=null"], "the run would never end"),
     "batch over data": (["train", "data=digits", "data.batch_size=5000"], "more than the"),
-    "batch over devices": (
-        ["train", "data=digits", "data.batch_size=33", "trainer.devices=2"],
-        "cannot be shared by 2 devices",
-    ),
+    "several devices": (["train", "data=digits", "trainer.devices=2"], "only one process is supported so far"),
     "no loss": (["train", "data=digits", "loss=none"], "needs an adversarial loss: loss=non_saturating"),
     "unknown strategy": (
         ["train", "data=digits", "trainer.strategy=dpp"],

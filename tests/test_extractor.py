@@ -6,10 +6,11 @@ import hydra
 
 from src.cli import CONF
 from src.config import plain
+from src.data.mnist import MNIST
 from src.extractor import extractor
 
 
-def test_it_says_whether_the_weights_are_the_pinned_ones(tmp_path: Path, capsys: Any) -> None:
+def test_it_says_whether_the_weights_are_the_pinned_ones(mnist: MNIST, tmp_path: Path, capsys: Any) -> None:
     output = tmp_path / "digits.safetensors"
     with hydra.initialize_config_dir(CONF, version_base="1.3"):
         config = plain(hydra.compose("extractor", ["data=mnist", f"output={output}"]))

@@ -20,16 +20,9 @@ from src.errors import UserError
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture(scope="module", params=[MNIST, FashionMNIST], ids=lambda kind: kind.name)
-def prepared(request, tmp_path_factory):
-    dataset = request.param(ROOT / "data" / request.param.name)
-    if not all((dataset.folder / name).is_file() for name in dataset.files):
-        dataset = request.param(tmp_path_factory.mktemp(request.param.name))
-    try:
-        dataset.prepare()
-    except UserError as error:
-        pytest.skip(str(error))
-    return dataset
+@pytest.fixture(scope="module", params=["mnist", "fashion_mnist"])
+def prepared(request):
+    return request.getfixturevalue(request.param)
 
 
 def test_splits(prepared):

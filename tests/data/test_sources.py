@@ -208,7 +208,13 @@ def test_a_name_look_up_that_hangs_is_given_up(tmp_path, monkeypatch):
 def test_ctrl_c_leaves_only_what_can_be_resumed(serve, tmp_path):
     slow = serve("stalls")
     code = f"from src.data.sources import *; get(Path({str(tmp_path / 'd')!r}), {FILES}, [Mirror({slow.url!r}, 60)])"
-    process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # a job in the background ignores it
+    )
     part = tmp_path / "d" / "images.gz.part"
     for _ in range(500):
         if part.exists():

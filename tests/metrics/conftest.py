@@ -1,5 +1,3 @@
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -9,14 +7,6 @@ from src.data.dataset import Split
 from src.data.mnist import MNIST
 from src.metrics.extractors import Extractor, load_extractor
 
-FOLDER = Path(__file__).parents[2] / "data" / "mnist"
-
-
-def mnist(split: str) -> Split:
-    if not FOLDER.is_dir():
-        pytest.skip("no MNIST: python -m src.prepare data=mnist")
-    return MNIST(FOLDER).split(split)
-
 
 @pytest.fixture(scope="session")
 def digits() -> Extractor:
@@ -24,8 +14,8 @@ def digits() -> Extractor:
 
 
 @pytest.fixture(scope="session")
-def test_split() -> Split:
-    return mnist("test")
+def test_split(mnist: MNIST) -> Split:
+    return mnist.split("test")
 
 
 @pytest.fixture(scope="session")
@@ -41,9 +31,9 @@ def test_features(digits: Extractor, test_images: Tensor) -> Tensor:
 
 
 @pytest.fixture(scope="session")
-def train_images() -> Tensor:
+def train_images(mnist: MNIST) -> Tensor:
     """[5000, 1, 28, 28], the first of the training split."""
-    return torch.from_numpy(np.array(mnist("train").x[:5000]))
+    return torch.from_numpy(np.array(mnist.split("train").x[:5000]))
 
 
 @pytest.fixture(scope="session")

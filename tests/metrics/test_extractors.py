@@ -34,11 +34,8 @@ def test_digits_classifier_is_right_on_99_percent(digits: Extractor, test_images
     assert right == pytest.approx(CLASSIFIERS["digits"].accuracy, abs=5e-4)
 
 
-def test_fashion_classifier_has_the_stated_accuracy() -> None:
-    folder = Path(__file__).parents[2] / "data" / "fashion_mnist"
-    if not folder.is_dir():
-        pytest.skip("no Fashion-MNIST: python -m src.prepare data=fashion_mnist")
-    test = FashionMNIST(folder).split("test")
+def test_fashion_classifier_has_the_stated_accuracy(fashion_mnist: FashionMNIST) -> None:
+    test = fashion_mnist.split("test")
     found = load_extractor("fashion")(torch.from_numpy(np.array(test.x))).logits.argmax(dim=1).numpy()
     assert (found == test.y).mean() == pytest.approx(CLASSIFIERS["fashion"].accuracy, abs=5e-4)
 

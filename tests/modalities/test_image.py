@@ -1,6 +1,7 @@
 """Pixels, PNG files, grids, strips and films: exact, marked, whole."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -100,7 +101,7 @@ def test_long_seeds_are_padded_alike(tmp_path) -> None:
 def test_an_interrupted_save_leaves_nothing_half_written(tmp_path, monkeypatch) -> None:
     image.save(pixels(2, 1, 8, 8), tmp_path, [0, 1], PROVENANCE)
     older = (tmp_path / "000001.png").read_bytes()
-    replace, calls = image.os.replace, []
+    replace, calls = os.replace, []
 
     def interrupt_second(source: Path, target: Path) -> None:
         calls.append(target)
@@ -108,7 +109,7 @@ def test_an_interrupted_save_leaves_nothing_half_written(tmp_path, monkeypatch) 
             raise KeyboardInterrupt
         replace(source, target)
 
-    monkeypatch.setattr(image.os, "replace", interrupt_second)
+    monkeypatch.setattr(os, "replace", interrupt_second)
     with pytest.raises(KeyboardInterrupt):
         image.save(pixels(2, 1, 8, 8, seed=1), tmp_path, [0, 1], PROVENANCE)
     assert names(tmp_path) == ["000000.png", "000001.png"]  # the list of the older pictures no longer holds: it is gone

@@ -300,7 +300,8 @@ def test_a_client_that_hangs_is_ended_with_its_children(tmp_path, monkeypatch):
 
 @pytest.mark.skipif(shutil.which("npm") is None, reason="no npm")
 def test_a_dead_npm_registry_is_given_up(tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("npm_config_registry", f"http://127.0.0.1:{dead_port()}/")
+    nobody = f"http://127.0.0.1:{dead_port()}/"
+    monkeypatch.setenv("npm_config_registry", nobody)
     with pytest.raises(UserError, match=r"tried npm package some-package@1"):
         get(tmp_path / "d", FILES, [NpmPackage("some-package@1", "package")])
     out = capsys.readouterr().out

@@ -24,17 +24,9 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from src.config import leaves, plain, validate
-from src.errors import UserError, nearest
+from src.errors import Interrupted, UserError, nearest
 
 CONF = str(Path(__file__).parent.parent / "conf")
-
-
-class Interrupted(BaseException):
-    """A signal ended the work at a step boundary, after it was saved."""
-
-    def __init__(self, signal_number: int) -> None:
-        super().__init__(f"stopped by signal {signal_number}")
-        self.exit_code = 128 + signal_number
 
 
 def run(config_name: str, task: Callable[[dict[str, Any]], object], nullable: tuple[str, ...] = ()) -> NoReturn:

@@ -14,7 +14,9 @@ from src.errors import UserError, nearest
 ALLOWED_TARGETS = ("src.", "torch.optim.", "pytorch_lightning.")
 
 # Settings that say where and how a run is watched, not what it computes: they stay out of its identity.
-NOT_IDENTITY = re.compile(r"(paths|logger|checkpoint|run_dir|fresh|publish|data\.workers)(\.|$)|trainer\.(?!precision$)")
+NOT_IDENTITY = re.compile(
+    r"(paths|logger|checkpoint|run_dir|fresh|on_change|on_divergence|evaluate|publish|data\.workers)(\.|$)|trainer\.(?!precision$)"
+)
 
 POSITIVE, NOT_NEGATIVE, FRACTION = "a number above 0", "a number of at least 0", "a number from 0 up to but below 1"
 COUNT, INDEX = "a whole number of at least 1", "a whole number of at least 0"
@@ -62,6 +64,8 @@ CHOICES = {
     "trainer.strategy": ("auto", "ddp", "ddp_find_unused_parameters_true", "ddp_spawn", "ddp_fork", "fsdp"),
     "trainer.precision": ("32-true", "64-true", "bf16-mixed", "bf16-true"),
     "evaluation.extractor": ("digits", "fashion", "inception-v3-compat"),
+    "on_change": ("refuse", "accept", "restart"),
+    "on_divergence": ("fail", "record"),
     "format": ("png", "npz", "safetensors", "onnx"),
     "weights": ("ema", "raw"),
     "checkpoint": ("best", "last"),

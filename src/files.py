@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+TEMPORARY = ".tmp"
+
 
 def sha256(path: Path) -> str:
     """Hex digest of a file's bytes."""
@@ -20,7 +22,7 @@ def write_atomic(path: Path, data: bytes, durable: bool = True) -> None:
     the name; the folder is synced after. Where nothing is lost with the file (one of thousands of pictures), durable=False
     spares the syncs.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY}")
     try:
         with temporary.open("wb") as file:
             file.write(data)
@@ -33,6 +35,12 @@ def write_atomic(path: Path, data: bytes, durable: bool = True) -> None:
         raise
     if durable:
         sync_folder(path.parent)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Delete what killed processes were writing in or below `folder`; for a folder that nobody else writes to now."""
+    for path in folder.rglob(f".*{TEMPORARY}"):
+        path.unlink(missing_ok=True)
 
 
 def sync_folder(folder: Path) -> None:

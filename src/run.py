@@ -6,15 +6,14 @@ checkpoints/       whole files with a SHA-256 beside each
 samples/           step-numbered grids, the film
 metrics.jsonl      every logged scalar
 metrics.json       the final evaluation with its protocol
+
+A published folder is what a repository keeps of it: the same without checkpoints, with samples.png and film.gif.
 """
 
 import functools
 import hashlib
-import importlib.metadata
 import io
 import json
-import platform
-import subprocess
 import warnings
 from pathlib import Path
 from typing import Any, Self
@@ -24,9 +23,7 @@ from omegaconf import OmegaConf
 
 from src.config import differences, short_hash, validate
 from src.errors import UserError, nearest
-from src.files import sha256, write_atomic, write_json
-
-ROOT = Path(__file__).parent.parent
+from src.files import remove_leftovers, sha256, write_atomic, write_json
 
 
 def default_path(config: dict[str, Any]) -> Path:
@@ -63,6 +60,7 @@ class RunFolder:
             for folder in (self.path, self.checkpoints, self.samples):
                 folder.mkdir(parents=True, exist_ok=True)
             self._lock.acquire(timeout=0)
+            remove_leftovers(self.path)
         except filelock.Timeout:
             raise UserError(f"{self.path} is held by another process: wait for it, or choose another run_dir=") from None
         except OSError as error:
@@ -105,16 +103,29 @@ class RunFolder:
     def update_manifest(self, **fields: Any) -> None:
         write_json(self.path / "manifest.json", self.manifest() | fields)
 
-    def check_same(self, config: dict[str, Any], data_hashes: dict[str, str]) -> None:
-        """Refuse to go on with a run under another config or other data."""
-        changed = differences(self.config(), config)
+    def changes(self, config: dict[str, Any], data_hashes: dict[str, str]) -> list[str]:
+        """How config and data differ from those that this run was started with; empty where they do not."""
         before = self.manifest().get("data", data_hashes)
-        changed += [f"data file {name} has other bytes" for name in data_hashes if before.get(name) != data_hashes[name]]
-        if changed:
-            raise UserError(
-                f"{self.path} was started with something else ({'; '.join(changed)}): put it back, choose another run_dir=, "
-                "or add fresh=true to start again"
-            )
+        return [
+            *differences(self.config(), config),
+            *(f"data file {name} has other bytes" for name in data_hashes if before.get(name) != data_hashes[name]),
+        ]
+
+    def finished(self) -> bool:
+        return "ended" in self.manifest()
+
+    def publish(self, folder: Path) -> None:
+        """Copy what a repository keeps of a run to a folder that is versioned with the code."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in ("config.yaml", "manifest.json", "metrics.jsonl", "metrics.json"):
+            if (self.path / name).is_file():
+                write_atomic(folder / name, (self.path / name).read_bytes())
+        for path, name in ((self.last_grid(), "samples.png"), (self.samples / "film.gif", "film.gif")):
+            if path is not None and path.is_file():
+                write_atomic(folder / name, path.read_bytes())
+
+    def last_grid(self) -> Path | None:
+        return max(self.samples.glob("step-*.png"), default=None)
 
     # Checkpoints
 
@@ -191,38 +202,6 @@ def load_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
     if not is_whole(path):
         raise UserError(f"checkpoint {path} is damaged (its SHA-256 does not match): use another one or train again")
     return torch.load(path, map_location=map_location, weights_only=True)
-
-
-# What a result was made with
-
-
-def environment() -> dict[str, Any]:
-    """The parts of a machine and its software that numbers depend on."""
-    import torch
-
-    return {
-        "code": code_version(),
-        "lock": sha256(ROOT / "requirements.lock"),
-        "python": platform.python_version(),
-        "packages": {
-            name: importlib.metadata.version(name) for name in ("torch", "pytorch-lightning", "numpy", "torch-fidelity")
-        },
-        "platform": platform.platform(),
-        "threads": torch.get_num_threads(),
-        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
-        "cuda": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
-    }
-
-
-def code_version() -> str:
-    """The commit, with "+changes" where tracked files differ from it; "unknown" outside a git checkout."""
-    try:
-        commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=10)
-        status = ["git", "status", "--porcelain", "--untracked-files=no"]
-        changes = subprocess.run(status, cwd=ROOT, capture_output=True, text=True, check=True, timeout=10)
-    except (OSError, subprocess.SubprocessError):
-        return "unknown"
-    return commit.stdout.strip() + ("+changes" if changes.stdout.strip() else "")
 
 
 # Back from a folder to a model

@@ -7,11 +7,12 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 LAYERS = [
-    {"errors", "files", "pixels", "spec", "rng", "schedules", "ema", "augment", "config"},
+    {"errors", "files", "pixels", "spec", "rng", "schedules", "ema", "augment", "config", "environment", "intervals"},
     {"data", "networks", "losses", "metrics"},
     {"models", "modalities", "export", "protocol"},
-    {"run", "scoring", "callbacks", "cli"},
-    {"train", "evaluate", "generate", "prepare", "extractor"},
+    {"run", "scoring", "callbacks", "cli", "reporting"},
+    {"fit"},
+    {"train", "evaluate", "generate", "prepare", "extractor", "report", "verify"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 FILES = sorted((ROOT / "src").rglob("*.py"))

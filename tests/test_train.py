@@ -14,8 +14,9 @@ import torch
 from PIL import Image
 
 from src.errors import UserError
+from src.fit import stop_step
 from src.run import RunFolder, load_checkpoint
-from src.train import stop_step, train
+from src.train import train
 
 ROOT = Path(__file__).parent.parent
 TINY = ["model=mlp_gan", "data=digits", "debug=tiny", "trainer.threads=1"]
@@ -53,7 +54,8 @@ def test_what_a_run_leaves(tiny_run: Path) -> None:
     assert manifest["ended"]["images_seen"] == 640
     assert len(manifest["initial_weights"]) == len(manifest["final_weights"]) == 64
     assert manifest["threads"] == 1
-    assert {"code", "lock", "packages", "cpu_capability", "data", "extractor"} <= manifest.keys()
+    assert {"commit", "sources", "lock", "packages", "cpu_capability", "data", "extractor", "samples"} <= manifest.keys()
+    assert {"src/fit.py", "src/ema.py"} <= manifest["sources"].keys()
 
 
 def test_scalars_are_on_our_own_step(tiny_run: Path) -> None:
@@ -155,11 +157,22 @@ def test_a_loss_that_is_not_finite_keeps_the_last_good_checkpoint(compose: Any, 
     with pytest.raises(UserError, match="training has diverged"):
         train(config)
     run = RunFolder(tmp_path / "run")
-    assert "ended" not in run.manifest()
+    ended = run.manifest()["ended"]
+    assert ended["reason"] == "diverged"
+    assert "before the update" in ended["message"]
     checkpoint = run.newest("step")
     if checkpoint:
         state = load_checkpoint(checkpoint)["state_dict"]
         assert all(torch.isfinite(tensor).all() for tensor in state.values())
+    with pytest.raises(UserError, match=r"has ended before: .* fresh=true makes it again"):
+        train(config)
+
+
+def test_a_failure_can_be_a_result(compose: Any, tmp_path: Path) -> None:
+    words = [*TINY, "model.d_optimizer.lr=1e30", f"run_dir={tmp_path / 'run'}", f"publish={tmp_path / 'published'}"]
+    assert train(compose(*words, "on_divergence=record")) == {}
+    assert RunFolder(tmp_path / "published").manifest()["ended"]["reason"] == "diverged"
+    assert not (tmp_path / "published" / "metrics.json").exists()
 
 
 @pytest.mark.parametrize(("words", "reason"), [(["stop.distance=1e9"], "distance"), (["stop.minutes=1e-9"], "minutes")])
@@ -186,10 +199,14 @@ def test_stop_step(words: list[str], expected: tuple[int | None, str], compose: 
 
 
 def test_golden_scalars(tiny_run: Path) -> None:
-    """A refactoring reproduces these, to what another CPU's rounding may change over 20 steps."""
+    """A refactoring reproduces these, up to what another CPU rounds differently.
+
+    That is nothing at first (1e-7), and then grows: with betas of (0, 0.99) Adam's early steps are about lr * sign(gradient),
+    and some gradients near zero change sign. Between two makes of CPU step 15 differed by 2e-3.
+    """
     golden = json.loads((Path(__file__).parent / "golden.json").read_text())
     found = {str(line["step"]): line for line in lines(tiny_run) if "loss/generator" in line}
-    assert len(golden) == 5
+    assert list(golden) == ["1", "5", "10", "15", "20"]
     for step, values in golden.items():
         for name, value in values.items():
-            assert found[step][name] == pytest.approx(value, rel=1e-3), (step, name)
+            assert found[step][name] == pytest.approx(value, rel=1e-5 if int(step) <= 5 else 1e-2), (step, name)

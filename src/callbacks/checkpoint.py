@@ -7,7 +7,8 @@ import torch
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.plugins.io import CheckpointIO
 
-from src.errors import UserError
+from src.callbacks.record import Record
+from src.errors import Diverged
 from src.models.model import Model
 from src.run import RunFolder, load_checkpoint, save_checkpoint
 from src.schedules import is_every
@@ -29,8 +30,8 @@ class AtomicCheckpointIO(CheckpointIO):
 class Checkpoint(Callback):
     """A checkpoint every `every` steps and at the end, the newest `keep` of them kept. Runs after all other callbacks."""
 
-    def __init__(self, run: RunFolder, every: int, keep: int) -> None:
-        self.run, self.every, self.keep = run, every, keep
+    def __init__(self, run: RunFolder, record: Record, every: int, keep: int) -> None:
+        self.run, self.record, self.every, self.keep = run, record, every, keep
 
     def due(self, step: int) -> bool:
         return is_every(step, self.every)
@@ -44,6 +45,7 @@ class Checkpoint(Callback):
 
     def save(self, trainer: Trainer, model: Model) -> None:
         check_finite(model)
+        self.record.sync()  # what a checkpoint stands for must not be lost with the power after it
         trainer.save_checkpoint(self.run.checkpoint_path("step", model.step))
         self.run.prune("step", self.keep)
 
@@ -52,7 +54,7 @@ def check_finite(model: Model) -> None:
     """A finite loss can have gradients that are not: never put such weights in the place of good ones."""
     for name, tensor in model.state_dict().items():
         if tensor.is_floating_point() and not torch.isfinite(tensor).all():
-            raise UserError(
+            raise Diverged(
                 f"{name} is not finite at step {model.step}: training has diverged, the last good checkpoint is kept "
                 "(lower the learning rates or raise the penalty, in a new run)"
             )

@@ -1,11 +1,15 @@
 """Where scalars and pictures of a run go: metrics.jsonl always, W&B beside it unless it is disabled."""
 
+import contextlib
 import json
+import os
+import shutil
 from pathlib import Path
 from typing import Any
 
 from pytorch_lightning import Callback, Trainer
 
+from src.files import write_atomic
 from src.models.model import Model
 from src.schedules import is_every
 
@@ -13,19 +17,28 @@ from src.schedules import is_every
 class Record:
     """Every logged scalar, on our own step.
 
-    A run that goes on from `step` drops what was logged after it: those steps are made again.
+    A run that goes on from `step` drops what was logged after it: those steps are made again. W&B gets what is kept once
+    more, where `wandb_run` is a new one that stands for the whole run (`replay`).
     """
 
-    def __init__(self, folder: Path, step: int, wandb_run: Any = None) -> None:
+    def __init__(self, folder: Path, step: int, wandb_run: Any = None, replay: bool = False) -> None:
         self.path = folder / "metrics.jsonl"
         self.wandb_run = wandb_run
-        lines = self.path.read_text().splitlines() if self.path.is_file() else []
-        kept = [line for line in map(parse, lines) if line and line["step"] <= step]
-        self.path.write_text("".join(json.dumps(line) + "\n" for line in kept))
+        kept = [line for line in read_scalars(self.path) if line["step"] <= step]
+        write_atomic(self.path, "".join(json.dumps(line) + "\n" for line in kept).encode())
         self.file = self.path.open("a")
+        self._last = [line for line in kept if line["step"] == step]
+        if replay and wandb_run:
+            for line in kept:
+                wandb_run.log(line)
+            for path in sorted((folder / "samples").glob("step-*.png")):
+                if (drawn_at := int(path.stem.removeprefix("step-"))) <= step:
+                    self.picture(drawn_at, "samples", path)
 
     def scalars(self, step: int, images_seen: int, values: dict[str, float]) -> None:
         line = {"step": step, "images_seen": images_seen, **values}
+        if line in self._last:  # measured and written after the checkpoint of this step, and now once more
+            return
         self.file.write(json.dumps(line) + "\n")
         self.file.flush()
         if self.wandb_run:
@@ -37,9 +50,9 @@ class Record:
 
             self.wandb_run.log({"step": step, name: wandb.Image(str(path))})
 
-    def summary(self, values: dict[str, Any]) -> None:
-        if self.wandb_run:
-            self.wandb_run.summary.update(values)
+    def sync(self) -> None:
+        """Wait until all lines so far would survive a power cut."""
+        os.fsync(self.file.fileno())
 
     def close(self, exit_code: int = 0) -> None:
         self.file.close()
@@ -47,12 +60,13 @@ class Record:
             self.wandb_run.finish(exit_code=exit_code)
 
 
-def parse(line: str) -> dict[str, Any] | None:
-    """A line of metrics.jsonl; None for one that a crash cut short."""
-    try:
-        return json.loads(line)
-    except json.JSONDecodeError:
-        return None
+def read_scalars(path: Path) -> list[dict[str, Any]]:
+    """The lines of a metrics.jsonl, without the one that a crash may have cut short; empty where there is no file."""
+    lines = []
+    for text in path.read_text().splitlines() if path.is_file() else []:
+        with contextlib.suppress(json.JSONDecodeError):
+            lines.append(json.loads(text))
+    return lines
 
 
 def start_wandb(folder: Path, config: dict[str, Any]) -> Any:
@@ -61,6 +75,10 @@ def start_wandb(folder: Path, config: dict[str, Any]) -> Any:
         return None
     import wandb
 
+    if config["logger"]["mode"] == "offline":
+        # What an interrupted sitting left may hold steps that are made again now: the new files tell the whole run.
+        for sitting in folder.glob("wandb/offline-run-*"):
+            shutil.rmtree(sitting, ignore_errors=True)
     name, seed = folder.parent.name, folder.name
     run = wandb.init(
         mode=config["logger"]["mode"],

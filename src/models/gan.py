@@ -12,9 +12,10 @@ from torch.optim import Optimizer
 from src import rng
 from src.augment import Augmentation
 from src.ema import EMA
+from src.errors import Diverged
 from src.losses.adversarial import AdversarialLoss
 from src.losses.regularizers import Penalty
-from src.models.model import Model, NonFiniteLossError, unstack
+from src.models.model import Model, unstack
 from src.spec import Batch, Spec
 
 SAMPLE_BATCH = 128  # sampling always runs batches of this size: the last bits of a matrix product depend on its shape
@@ -102,7 +103,7 @@ class GAN(Model):
     def descend(self, loss: Tensor, optimizer: Any, network: nn.Module, name: str) -> None:
         """One optimizer step; a loss that is not finite stops the run before it can touch the weights."""
         if not math.isfinite(loss.item()):
-            raise NonFiniteLossError(
+            raise Diverged(
                 f"the {name}'s loss is {loss.item()} at step {self.step}: training has diverged and was stopped before the "
                 "update (lower the learning rates or raise the penalty, in a new run)"
             )
@@ -145,7 +146,12 @@ class GAN(Model):
         return logits.chunk(2)
 
     def scalars(self) -> dict[str, float]:
-        """What the last update measured: both losses, D(x) = sigmoid(logit) on real images and, an update later, on fakes."""
+        """What the last update measured: both losses, D(x) = sigmoid(logit) on real images and, an update later, on fakes.
+
+        Empty before the first update of a sitting.
+        """
+        if not self._last:
+            return {}
         last = {name: value.detach() for name, value in self._last.items()}
         return {
             "loss/discriminator": last["d_loss"].item(),

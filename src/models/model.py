@@ -6,12 +6,7 @@ from typing import Any
 from pytorch_lightning import LightningModule
 from torch import Tensor, nn
 
-from src.errors import UserError
 from src.spec import Batch, Spec
-
-
-class NonFiniteLossError(UserError):
-    """Training has diverged."""
 
 
 class Model(LightningModule):

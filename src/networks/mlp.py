@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 
 from torch import Tensor, nn
+from torch.nn.utils import parametrizations
 
 from src.spec import Spec
 
@@ -50,6 +51,7 @@ class MLPDiscriminator(nn.Module):
     widths: of the hidden layers, from the image to the logit.
     bias: whether the layers have biases.
     dropout: probability of dropping a hidden unit.
+    spectral_norm: divide each weight by its largest singular value (Miyato et al. 2018).
     slope: of LeakyReLU below zero.
     offset: added to the images; 1 makes black zero, so that the many black pixels of a digit move no weight.
     """
@@ -60,19 +62,21 @@ class MLPDiscriminator(nn.Module):
         widths: Sequence[int] = (256, 128),
         bias: bool = True,
         dropout: float = 0.0,
+        spectral_norm: bool = False,
         slope: float = 0.2,
         offset: float = 0.0,
     ) -> None:
         super().__init__()
         self.offset = offset
+        norm = parametrizations.spectral_norm if spectral_norm else nn.Identity()
         layers: list[nn.Module] = [nn.Flatten()]
         size = math.prod(spec.shape)
         for width in widths:
-            layers += [nn.Linear(size, width, bias=bias), nn.LeakyReLU(slope, inplace=True)]
+            layers += [norm(nn.Linear(size, width, bias=bias)), nn.LeakyReLU(slope, inplace=True)]
             if dropout > 0:
                 layers.append(nn.Dropout(dropout))
             size = width
-        self.layers = nn.Sequential(*layers, nn.Linear(size, 1, bias=bias))
+        self.layers = nn.Sequential(*layers, norm(nn.Linear(size, 1, bias=bias)))
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """Images [B, *shape] in [-1, 1] to logits [B]; y is ignored."""

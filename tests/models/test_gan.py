@@ -14,10 +14,10 @@ from src import rng
 from src.data.digits import Digits
 from src.data.loader import Blocks, DataModule
 from src.ema import EMA
+from src.errors import Diverged
 from src.losses.adversarial import AdversarialLoss, cross_entropy_discriminator, non_saturating_generator
 from src.losses.regularizers import Penalty, r1
 from src.models.gan import GAN
-from src.models.model import NonFiniteLossError
 from src.networks.mlp import MLPDiscriminator, MLPGenerator
 from src.pixels import from_uint8
 from src.spec import Batch
@@ -132,7 +132,7 @@ def test_a_loss_that_is_not_finite_stops_before_the_update(network: str) -> None
     model = make(loss=LOSS._replace(**{network: bad}))
     fit(model, stop=3)
     before = copy.deepcopy(getattr(model, network))
-    with pytest.raises(NonFiniteLossError, match=f"the {network}'s loss is nan at step 3"):
+    with pytest.raises(Diverged, match=f"the {network}'s loss is nan at step 3"):
         fit(model, stop=4)
     for a, b in zip(before.parameters(), getattr(model, network).parameters(), strict=True):
         assert torch.equal(a, b)

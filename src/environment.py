@@ -1,0 +1,87 @@
+"""What a result is made with: the code, the locked packages, the machine. The parts that a number can depend on."""
+
+import importlib.metadata
+import platform
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from src.files import sha256
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = ("torch", "pytorch-lightning", "numpy", "torch-fidelity")
+
+# Entry points and pages that read results and make none: a change to them changes no run.
+READERS = {"evaluate", "extractor", "generate", "intervals", "prepare", "report", "reporting", "verify"}
+
+
+def software() -> dict[str, Any]:
+    """The code that makes a run, file by file, and the lock file; found in milliseconds, without torch."""
+    files = sorted((ROOT / "src").rglob("*.py"))
+    makers = [file for file in files if file.relative_to(ROOT / "src").parts[0].removesuffix(".py") not in READERS]
+    return {
+        "commit": commit(),
+        "lock": sha256(ROOT / "requirements.lock"),
+        "sources": {file.relative_to(ROOT).as_posix(): sha256(file)[:16] for file in makers},
+    }
+
+
+def machine() -> dict[str, Any]:
+    """What rounding depends on."""
+    import torch
+
+    return {
+        "python": platform.python_version(),
+        "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
+        "platform": platform.platform(),
+        "threads": torch.get_num_threads(),
+        "cpu": cpu(),
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "cuda": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+    }
+
+
+def software_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """How the code or the lock file differ from those of an earlier manifest, for people; empty where they do not."""
+    changes = []
+    old, new = before.get("sources", {}), now["sources"]
+    if files := sorted(name for name in old.keys() | new.keys() if old and old.get(name) != new.get(name)):
+        shown = ", ".join(files[:3]) + (f" and {len(files) - 3} more" if len(files) > 3 else "")
+        changes.append(f"code of {before['commit'][:8]} -> {now['commit'][:8]}: {shown}")
+    if before.get("lock", now["lock"]) != now["lock"]:
+        changes.append("requirements.lock")
+    return changes
+
+
+def machine_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What differs between an earlier manifest's machine and this one and may change the last bits of a result."""
+    changes = []
+    for name in PACKAGES:
+        old, new = before["packages"].get(name), now["packages"].get(name)
+        if old != new:
+            changes.append(f"{name} {old} -> {new}")
+    for part in ("threads", "cpu", "cpu_capability", "cuda"):
+        if before[part] != now[part]:
+            changes.append(f"{part} {before[part]} -> {now[part]}")
+    return changes
+
+
+def cpu() -> str:
+    """The CPU's name: two makes with the same instruction set round differently, their matrix products are other code."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def commit() -> str:
+    """The commit, with "+changes" where tracked files differ from it; "unknown" outside a git checkout."""
+    try:
+        head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=10)
+        status = ["git", "status", "--porcelain", "--untracked-files=no"]
+        changes = subprocess.run(status, cwd=ROOT, capture_output=True, text=True, check=True, timeout=10)
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+    return head.stdout.strip() + ("+changes" if changes.stdout.strip() else "")

@@ -1,0 +1,174 @@
+"""Training a run folder: from its config, or its newest whole checkpoint, to the final weights.
+
+torch and all that needs it are imported when everything that can be checked without them has been.
+"""
+
+import logging
+import math
+import warnings
+from pathlib import Path
+from typing import Any
+
+from src.config import short_hash
+from src.data.dataset import Dataset
+from src.environment import machine, machine_changes, software, software_changes
+from src.errors import Diverged, Interrupted, UserError
+from src.files import sha256
+from src.run import RunFolder, build_model
+
+
+def stop_step(config: dict[str, Any], train_samples: int) -> tuple[int | None, str]:
+    """The generator step at which the budget of images or epochs is used up, and which of the two it is."""
+    stop, batch = config["stop"], config["data"]["batch_size"]
+    if config["model"].get("loss", True) in (None, {}):
+        raise UserError(f"{config['name']} needs an adversarial loss: loss=non_saturating or another of conf/loss")
+    if all(value is None for value in stop.values()):
+        raise UserError("the run would never end: set stop.epochs, stop.images, stop.minutes or stop.distance")
+    if batch > train_samples:
+        raise UserError(f"data.batch_size={batch} is more than the {train_samples} training samples: make it smaller")
+    if config["trainer"]["devices"] != 1:
+        raise UserError(f"trainer.devices={config['trainer']['devices']}: only one process is supported so far, use 1")
+    images = {"images": stop["images"], "epochs": stop["epochs"] and stop["epochs"] * train_samples}
+    budgets = {reason: count for reason, count in images.items() if count is not None}
+    if not budgets:
+        return None, ""
+    reason = min(budgets, key=lambda name: budgets[name])
+    return max(1, math.floor(budgets[reason] / (batch * config["model"].get("d_steps", 1)))), reason
+
+
+def fit(config: dict[str, Any], run: RunFolder, dataset: Dataset, stop: int | None, reason: str) -> None:
+    """Train from the newest whole checkpoint, or from the start, until the first budget is used up."""
+    import torch
+    from pytorch_lightning import Trainer
+
+    from src.callbacks.budget import Budget
+    from src.callbacks.checkpoint import AtomicCheckpointIO, Checkpoint
+    from src.callbacks.progress import Progress
+    from src.callbacks.record import LogScalars, Record, start_wandb
+    from src.callbacks.samples import DrawSamples
+    from src.callbacks.signals import StopOnSignal
+    from src.callbacks.validation import Validate
+    from src.data.loader import DataModule
+    from src.export import save_safetensors, state_hash
+    from src.metrics.extractors import load_extractor
+    from src.scoring import validation_measure
+
+    # Lightning's advice is for users of its own loops; its errors still come through.
+    for name in ("pytorch_lightning", "lightning_fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+        warnings.filterwarnings("ignore", module=name)
+    if config["trainer"]["threads"]:
+        torch.set_num_threads(config["trainer"]["threads"])
+    # Deterministic algorithms are wanted, the costly filling of fresh memory that comes with them is not.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+
+    # Numbers below 1e-38 are zero: they take a CPU a hundred times as long as others, and mean nothing here.
+    torch.set_flush_denormal(True)
+
+    model = build_model(config, dataset.spec)
+    checkpoint = run.newest("step")
+    step = int(checkpoint.stem.removeprefix("step-")) if checkpoint else 0
+    if checkpoint is None:
+        run.write_config(config)
+        run.update_manifest(
+            **software(),
+            **machine(),
+            data=dataset.hashes(),
+            initial_weights=state_hash(model.state_dict()),
+            config_hash=short_hash(config),
+        )
+    else:
+        go_on(config, run, dataset, step)
+
+    extractor = load_extractor(config["evaluation"]["extractor"], config["evaluation"]["weights"])
+    validation = config["validation"]
+    measure = validation_measure(
+        dataset, extractor, validation["samples"], config["evaluation"]["seed"], Path(config["paths"]["cache"])
+    )
+    record = Record(run.path, step, start_wandb(run.path, config), replay=config["logger"]["mode"] == "offline")
+    signals = StopOnSignal()
+    validate = Validate(run, record, signals, extractor.key("fd"), measure, validation["every"])
+    budget = Budget(config["stop"]["minutes"], config["stop"]["distance"], validate, reason)
+    callbacks = [
+        signals,
+        LogScalars(record, config["logger"]["every"]),
+        DrawSamples(run.samples, record, signals, dataset.spec.kind, **config["samples"]),
+        validate,
+        budget,
+        Progress(validate, budget, stop),
+        Checkpoint(run, record, config["checkpoint"]["every"], config["checkpoint"]["keep"]),
+    ]
+    data = DataModule(
+        dataset,
+        batch_size=config["data"]["batch_size"],
+        workers=config["data"]["workers"],
+        seed=config["seed"],
+        d_steps=config["model"].get("d_steps", 1),
+        stop=stop,
+        block=config["trainer"]["block"],
+        cut=lambda step: any(callback.due(step) for callback in callbacks if hasattr(callback, "due")),
+    )
+    trainer = Trainer(
+        accelerator=config["trainer"]["accelerator"],
+        devices=config["trainer"]["devices"],
+        strategy=config["trainer"]["strategy"],
+        precision=config["trainer"]["precision"],
+        max_epochs=1,  # the loader's one epoch is the whole run; the data's epochs are its own business
+        deterministic=True,
+        callbacks=callbacks,
+        plugins=[AtomicCheckpointIO()],
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+        default_root_dir=run.path,
+    )
+    finished = False
+    try:
+        trainer.fit(model, datamodule=data, ckpt_path=checkpoint)
+        finished = signals.number is None
+    except Diverged as error:
+        run.update_manifest(ended={"reason": "diverged", "step": model.step, "message": str(error)})
+        raise
+    finally:
+        record.close(exit_code=0 if finished else 1)
+    if signals.number is not None:
+        print(f"stopped at step {model.step:,}; the same command goes on from there")
+        raise Interrupted(signals.number)
+
+    save_safetensors(model.sampler(), run.path / "generator.safetensors", {"run": run.path.parent.name})
+    run.update_manifest(
+        extractor={"name": extractor.name, "weights_sha256": extractor.weights_sha256},
+        final_weights=state_hash(model.state_dict()),
+        samples={path.name: sha256(path) for path in sorted(run.samples.glob("step-*.png"))},
+        ended={
+            "reason": budget.reason,
+            "step": model.step,
+            "images_seen": model.images_seen,
+            "seconds": round(budget.seconds, 3),
+            "best_step": validate.best_step,
+            "best_distance": validate.best,
+        },
+    )
+
+
+def go_on(config: dict[str, Any], run: RunFolder, dataset: Dataset, step: int) -> None:
+    """Refuse to continue with what makes another result than the run's beginning, or note it down where that is wanted."""
+    manifest = run.manifest()
+    changes = run.changes(config, dataset.hashes())
+    changes += software_changes(manifest, software()) + machine_changes(manifest, machine())
+    if changes and config["on_change"] != "accept":
+        raise UserError(changed(run, changes))
+    if changes:
+        run.write_config(config)
+        run.update_manifest(continued=[*manifest.get("continued", []), {"step": step, "changes": changes}])
+    print(f"going on from step {step:,}" + "".join(f"\n  with other {change}" for change in changes))
+
+
+def changed(run: RunFolder, changes: list[str]) -> str:
+    """What to say to someone whose command is not the one that this run was started with."""
+    return (
+        f"{run.path} was started with something else ({'; '.join(changes)}): put it back, choose another run_dir=, add "
+        "fresh=true to start again, or on_change=accept to go on all the same"
+    )

@@ -1,0 +1,336 @@
+"""The promise: whatever stops a run, repeating its command gives bit for bit what it would have given without the stop."""
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from src.callbacks.checkpoint import Checkpoint
+from src.errors import UserError
+from src.run import RunFolder, is_whole, load_checkpoint
+from src.train import train
+
+ROOT = Path(__file__).parent.parent
+STEPS = 9
+EVERYTHING = [  # whatever carries state or draws random numbers, all at once
+    "model=mlp_gan",
+    "data=digits",
+    "debug=tiny",
+    "trainer.threads=1",
+    "data.batch_size=16",
+    f"stop.images={STEPS * 2 * 16}",
+    "checkpoint={every: 1, keep: 2}",
+    "logger.every=1",
+    "validation={every: 4, samples: 32}",
+    "samples.n=4",
+    "evaluate=false",
+    "model.generator={z_dim: 8, widths: [16], batch_norm: true}",
+    "model.discriminator={widths: [16, 16], dropout: 0.3, spectral_norm: true}",
+    "model.d_steps=2",
+    "model.penalties.r1.every=3",
+    "model.augment.pixels=1",
+    "model.ema.half_life=100",
+]
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
+
+
+def command(*words: str) -> list[str]:
+    return [sys.executable, "-m", "src.train", *words]
+
+
+def assert_same(a: Any, b: Any, where: str) -> None:
+    """Bitwise, through dicts and lists."""
+    if isinstance(a, torch.Tensor):
+        assert a.dtype == b.dtype, where
+        assert torch.equal(a, b), where
+    elif isinstance(a, dict):
+        assert a.keys() == b.keys(), where
+        for key in a:
+            assert_same(a[key], b[key], f"{where}/{key}")
+    elif isinstance(a, list | tuple):
+        assert len(a) == len(b), where
+        for number, (x, y) in enumerate(zip(a, b, strict=True)):
+            assert_same(x, y, f"{where}/{number}")
+    else:
+        assert a == b, where
+
+
+def assert_same_run(ours: Path, theirs: Path) -> None:
+    """Weights, averages, optimizers, clock, scalars (each once, in order), pictures; all but the time it took."""
+    a, b = (load_checkpoint(RunFolder(folder).newest("step")) for folder in (ours, theirs))  # type: ignore[arg-type]
+    for part in ("state_dict", "optimizer_states", "clock"):
+        assert_same(a[part], b[part], part)
+    assert (ours / "metrics.jsonl").read_text() == (theirs / "metrics.jsonl").read_text()
+    pictures = [{path.name: path.read_bytes() for path in (folder / "samples").iterdir()} for folder in (ours, theirs)]
+    assert pictures[0] == pictures[1]
+    ended = [RunFolder(folder).manifest() for folder in (ours, theirs)]
+    assert ended[0]["final_weights"] == ended[1]["final_weights"]
+    for part in ("reason", "step", "images_seen", "best_step", "best_distance"):
+        assert ended[0]["ended"][part] == ended[1]["ended"][part]
+    for folder in (ours, theirs):
+        assert not list(folder.rglob(".*.tmp"))
+
+
+@pytest.fixture(scope="module")
+def stopped(compose: Callable[..., dict[str, Any]], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that never stopped (whole/), and what it would have left on the disk after each step (1/, 2/, ...)."""
+    folder = tmp_path_factory.mktemp("resume")
+    save = Checkpoint.save
+
+    def save_and_keep(self: Checkpoint, trainer: Any, model: Any) -> None:
+        save(self, trainer, model)
+        shutil.copytree(folder / "whole", folder / str(model.step), dirs_exist_ok=True)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Checkpoint, "save", save_and_keep)
+        train(compose(*EVERYTHING, f"run_dir={folder / 'whole'}"))
+    return folder
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("step", range(1, STEPS + 1))
+def test_it_goes_on_from_every_step(step: int, workers: int, stopped: Path, compose: Any, tmp_path: Path, capsys: Any) -> None:
+    shutil.copytree(stopped / str(step), tmp_path / "run")
+    assert "ended" not in RunFolder(tmp_path / "run").manifest()
+    train(compose(*EVERYTHING, f"data.workers={workers}", f"run_dir={tmp_path / 'run'}"))
+    assert f"going on from step {step}\n" in capsys.readouterr().out
+    assert_same_run(tmp_path / "run", stopped / "whole")
+
+
+def test_the_tiny_run_has_everything_in_it(stopped: Path) -> None:
+    """Otherwise the test above would show less than it says."""
+    state = load_checkpoint(RunFolder(stopped / "whole").newest("step"))  # type: ignore[arg-type]
+    names = " ".join(state["state_dict"])
+    assert all(part in names for part in ("ema.network", "running_mean", "parametrizations.weight", "discriminator"))
+    assert len(state["optimizer_states"]) == 2
+    assert state["clock"] == {"step": STEPS, "images_seen": STEPS * 32}
+
+
+@pytest.mark.parametrize("damage", ["truncated", "one bit flipped"])
+def test_a_damaged_checkpoint_is_passed_over(damage: str, stopped: Path, compose: Any, tmp_path: Path) -> None:
+    shutil.copytree(stopped / "6", tmp_path / "run")
+    path = RunFolder(tmp_path / "run").checkpoint_path("step", 6)
+    data = bytearray(path.read_bytes())
+    if damage == "truncated":
+        del data[len(data) // 2 :]
+    else:
+        data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    with pytest.warns(UserWarning, match=r"step-000000006.ckpt is damaged, the one before it is used"):
+        train(compose(*EVERYTHING, f"run_dir={tmp_path / 'run'}"))
+    assert_same_run(tmp_path / "run", stopped / "whole")
+
+
+LONG = [*EVERYTHING, "stop.images=19200", "validation.every=150", "checkpoint={every: 3, keep: 2}", "logger.every=7"]
+
+
+@pytest.fixture(scope="module")
+def long_run(compose: Callable[..., dict[str, Any]], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """600 steps that never stopped."""
+    folder = tmp_path_factory.mktemp("long") / "run"
+    train(compose(*LONG, f"run_dir={folder}"))
+    return folder
+
+
+def newest_name(folder: Path) -> str:
+    return max((path.name for path in folder.glob("checkpoints/step-*.ckpt")), default="")
+
+
+def test_killed_at_random_moments(long_run: Path, tmp_path: Path) -> None:
+    """SIGKILL again and again, at moments drawn at random once training is under way; then left alone."""
+    folder = tmp_path / "run"
+    moments = random.Random(0)
+    kills = 0
+    while kills < 6:
+        before = newest_name(folder)
+        process = subprocess.Popen(command(*LONG, f"run_dir={folder}"), cwd=ROOT, env=ENVIRONMENT, stdout=subprocess.DEVNULL)
+        while process.poll() is None and newest_name(folder) == before:
+            time.sleep(0.002)
+        time.sleep(moments.uniform(0, 0.15))
+        process.kill()
+        if process.wait() == 0:
+            break
+        kills += 1
+    assert kills >= 3
+    subprocess.run(command(*LONG, f"run_dir={folder}"), cwd=ROOT, env=ENVIRONMENT, check=True, capture_output=True, timeout=200)
+    assert_same_run(folder, long_run)
+
+
+SAVING = """
+import os, signal, sys
+import src.files
+real_fsync, real_replace, moment = os.fsync, os.replace, sys.argv.pop(1)
+calls = [0]
+
+def after(number):
+    calls[0] += 1
+    if calls[0] == number:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+def fsync(handle):
+    if moment == "before fsync":
+        after(40)
+    real_fsync(handle)
+    if moment == "after fsync":
+        after(40)
+
+def replace(old, new):
+    if str(new).endswith(".ckpt"):
+        if moment == "half written":
+            os.truncate(old, os.path.getsize(old) // 2)
+        if moment in ("before rename", "half written"):
+            after(12)
+    real_replace(old, new)
+    if str(new).endswith(".ckpt") and moment == "after rename":
+        after(12)
+
+os.fsync, os.replace = fsync, replace
+import runpy
+sys.argv[0] = "src/train.py"
+runpy.run_module("src.train", run_name="__main__", alter_sys=True)
+"""
+
+
+@pytest.mark.parametrize("moment", ["before fsync", "after fsync", "half written", "before rename", "after rename"])
+def test_killed_while_a_checkpoint_is_written(moment: str, stopped: Path, tmp_path: Path) -> None:
+    """The process kills itself at a chosen instruction of the writing."""
+    words = [*EVERYTHING, f"run_dir={tmp_path / 'run'}"]
+    script = tmp_path / "saving.py"
+    script.write_text(SAVING)
+    environment = {**ENVIRONMENT, "PYTHONPATH": str(ROOT)}
+    answer = subprocess.run(
+        [sys.executable, script, moment, *words], cwd=ROOT, env=environment, capture_output=True, timeout=100
+    )
+    assert answer.returncode == -signal.SIGKILL, answer.stderr
+    assert "ended" not in RunFolder(tmp_path / "run").manifest()
+    subprocess.run(command(*words), cwd=ROOT, env=ENVIRONMENT, check=True, capture_output=True, timeout=100)
+    assert_same_run(tmp_path / "run", stopped / "whole")
+
+
+def test_temporary_files_on_another_file_system_change_nothing(stopped: Path, tmp_path: Path) -> None:
+    elsewhere = Path("/dev/shm")
+    if not elsewhere.is_dir() or elsewhere.stat().st_dev == tmp_path.stat().st_dev:
+        pytest.skip("there is one file system only")
+    scratch = elsewhere / f"aigc-lab-{os.getpid()}"
+    scratch.mkdir()
+    try:
+        words = command(*EVERYTHING, f"run_dir={tmp_path / 'run'}")
+        subprocess.run(
+            words, cwd=ROOT, env={**ENVIRONMENT, "TMPDIR": str(scratch)}, check=True, capture_output=True, timeout=100
+        )
+    finally:
+        shutil.rmtree(scratch)
+    assert_same_run(tmp_path / "run", stopped / "whole")
+
+
+LIMITED = """
+import resource, runpy, signal, sys
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, ({size}, {size}))
+sys.argv[0] = "src/train.py"
+runpy.run_module("src.train", run_name="__main__", alter_sys=True)
+"""
+
+
+def test_a_full_disk_keeps_what_there_is(stopped: Path, tmp_path: Path) -> None:
+    """A real process whose disk fills up (a limit on file size stands in for it) ends with one line; then there is room."""
+    words = [*EVERYTHING, f"run_dir={tmp_path / 'run'}"]
+    shutil.copytree(stopped / "4", tmp_path / "run")
+    size = max(path.stat().st_size for path in (tmp_path / "run").rglob("*.ckpt"))
+    limited = LIMITED.format(size=size // 2)
+    answer = subprocess.run(
+        [sys.executable, "-c", limited, *words], cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, timeout=100
+    )
+    assert answer.returncode == 2, answer.stderr
+    assert "cannot save" in answer.stderr
+    assert "make room" in answer.stderr
+    assert len(answer.stderr.strip().splitlines()) == 1
+    newest = RunFolder(tmp_path / "run").newest("step")
+    assert newest is not None
+    assert is_whole(newest)
+    subprocess.run(command(*words), cwd=ROOT, env=ENVIRONMENT, check=True, capture_output=True, timeout=100)
+    assert_same_run(tmp_path / "run", stopped / "whole")
+
+
+def edit_manifest(folder: Path, **fields: Any) -> None:
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps(manifest | fields))
+
+
+CHANGES = {
+    "config": (["model.d_steps=1"], {}, r"model\.d_steps: 2 -> 1"),
+    "data": ([], {}, "data file x has other bytes"),
+    "code": ([], {"sources": {"src/ema.py": "another"}}, "code of .*src/"),
+    "lock file": ([], {"lock": "another"}, r"requirements\.lock"),
+    "threads": ([], {"threads": 64}, "threads 64 -> 1"),
+    "CPU": ([], {"cpu": "another"}, "cpu another -> "),
+}
+
+
+@pytest.mark.parametrize("what", CHANGES)
+def test_a_change_is_named_and_refused_unless_asked_for(
+    what: str, stopped: Path, compose: Any, tmp_path: Path, capsys: Any
+) -> None:
+    words, manifest, message = CHANGES[what]
+    folder = tmp_path / "run"
+    shutil.copytree(stopped / "4", folder)
+    if what == "data":
+        manifest = {"data": RunFolder(folder).manifest()["data"] | {"x": "another"}}
+    edit_manifest(folder, **manifest)
+    before = {path.name: path.read_bytes() for path in (folder / "checkpoints").iterdir()}
+    with pytest.raises(UserError, match=message):
+        train(compose(*EVERYTHING, *words, f"run_dir={folder}"))
+    assert before == {path.name: path.read_bytes() for path in (folder / "checkpoints").iterdir()}
+
+    train(compose(*EVERYTHING, *words, f"run_dir={folder}", "on_change=accept"))
+    assert "going on from step 4" in capsys.readouterr().out
+    ((continued),) = RunFolder(folder).manifest()["continued"]
+    assert continued["step"] == 4
+    assert len(continued["changes"]) == 1
+
+
+def test_on_change_restart_keeps_the_old_and_starts_again(stopped: Path, compose: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(stopped / "4", folder)
+    edit_manifest(folder, lock="another")
+    train(compose(*EVERYTHING, f"run_dir={folder}", "on_change=restart"))
+    assert RunFolder(tmp_path / "run.kept1").newest("step") is not None
+    assert_same_run(folder, stopped / "whole")
+    made_at = (folder / "manifest.json").stat().st_mtime_ns
+    train(compose(*EVERYTHING, f"run_dir={folder}", "on_change=restart"))  # nothing has changed: nothing is made
+    assert made_at == (folder / "manifest.json").stat().st_mtime_ns
+
+
+def test_wandb_has_each_scalar_once(compose: Any, stopped: Path, tmp_path: Path) -> None:
+    """Also those between the last checkpoint and a kill, which are made twice."""
+    folder = tmp_path / "run"
+    words = [*EVERYTHING, f"run_dir={folder}", "logger.mode=offline", "checkpoint.every=4"]
+    process = subprocess.Popen(command(*words), cwd=ROOT, env=ENVIRONMENT, stdout=subprocess.DEVNULL)
+    while not list(folder.glob("checkpoints/step-*.ckpt")):
+        assert process.poll() is None
+        time.sleep(0.002)
+    process.kill()
+    process.wait()
+    with (folder / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 5, "images')  # a line that was cut short
+    train(compose(*words))
+    assert_same_run(folder, stopped / "whole")
+    (path,) = folder.glob("wandb/offline-run-*/*.wandb")
+    wandb = Path(sys.executable).with_name("wandb")
+    answer = subprocess.run([wandb, "leet", "inspect", "--json", path], capture_output=True, text=True, timeout=60, check=True)
+    records = [json.loads(line) for line in answer.stdout.splitlines() if line.startswith("{")]
+    items = [record["history"]["item"] for record in records if record["type"] == "history"]
+    assert [item["step"] for item in items if "loss/generator" in item] == list(range(1, STEPS + 1))
+    assert [item["step"] for item in items if "validation/fd_digits" in item] == [4, 8, STEPS]
+    drawn = [int(path.stem.removeprefix("step-")) for path in sorted((folder / "samples").glob("step-*.png"))]
+    assert sorted(item["step"] for item in items if "samples._type" in item) == drawn

@@ -31,6 +31,8 @@ CHECKS = {
 # The last part of a key, wherever it stands, means the same thing everywhere. List entries are checked one by one.
 RANGES = {
     "seed": INDEX,
+    "start": INDEX,
+    "steps": COUNT,
     "batch_size": COUNT,
     "workers": INDEX,
     "z_dim": COUNT,

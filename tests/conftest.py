@@ -26,10 +26,10 @@ torch.set_num_threads(1)
 def compose() -> Callable[..., dict[str, Any]]:
     """compose("model=mlp_gan", ...) as `python -m src.train` would see it."""
 
-    def composed(*overrides: str, name: str = "train") -> dict[str, Any]:
+    def composed(*overrides: str, name: str = "train", nullable: tuple[str, ...] = ()) -> dict[str, Any]:
         with hydra.initialize_config_dir(CONF, version_base="1.3"):
             config = plain(hydra.compose(name, list(overrides)))
-        validate(config)
+        validate(config, nullable)
         return config
 
     return composed

@@ -1,0 +1,219 @@
+"""python -m src.verify run=PATH [--quick | start=STEP steps=N]: is this result still exactly what its recipe makes?
+
+Exit code 0: it is, as far as the promise goes here. 1: it is not. 2: it could not be checked.
+"""
+
+import copy
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+from src import cli
+from src.data.dataset import Dataset
+from src.environment import machine, machine_changes, software, software_changes
+from src.errors import UserError
+from src.files import sha256
+from src.fit import fit
+from src.intervals import prediction_interval
+from src.reporting.runs import find_runs
+from src.run import RunFolder, build_dataset, digest_path, is_whole, load_checkpoint, load_run
+
+STATE = ("state_dict", "optimizer_states", "clock")  # of a checkpoint; the rest is the time it took
+
+
+def verify(config: dict[str, Any]) -> None:
+    """Check what a config names and print the verdict; exits with 1 where the result does not hold."""
+    run = RunFolder.existing(config["run"])
+    recipe, manifest = run.config(), run.manifest()
+    if manifest.get("ended", {"reason": "diverged"})["reason"] == "diverged":
+        raise UserError(f"{run.path} has come to no result that could be verified: finish its training first")
+    dataset = build_dataset(recipe)
+    dataset.prepare()
+    if damaged := [name for name, digest in dataset.hashes().items() if manifest["data"].get(name) != digest]:
+        raise UserError(f"the data is not what the run was made with ({', '.join(damaged)}): get that version of it")
+    start, end = segment(config, run)
+
+    wrong = check_files(run) if config["quick"] else check_again(config, run, dataset, start, end)
+    if wrong:
+        print(f"NOT verified: {run.path}\n" + "\n".join(f"  {line}" for line in wrong))
+        sys.exit(1)
+    print(f"verified: {run.path}")
+
+
+def segment(config: dict[str, Any], run: RunFolder) -> tuple[int, int]:
+    """The steps to make again: after `start`, up to and with the second."""
+    start, last = config["start"], run.manifest()["ended"]["step"]
+    whole = [step for kind in ("best", "step") for step in checkpoint_steps(run, kind)]
+    if start and start not in whole:
+        known = ", ".join(str(step) for step in sorted({0, *whole} - {last}))
+        raise UserError(f"start={start}: there is no whole checkpoint of that step; known: {known}")
+    if start >= last:
+        raise UserError(f"start={start} is the last step of this run: choose an earlier one, there is nothing to make again")
+    return start, min(last, start + config["steps"]) if config["steps"] else last
+
+
+def checkpoint_steps(run: RunFolder, kind: str) -> list[int]:
+    paths = sorted(run.checkpoints.glob(f"{kind}-*.ckpt"))
+    return [int(path.stem.removeprefix(f"{kind}-")) for path in paths if is_whole(path)]
+
+
+def checkpoint_at(run: RunFolder, step: int) -> Path | None:
+    paths = (run.checkpoint_path(kind, step) for kind in ("step", "best"))
+    return next((path for path in paths if is_whole(path)), None)
+
+
+# Hashes
+
+
+def check_files(run: RunFolder) -> list[str]:
+    """What is wrong with the files of a run, by their hashes; says what was compared."""
+    from src.export import state_hash
+    from src.metrics.extractors import load_extractor
+
+    manifest, recipe, result = run.manifest(), run.config(), run.result()
+    extractor = load_extractor(recipe["evaluation"]["extractor"], recipe["evaluation"]["weights"])
+    wrong = []
+    if extractor.weights_sha256 != manifest["extractor"]["weights_sha256"]:
+        wrong.append(f"the weights of extractor {extractor.name} are not those the run was made with")
+
+    checkpoints = sorted(run.checkpoints.glob("*.ckpt"))
+    wrong += [f"{path} is damaged" for path in checkpoints if not is_whole(path)]
+    if run.checkpoints.is_dir() and not wrong:
+        final = load_checkpoint(run.checkpoint("last"))
+        if state_hash(final["state_dict"]) != manifest["final_weights"]:
+            wrong.append("the last checkpoint does not hold the final weights that the manifest names")
+        generator = load_run(run.path).sampler().state_dict()
+        if result and state_hash(generator) != result["protocol"]["generator_sha256"]:
+            wrong.append("metrics.json was measured on another generator than the chosen checkpoint's")
+
+    pictures = {name: run.samples / name for name in manifest["samples"]}
+    if not run.samples.is_dir():  # a published folder keeps the last one
+        pictures = {max(pictures): run.path / "samples.png"}
+    for name, path in pictures.items():
+        if not path.is_file() or sha256(path) != manifest["samples"][name]:
+            wrong.append(f"{path} is not the picture that the run drew")
+    print(f"compared by hash: data, extractor, {len(checkpoints)} checkpoints, {len(pictures)} pictures")
+    return wrong
+
+
+# Making it again
+
+
+def check_again(config: dict[str, Any], run: RunFolder, dataset: Dataset, start: int, end: int) -> list[str]:
+    """Make steps start + 1 .. end again elsewhere and compare; what is wrong, after the tier of the promise that applies."""
+    from src.scoring import score
+
+    cache = Path(config["paths"]["cache"])
+    manifest, whole = run.manifest(), end == run.manifest()["ended"]["step"]
+    again = RunFolder(cache / "verify" / f"{manifest['config_hash']}-{run.config()['seed']}-{start}-{end}")
+    if again.started() and software_changes(again.manifest(), software()):  # an interrupted verification of other code
+        shutil.rmtree(again.path)
+    with again:
+        recipe = recipe_of(run, again, start)
+        if not again.finished():
+            fit(recipe, again, dataset, end, "verification")
+        different, compared = differences(run, again, start, end, whole)
+        measured = None
+        if whole and start == 0 and run.result():
+            measured = score(again, dataset, recipe["evaluation"], cache, again.path / "metrics.json")
+            compared.append("metrics")
+            if measured["metrics"] != (run.result() or {})["metrics"]:
+                different.append("metrics.json has other numbers")
+
+    if not different:
+        shutil.rmtree(again.path)
+        print(f"bitwise equal over steps {start + 1:,} to {end:,}: {', '.join(compared)}")
+        return []
+    reasons = software_changes(manifest, software()) + machine_changes(manifest, machine())
+    if not reasons:
+        return [*different, f"code, lock file and machine are those of the run: this must not be ({again.path} is kept)"]
+    print(f"not bitwise equal ({'; '.join(different)}), and not promised here: other {'; other '.join(reasons)}")
+    return check_metric(run, measured, Path(config["published"]))
+
+
+def recipe_of(run: RunFolder, again: RunFolder, start: int) -> dict[str, Any]:
+    """The run's own config, to be made again in another folder from a checkpoint on."""
+    recipe = copy.deepcopy(run.config())
+    recipe["run_dir"], recipe["publish"], recipe["logger"]["mode"] = str(again.path), None, "disabled"
+    recipe["trainer"]["threads"] = run.manifest()["threads"]
+    recipe["stop"] |= {"minutes": None, "distance": None}  # the number of steps that they led to is known by now
+    if start and not again.started():
+        source = checkpoint_at(run, start)
+        assert source is not None
+        target = again.checkpoint_path("step", start)
+        for old, new in ((digest_path(source), digest_path(target)), (source, target)):
+            shutil.copyfile(old, new)
+        again.write_config(recipe)
+        again.update_manifest(**software(), **machine(), data=run.manifest()["data"])
+    return recipe
+
+
+def differences(run: RunFolder, again: RunFolder, start: int, end: int, whole: bool) -> tuple[list[str], list[str]]:
+    """What is not bitwise the same in two runs' steps start + 1 .. end; and what was compared."""
+    from src.callbacks.record import read_scalars
+    from src.export import state_hash
+
+    different, compared = [], []
+    made = {json.dumps(line) for line in read_scalars(again.path / "metrics.jsonl")}
+    lines = [line for line in read_scalars(run.path / "metrics.jsonl") if start < line["step"] <= end]
+    compared.append(f"{len(lines)} lines of scalars")
+    if other := [line["step"] for line in lines if json.dumps(line) not in made]:
+        different.append(f"scalars from step {other[0]:,} on")
+
+    last = checkpoint_at(again, end)
+    assert last is not None
+    state = load_checkpoint(last)
+    if original := checkpoint_at(run, end):
+        theirs = load_checkpoint(original)
+        compared.append("weights, averages and optimizers")
+        if not all(same(state[part], theirs[part]) for part in STATE):
+            different.append(f"the checkpoint of step {end:,}")
+    if whole:
+        compared.append("final weights")
+        if state_hash(state["state_dict"]) != run.manifest()["final_weights"]:
+            different.append("final weights")
+    if not original and not whole and not lines:
+        raise UserError(f"nothing of steps {start + 1} to {end} was kept to compare with: take more steps=")
+    return different, compared
+
+
+def same(a: Any, b: Any) -> bool:
+    """Bitwise, through dicts and lists."""
+    import torch
+
+    if isinstance(a, torch.Tensor):
+        return isinstance(b, torch.Tensor) and torch.equal(a, b)
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
+    if isinstance(a, list | tuple):
+        return len(a) == len(b) and all(map(same, a, b))
+    return a == b
+
+
+def check_metric(run: RunFolder, measured: dict[str, Any] | None, published: Path) -> list[str]:
+    """Whether a re-made metric falls where one further seed of the published runs would, 95 times out of 100."""
+    result = run.result()
+    if measured is None or result is None:
+        raise UserError("this leaves open whether the result holds: verify it whole (no start=, no steps=) to see its metric")
+    name = next(key for key in result["metrics"] if key == "fid" or key.startswith("fd_"))
+    recipe = run.manifest()["config_hash"]
+    runs = find_runs(str(published)) if published.is_dir() else []
+    values = [other.metrics[name] for other in runs if other.recipe == recipe and other.finished]
+    interval = prediction_interval(values)
+    value = measured["metrics"][name]
+    print(f"{name}: {value:.4f} made again, {result['metrics'][name]:.4f} before")
+    if interval is None:
+        raise UserError(f"{published} holds fewer than two seeds of this recipe: there is no interval to compare {name} with")
+    low, high = interval
+    where = f"the 95 % interval for one further seed, {low:.4f} to {high:.4f} ({len(values)} published seeds)"
+    if low <= value <= high:
+        print(f"it falls in {where}")
+        return []
+    return [f"{name} {value:.4f} is outside {where}"]
+
+
+if __name__ == "__main__":
+    sys.argv = ["quick=true" if word == "--quick" else word for word in sys.argv]
+    cli.run("verify", verify, nullable=("steps",))

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from src import cli
+from src.files import write_json
 from src.run import RunFolder, build_dataset, summary
 
 
@@ -12,6 +13,11 @@ def evaluate(config: dict[str, Any]) -> dict[str, Any]:
     run = RunFolder.existing(config["run"])
     own = run.config()["evaluation"]
     settings = own | {key: value for key, value in config["evaluation"].items() if value is not None}
+    ended = run.manifest().get("ended", {})
+    if ended.get("reason") == "diverged":
+        write_json(run.path / "metrics.json", failed := {"metrics": {}, "failed": ended["message"]})
+        print(f"recorded as a failure: {ended['message']}")
+        return failed
     run.checkpoint()  # there is one, and it is whole
     # The run's own protocol makes metrics.json; another one has a file of its own beside it.
     name = "metrics" if settings == own else f"metrics-{settings['extractor']}-{settings['samples']}-{settings['seed']}"

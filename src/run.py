@@ -7,13 +7,14 @@ samples/           step-numbered grids, the film
 metrics.jsonl      every logged scalar
 metrics.json       the final evaluation with its protocol
 
-A published folder is what a repository keeps of it: the same without checkpoints, with samples.png and film.gif.
+A published folder is what a repository keeps of it (`RunFolder.publish`): one checkpoint, samples.png and film.gif.
 """
 
 import functools
 import hashlib
 import io
 import json
+import shutil
 import warnings
 from pathlib import Path
 from typing import Any, Self
@@ -115,14 +116,23 @@ class RunFolder:
         return "ended" in self.manifest()
 
     def publish(self, folder: Path) -> None:
-        """Copy what a repository keeps of a run to a folder that is versioned with the code."""
-        folder.mkdir(parents=True, exist_ok=True)
+        """Copy what a repository keeps of a run: a run folder again, with one checkpoint and without the optimizers' states.
+
+        The same run gives the same bytes, but for the manifest, which says how long it took.
+        """
+        published = RunFolder(folder)
+        shutil.rmtree(published.checkpoints, ignore_errors=True)
+        published.checkpoints.mkdir(parents=True)
+        if self.newest("step"):
+            path = self.checkpoint()
+            checkpoint = load_checkpoint(path)
+            save_checkpoint({part: checkpoint[part] for part in ("state_dict", "clock")}, published.checkpoints / path.name)
         for name in ("config.yaml", "manifest.json", "metrics.jsonl", "metrics.json"):
             if (self.path / name).is_file():
                 write_atomic(folder / name, (self.path / name).read_bytes())
-        for path, name in ((self.last_grid(), "samples.png"), (self.samples / "film.gif", "film.gif")):
-            if path is not None and path.is_file():
-                write_atomic(folder / name, path.read_bytes())
+        for picture, name in ((self.last_grid(), "samples.png"), (self.samples / "film.gif", "film.gif")):
+            if picture is not None and picture.is_file():
+                write_atomic(folder / name, picture.read_bytes())
 
     def last_grid(self) -> Path | None:
         return max(self.samples.glob("step-*.png"), default=None)

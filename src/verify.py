@@ -45,18 +45,16 @@ def verify(config: dict[str, Any]) -> None:
 def segment(config: dict[str, Any], run: RunFolder) -> tuple[int, int]:
     """The steps to make again: after `start`, up to and with the second."""
     start, last = config["start"], run.manifest()["ended"]["step"]
-    whole = [step for kind in ("best", "step") for step in checkpoint_steps(run, kind)]
-    if start and start not in whole:
-        known = ", ".join(str(step) for step in sorted({0, *whole} - {last}))
+    if start and not checkpoint_at(run, start):
+        steps = {int(path.stem.partition("-")[2]) for path in run.checkpoints.glob("*.ckpt") if is_whole(path)}
+        known = ", ".join(map(str, sorted({0, *steps} - {last})))
         raise UserError(f"start={start}: there is no whole checkpoint of that step; known: {known}")
+    source = checkpoint_at(run, start)
+    if source and "optimizer_states" not in load_checkpoint(source):
+        raise UserError(f"start={start}: a published checkpoint has no optimizers' states to go on with, verify it whole")
     if start >= last:
         raise UserError(f"start={start} is the last step of this run: choose an earlier one, there is nothing to make again")
     return start, min(last, start + config["steps"]) if config["steps"] else last
-
-
-def checkpoint_steps(run: RunFolder, kind: str) -> list[int]:
-    paths = sorted(run.checkpoints.glob(f"{kind}-*.ckpt"))
-    return [int(path.stem.removeprefix(f"{kind}-")) for path in paths if is_whole(path)]
 
 
 def checkpoint_at(run: RunFolder, step: int) -> Path | None:
@@ -80,10 +78,10 @@ def check_files(run: RunFolder) -> list[str]:
 
     checkpoints = sorted(run.checkpoints.glob("*.ckpt"))
     wrong += [f"{path} is damaged" for path in checkpoints if not is_whole(path)]
-    if run.checkpoints.is_dir() and not wrong:
-        final = load_checkpoint(run.checkpoint("last"))
-        if state_hash(final["state_dict"]) != manifest["final_weights"]:
-            wrong.append("the last checkpoint does not hold the final weights that the manifest names")
+    last = checkpoint_at(run, manifest["ended"]["step"])
+    if last and state_hash(load_checkpoint(last)["state_dict"]) != manifest["final_weights"]:
+        wrong.append("the last checkpoint does not hold the final weights that the manifest names")
+    if checkpoints and not wrong:
         generator = load_run(run.path).sampler().state_dict()
         if result and state_hash(generator) != result["protocol"]["generator_sha256"]:
             wrong.append("metrics.json was measured on another generator than the chosen checkpoint's")
@@ -168,7 +166,7 @@ def differences(run: RunFolder, again: RunFolder, start: int, end: int, whole: b
     if original := checkpoint_at(run, end):
         theirs = load_checkpoint(original)
         compared.append("weights, averages and optimizers")
-        if not all(same(state[part], theirs[part]) for part in STATE):
+        if not all(same(state[part], theirs[part]) for part in STATE if part in theirs):  # published ones have fewer
             different.append(f"the checkpoint of step {end:,}")
     if whole:
         compared.append("final weights")

@@ -182,10 +182,18 @@ def test_what_killed_processes_left_half_written_is_removed(tmp_path: Path) -> N
 
 
 def test_what_a_repository_keeps_of_a_run(tiny_run: Path, tmp_path: Path) -> None:
-    RunFolder(tiny_run).publish(tmp_path / "published")
-    names = ["config.yaml", "film.gif", "manifest.json", "metrics.json", "metrics.jsonl", "samples.png"]
-    assert sorted(path.name for path in (tmp_path / "published").iterdir()) == names
-    assert (tmp_path / "published" / "samples.png").read_bytes() == (tiny_run / "samples" / "step-000000020.png").read_bytes()
+    published = tmp_path / "published"
+    RunFolder(tiny_run).publish(published)
+    names = ["checkpoints", "config.yaml", "film.gif", "manifest.json", "metrics.json", "metrics.jsonl", "samples.png"]
+    assert sorted(path.name for path in published.iterdir()) == names
+    assert (published / "samples.png").read_bytes() == (tiny_run / "samples" / "step-000000020.png").read_bytes()
+    assert torch.equal(load_run(published).sample([1, 2]), load_run(tiny_run).sample([1, 2]))
+
+    (checkpoint,) = (published / "checkpoints").glob("*.ckpt")
+    before = checkpoint.read_bytes()
+    assert len(before) < RunFolder(tiny_run).checkpoint().stat().st_size / 2
+    RunFolder(tiny_run).publish(published)
+    assert checkpoint.read_bytes() == before
 
 
 def test_set_aside_loses_nothing(tmp_path: Path) -> None:

@@ -68,7 +68,10 @@ def test_a_published_folder_is_enough(run: Path, check: Any, capsys: Any, tmp_pa
     check(tmp_path / "kept")
     assert "final weights, metrics" in capsys.readouterr().out
     check(tmp_path / "kept", "quick=true")
-    assert "0 checkpoints, 1 pictures" in capsys.readouterr().out
+    assert "1 checkpoints, 1 pictures" in capsys.readouterr().out
+    best = RunFolder(run).manifest()["ended"]["best_step"]
+    with pytest.raises(UserError, match="a published checkpoint has no optimizers' states"):
+        check(tmp_path / "kept", f"start={best}")
 
 
 SPOILT = {
@@ -109,14 +112,18 @@ def test_checkpoints_and_pictures_by_hash(run: Path, check: Any, capsys: Any) ->
     assert "step-000000003.png is not the picture" in said
 
 
-def test_another_generator_under_the_same_numbers(run: Path, check: Any, capsys: Any) -> None:
-    edit(run / "metrics.json", lambda result: result["protocol"].update(generator_sha256="another"))
+def test_other_final_weights(run: Path, check: Any, capsys: Any) -> None:
     edit(run / "manifest.json", lambda manifest: manifest.update(final_weights="another"))
     with pytest.raises(SystemExit):
         check(run, "quick=true")
-    said = capsys.readouterr().out
-    assert "measured on another generator" in said
-    assert "does not hold the final weights" in said
+    assert "does not hold the final weights" in capsys.readouterr().out
+
+
+def test_another_generator_under_the_same_numbers(run: Path, check: Any, capsys: Any) -> None:
+    edit(run / "metrics.json", lambda result: result["protocol"].update(generator_sha256="another"))
+    with pytest.raises(SystemExit):
+        check(run, "quick=true")
+    assert "measured on another generator" in capsys.readouterr().out
 
 
 def elsewhere(run: Path, published: Path, distances: list[float]) -> None:

@@ -8,6 +8,7 @@ from pytorch_lightning import Callback, Trainer
 
 from src.callbacks.record import Record
 from src.callbacks.signals import StopOnSignal
+from src.errors import Diverged
 from src.models.model import Model
 from src.schedules import is_log_spaced
 
@@ -42,6 +43,13 @@ class DrawSamples(Callback):
         if self.signals.number is not None:
             return
         self.draw(model)
+        self.film()
+
+    def on_exception(self, trainer: Trainer, model: Model, exception: BaseException) -> None:
+        if isinstance(exception, Diverged):
+            self.film()  # of how it went wrong
+
+    def film(self) -> None:
         frames = sorted(self.folder.glob("step-*.png"))
         captions = [f"step {int(path.stem.removeprefix('step-')):,}" for path in frames]
         self.modality.film(frames, self.folder / "film.gif", captions=captions)

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGES = ("torch", "pytorch-lightning", "numpy", "torch-fidelity")
 
 # Entry points and pages that read results and make none: a change to them changes no run.
-READERS = {"evaluate", "extractor", "generate", "intervals", "prepare", "report", "reporting", "verify"}
+READERS = {"evaluate", "extractor", "generate", "intervals", "prepare", "readme", "report", "reporting", "verify"}
 
 
 def software() -> dict[str, Any]:

@@ -12,7 +12,7 @@ LAYERS = [
     {"models", "modalities", "export", "protocol"},
     {"run", "scoring", "callbacks", "cli", "reporting"},
     {"fit"},
-    {"train", "evaluate", "generate", "prepare", "extractor", "report", "verify"},
+    {"train", "evaluate", "generate", "prepare", "extractor", "readme", "report", "verify"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 FILES = sorted((ROOT / "src").rglob("*.py"))

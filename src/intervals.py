@@ -1,0 +1,64 @@
+"""What a handful of training seeds can say: Student's t, for means, for one more value, for differences.
+
+All take one number per seed and suppose that seeds scatter about normally. With few of them that is the better bet: percentile
+bootstrap intervals, which suppose nothing, hold the true mean far less often than they claim (about 83 % instead of 95 % of
+the time at five seeds).
+"""
+
+import math
+import statistics
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from scipy.special import stdtr, stdtrit
+
+
+class Interval(NamedTuple):
+    low: float
+    high: float
+
+
+def mean_interval(values: Sequence[float], level: float = 0.95) -> Interval | None:
+    """Where the mean over all seeds lies, given these: mean +- t s / sqrt(n); None for fewer than two values.
+
+    Student 1908, "The probable error of a mean", Biometrika 6(1).
+    """
+    return _interval(values, level, scale=1 / len(values)) if len(values) > 1 else None
+
+
+def prediction_interval(values: Sequence[float], level: float = 0.95) -> Interval | None:
+    """Where one further seed falls: mean +- t s sqrt(1 + 1/n); None for fewer than two values.
+
+    Hahn 1969, "Factors for calculating two-sided prediction intervals for samples from a normal distribution", JASA 64.
+    """
+    return _interval(values, level, scale=1 + 1 / len(values)) if len(values) > 1 else None
+
+
+def p_value(differences: Sequence[float]) -> float:
+    """Two-sided p of the t-test that paired differences (one per common seed, at least two) have mean zero. Student 1908."""
+    mean, deviation = statistics.fmean(differences), statistics.stdev(differences)
+    if deviation == 0:  # t is infinite, or 0/0 where both sides are the same to the last bit
+        return 1.0 if mean == 0 else 0.0
+    t = mean / (deviation / math.sqrt(len(differences)))
+    return float(2 * stdtr(len(differences) - 1, -abs(t)))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Each p adjusted for there being several, in the order given: reject where it is below alpha, and the chance of any
+    false rejection among them stays below alpha.
+
+    Holm 1979, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of Statistics 6(2).
+    """
+    adjusted = [0.0] * len(p_values)
+    largest = 0.0
+    for rank, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[index]))
+        adjusted[index] = largest
+    return adjusted
+
+
+def _interval(values: Sequence[float], level: float, scale: float) -> Interval:
+    t = float(stdtrit(len(values) - 1, (1 + level) / 2))
+    half = t * statistics.stdev(values) * math.sqrt(scale)
+    mean = statistics.fmean(values)
+    return Interval(mean - half, mean + half)

@@ -1,0 +1,50 @@
+"""python -m src.report runs=PATH [out=report.html table=table.md json=table.json curves=curves.csv metrics=FOLDER].
+
+Run folders to one self-contained page, and to the same numbers for a README and for other programs. The same runs give the
+same bytes.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from src import cli
+from src.errors import UserError
+from src.files import write_atomic
+from src.reporting.page import page
+from src.reporting.runs import find_runs
+from src.reporting.tables import make_tables
+from src.reporting.texts import curves, markdown, metrics_files, results
+
+
+def report(config: dict[str, Any]) -> list[Path]:
+    """Write what the config asks for; the files, all made before the first is written."""
+    wanted = {kind: config[kind] and Path(config[kind]) for kind in ("out", "table", "json", "curves", "metrics")}
+    if not any(wanted.values()):
+        raise UserError("there is nothing to write: give out=, table=, json=, curves= or metrics=")
+    runs = find_runs(config["runs"])
+    tables = make_tables(runs, config["baseline"])
+
+    files: dict[Path, str] = {}
+    if path := wanted["out"]:
+        files[path] = page(tables, films=config["films"])
+    if path := wanted["table"]:
+        files[path] = markdown(tables)
+    if path := wanted["json"]:
+        files[path] = json.dumps(results(tables), indent=2, allow_nan=False) + "\n"
+    if path := wanted["curves"]:
+        files[path] = curves(tables)
+    if folder := wanted["metrics"]:
+        files |= {folder / name: text for name, text in metrics_files(tables).items()}
+    for path, text in files.items():
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomic(path, text.encode())
+        except OSError as error:
+            raise UserError(f"cannot write {path} ({error.strerror}): choose another path") from error
+    print(f"{len(runs)} runs\n" + "\n".join(map(str, files)))
+    return list(files)
+
+
+if __name__ == "__main__":
+    cli.run("report", report)

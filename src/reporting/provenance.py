@@ -1,0 +1,132 @@
+"""The part of the page on where the numbers come from: code, cost, settings, and how to make them again."""
+
+import shlex
+from collections import Counter
+from html import escape
+from typing import Any
+
+from src.config import identity
+from src.reporting.charts import swatch
+from src.reporting.runs import Run
+from src.reporting.tables import Group, Table
+
+COST = ("recipe", "seed", "ended by", "steps", "images", "seconds", "images/s", "threads", "CPU", "torch", "final weights")
+
+
+def origin(tables: list[Table]) -> str:
+    """How many runs finished, which code made them, and whether it is the same for all."""
+    runs = [run for table in tables for run in table.runs]
+    finished = sum(run.finished for run in runs)
+    words = [f"{finished} of {len(runs)} runs finished." if finished < len(runs) else "All runs finished."]
+    commits = Counter(map(_commit, runs))
+    if changed := _changed_files(runs):
+        listed = ", ".join(f"{commit} ({count} run{'' if count == 1 else 's'})" for commit, count in sorted(commits.items()))
+        words.append(f"The runs were made by different code: {listed}; {changed}.")
+    elif len(commits) > 1:
+        words.append(f"Code: {', '.join(sorted(commits))}; the files that make a run are the same.")
+    else:
+        words.append(f"Code: {next(iter(commits))}, the same for all.")
+    return f'<p class="lead">{escape(" ".join(words))}</p>'
+
+
+def _commit(run: Run) -> str:
+    commit, _, changes = str(run.manifest.get("commit", "unknown")).partition("+")
+    return commit[:10] + ("+changes" if changes else "")
+
+
+def _changed_files(runs: list[Run]) -> str:
+    """The files of the code that differ between runs; empty where none does."""
+    sources: list[dict[str, Any]] = [run.manifest.get("sources", {}) for run in runs]
+    names = sorted({name for files in sources for name in files})
+    changed = [name for name in names if len({files.get(name) for files in sources}) > 1]
+    more = f" and {len(changed) - 6} more" if len(changed) > 6 else ""
+    return f"they differ in {', '.join(changed[:6])}{more}" if changed else ""
+
+
+def making(tables: list[Table]) -> str:
+    """Cost, settings and commands."""
+    return f"""<section>
+<h2>How it was made</h2>
+{_cost(tables)}
+{_recipes(tables)}
+{_again(tables)}
+</section>
+"""
+
+
+def _cost(tables: list[Table]) -> str:
+    rows, total = [], 0.0
+    for table in tables:
+        for index, group in enumerate(table.groups):
+            for run in group.runs:
+                rows.append(_cost_row(group, index, run))
+                total += run.ended.get("seconds", 0)
+    heads = "".join(f'<th scope="col">{head}</th>' for head in COST)
+    listing = f"<table><thead><tr>{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+    return (
+        f"<h3>Cost</h3><p>Training took {_duration(total)}, with validation and sample grids, without final evaluations.</p>"
+        f'<details><summary>each run</summary><div class="scroll">{listing}</div></details>'
+    )
+
+
+def _cost_row(group: Group, index: int, run: Run) -> str:
+    ended, manifest = run.ended, run.manifest
+    seconds, images = ended.get("seconds"), ended.get("images_seen")
+    weights = str(manifest.get("final_weights", ""))
+    cells = [
+        run.seed,
+        ended.get("reason", "unfinished"),
+        _whole(ended.get("step")),
+        _whole(images),
+        "" if seconds is None else f"{seconds:,.1f}",
+        f"{images / seconds:,.0f}" if seconds and images else "",
+        manifest.get("threads", ""),
+        manifest.get("cuda") or manifest.get("cpu_capability", ""),
+        manifest.get("packages", {}).get("torch", ""),
+    ]
+    return (
+        f'<tr><th scope="row">{swatch(index)} {escape(group.label)}</th>'
+        + "".join(f"<td>{escape(str(cell))}</td>" for cell in cells)
+        + f'<td><code title="{escape(weights)}">{escape(weights[:12])}</code></td></tr>'
+    )
+
+
+def _whole(value: int | None) -> str:
+    return "" if value is None else f"{value:,}"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} seconds"
+    return f"{seconds / 60:.0f} minutes" if seconds < 7200 else f"{seconds / 3600:.1f} hours"
+
+
+def _recipes(tables: list[Table]) -> str:
+    """What sets the recipes apart: the settings that are not the same in all of them."""
+    groups = [group for table in tables for group in table.groups]
+    settings = [identity(group.runs[0].config) for group in groups]
+    keys = sorted({key for found in settings for key in found} - {"seed", "name"})
+    # A loss stands in the config twice, by itself and inside the model that takes it; once is enough for people.
+    varying = [key for key in keys if len({str(found.get(key)) for found in settings}) > 1 and f"model.{key}" not in keys]
+    if not varying:
+        return ""
+    blocks = []
+    for group, found in zip(groups, settings, strict=True):
+        items = "".join(f"<dt>{escape(key)}</dt><dd>{escape(str(found[key]))}</dd>" for key in varying if key in found)
+        blocks.append(f"<h4>{escape(group.label)} <code>{escape(group.recipe)}</code></h4><dl>{items}</dl>")
+    summary = f"{len(varying)} setting{'' if len(varying) == 1 else 's'}"
+    return f"<h3>What sets the recipes apart</h3><details><summary>{summary}</summary>{''.join(blocks)}</details>"
+
+
+def _again(tables: list[Table]) -> str:
+    groups = [group for table in tables for group in table.groups]
+    folders = [(group, shlex.quote(group.runs[0].name)) for group in groups]
+    verify = "\n".join(f"python -m src.verify run={folder}" for _, folder in folders)
+    train = "\n".join(
+        f"python -m src.train --config-dir {folder} --config-name config run_dir={shlex.quote(f'again/{group.label}')}"
+        for group, folder in folders
+    )
+    return (
+        f"<h3>Making it again</h3><p>The first run of each recipe; others likewise. Is it still what its recipe makes?</p>"
+        f"<pre>{escape(verify)}</pre><p>The same training into a new folder:</p><pre>{escape(train)}</pre>"
+    )

@@ -1,0 +1,169 @@
+"""Run folders, full or published, as plain records. What lies in them is data: nothing is instantiated."""
+
+import contextlib
+import json
+import math
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from src.config import short_hash
+from src.errors import UserError
+from src.run import RunFolder
+
+ANCHORS = ("real", "noise", "training_copies")
+SET_ASIDE = re.compile(r"\.kept\d+$")  # what fresh=true keeps of an earlier run
+ANCHORS = ("real", "noise", "training_copies")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One seed of one recipe."""
+
+    path: Path
+    name: str  # the path for people: relative to where the command is run, or to the folder that was asked for
+    config: dict[str, Any]
+    manifest: dict[str, Any]
+    result: dict[str, Any] | None  # metrics.json
+    recipe: str  # short hash of the config, the same for all seeds
+    curve: dict[int, tuple[int, float]]  # step -> images seen, validation distance
+    grid: Path | None
+    film: Path | None
+
+    @property
+    def seed(self) -> int:
+        return self.config["seed"]
+
+    @property
+    def ended(self) -> dict[str, Any]:
+        return self.manifest.get("ended", {})
+
+    @property
+    def failed(self) -> bool:
+        """The training came to no end: a result like others, and counted."""
+        return self.ended.get("reason") == "diverged"
+
+    @property
+    def finished(self) -> bool:
+        return bool(self.ended) and not self.failed and self.result is not None
+
+    @property
+    def state(self) -> str:
+        return "finished" if self.finished else "diverged" if self.failed else "unfinished"
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """Every number of the final evaluation; lists (shares of the classes) are left out."""
+        found = self.result["metrics"] if self.result else {}
+        return {key: float(value) for key, value in found.items() if isinstance(value, int | float)}
+
+    @property
+    def main(self) -> str:
+        """The metric that recipes are compared by: the Fréchet distance, under the name that its extractor gives it."""
+        return next(key for key in self.metrics if key == "fid" or key.startswith("fd_"))
+
+
+def find_runs(roots: str | list[str]) -> list[Run]:
+    """All runs at or below the given paths, by recipe and seed.
+
+    A run folder holds config.yaml and manifest.json. Runs set aside by fresh=true are passed over, and a run and its
+    published copy count once. Raises UserError where a path is missing, nothing is found or a folder cannot be read.
+    """
+    paths: dict[Path, str] = {}
+    for root in map(Path, [roots] if isinstance(roots, str) else roots):
+        if not root.is_dir():
+            raise UserError(f"runs={root} is no folder: name one that holds runs, such as runs or results/seeds")
+        found = [config.parent for config in root.rglob("config.yaml") if (config.parent / "manifest.json").is_file()]
+        found = [path for path in found if path == root or not SET_ASIDE.search(path.name)]
+        if not found:
+            raise UserError(
+                f"no run at or below {root} (a folder with config.yaml and manifest.json): train one, "
+                "python -m src.train model=mlp_gan, or name another folder"
+            )
+        paths |= {path.resolve(): _name(path, root) for path in found}
+    runs = [read_run(path, name) for path, name in paths.items()]
+    return _once(sorted(runs, key=lambda run: (run.recipe, run.seed, run.name)))
+
+
+def read_run(path: Path, name: str) -> Run:
+    folder = RunFolder(path)
+    try:
+        config = folder.config()
+        run = Run(
+            path=path,
+            name=name,
+            config=config,
+            manifest=folder.manifest(),
+            result=folder.result(),
+            recipe=short_hash(config),
+            curve=_validation_curve(path / "metrics.jsonl"),
+            grid=folder.last_grid() or _if_there(path / "samples.png"),
+            film=_if_there(folder.samples / "film.gif") or _if_there(path / "film.gif"),
+        )
+        _check(run)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, StopIteration, yaml.YAMLError) as error:
+        reason = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+        raise UserError(f"{name} cannot be read ({' '.join(reason.split())}): mend it, or leave it out of runs=") from error
+    return run
+
+
+def _check(run: Run) -> None:
+    """Stumble now, with the folder's name at hand, over what all later steps take for granted."""
+    names = run.config["name"], run.config["data"]["name"], run.config["evaluation"]["extractor"]
+    if not (all(isinstance(name, str) for name in names) and isinstance(run.seed, int)):
+        raise ValueError("name, data.name and evaluation.extractor must be words, seed a whole number")
+    for key in ("step", "images_seen", "seconds"):
+        if not isinstance(run.ended.get(key, 0), int | float):
+            raise ValueError(f"{key} is not a number")
+    if run.finished:
+        assert run.result is not None, "it has finished"
+        values = [run.metrics[run.main], *(run.result["anchors"][name][run.main] for name in ANCHORS)]
+        if not all(map(math.isfinite, values)):
+            raise ValueError(f"{run.main} is not a finite number")
+        if missing := {"data", "extractor"} - run.result["protocol"].keys():
+            raise ValueError(f"the protocol does not name its {' and '.join(sorted(missing))}")
+
+
+def _if_there(path: Path) -> Path | None:
+    return path if path.is_file() else None
+
+
+def _name(path: Path, root: Path) -> str:
+    """A path without what only this machine knows."""
+    path, root, here = path.resolve(), root.resolve(), Path.cwd()
+    if path.is_relative_to(here):
+        return path.relative_to(here).as_posix()
+    return path.relative_to(root.parent if path != root else root.parent.parent).as_posix()
+
+
+def _once(runs: list[Run]) -> list[Run]:
+    """Sorted runs without second copies of one; raises UserError where one seed of a recipe has two results."""
+    kept: list[Run] = []
+    for run in runs:
+        before = kept[-1] if kept else None
+        if before is None or (before.recipe, before.seed) != (run.recipe, run.seed):
+            kept.append(run)
+        elif (before.result, before.ended, before.manifest.get("final_weights")) != (
+            run.result,
+            run.ended,
+            run.manifest.get("final_weights"),
+        ):
+            raise UserError(
+                f"{before.name} and {run.name} are the same config and seed with different results: leave one out of runs="
+            )
+    return kept
+
+
+def _validation_curve(path: Path) -> dict[int, tuple[int, float]]:
+    """step -> (images seen, distance) of a metrics.jsonl; a line that a crash cut short is passed over."""
+    curve = {}
+    for text in path.read_text().splitlines() if path.is_file() else []:
+        with contextlib.suppress(json.JSONDecodeError):
+            line = json.loads(text)
+            for key, value in line.items():
+                if key.startswith("validation/"):
+                    curve[int(line["step"])] = (int(line["images_seen"]), float(value))
+    return curve

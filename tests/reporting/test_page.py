@@ -1,0 +1,157 @@
+import base64
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from src.reporting import page as module
+from src.reporting.page import page
+from src.reporting.runs import Run, find_runs
+from src.reporting.tables import make_tables
+
+MakeRun = Callable[..., Path]
+Edit = Callable[..., None]
+VOID = {"meta", "img", "circle"}
+
+
+class Parsed(HTMLParser):
+    """Tags, attributes and words of a page; raises where a tag is left open."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.sources: list[str] = []
+        self.words = ""
+        self._open: list[str] = []
+        self.feed(text)
+        self.close()
+        assert self._open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.sources += [value or "" for key, value in attrs if key in ("src", "href", "data", "srcset", "action", "poster")]
+        assert not any(key.startswith("on") for key, _ in attrs)
+        if tag not in VOID:
+            self._open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in VOID:
+            assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.words += data
+
+
+@pytest.fixture
+def rich(five_seeds: list[Run], make_run: MakeRun, tmp_path: Path) -> list[Run]:
+    """Three recipes, five seeds, a failure and an unfinished run."""
+    make_run("base", 5, state="diverged")
+    make_run("good", 5, state="unfinished")
+    return find_runs(str(tmp_path / "runs"))
+
+
+def test_the_page_is_whole_and_needs_nothing_else(rich: list[Run]) -> None:
+    text = page(make_tables(rich))
+    parsed = Parsed(text)
+    assert "script" not in parsed.tags
+    assert "link" not in parsed.tags
+    assert all(source.startswith("data:image/") for source in parsed.sources)
+    assert not re.search(r"https?://|url\(|@import", text)
+
+
+def test_what_it_says(rich: list[Run]) -> None:
+    words = Parsed(page(make_tables(rich))).words
+    assert "17 runs, 3 recipes, 6 seeds, 1 data set" in words
+    assert "15 of 17 runs finished" in words
+    assert "better good-digits: fd_digits is 0.980 lower than that of base-digits" in words
+    assert "diverged base-digits: seed 5." in words
+    assert "unfinished good-digits: seed 5." in words
+    assert "2.00± 0.11" in words
+    for name in ("real images (floor)", "noise (ceiling)", "training copies", "weights_sha256", "final weights"):
+        assert name in words
+    assert "python -m src.verify run=runs/base/0" in words
+
+
+def test_every_grid_and_a_film_of_each_recipe(rich: list[Run], monkeypatch: pytest.MonkeyPatch) -> None:
+    tables = make_tables(rich)
+    sources = Parsed(page(tables)).sources
+    pictures = [source for source in sources if source.startswith("data:image/png;base64,")]
+    assert len(pictures) == 17
+    assert rich[0].grid is not None
+    assert base64.b64decode(pictures[0].split(",")[1]) == rich[0].grid.read_bytes()
+    assert len(sources) - len(pictures) == 3
+    assert len(Parsed(page(tables, films=False)).sources) == 17
+    monkeypatch.setattr(module, "FILM_LIMIT", 10)
+    assert len(Parsed(page(tables)).sources) == 17
+
+
+def test_what_comes_from_a_folder_is_escaped(make_run: MakeRun, edit: Edit, tmp_path: Path) -> None:
+    evil = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'&"
+    folder = make_run("evil", 0)
+    make_run("good", 0)
+    edit(folder / "config.yaml", lambda config: config.update(name=evil, note={evil: evil}))
+    edit(
+        folder / "manifest.json",
+        lambda m: m.update(commit=evil, threads=evil, final_weights=evil, sources={evil: evil}, cpu_capability=evil),
+    )
+    edit(folder / "manifest.json", lambda manifest: manifest["packages"].update(torch=evil))
+    edit(folder / "manifest.json", lambda manifest: manifest["ended"].update(reason=evil))
+    edit(
+        folder / "metrics.json",
+        lambda result: result["protocol"].update({"split": evil, evil: evil, "samples": evil, "extractor": evil}),
+    )
+    edit(
+        folder / "metrics.json",
+        lambda result: [
+            part.update({f"fd_{evil}": part.pop("fd_digits")}) for part in [result["metrics"], *result["anchors"].values()]
+        ],
+    )
+    other = make_run("other", 0, state="diverged")
+    edit(other / "config.yaml", lambda config: config["data"].update(name=evil))
+    folder.rename(folder.with_name("<script>"))
+    parsed = Parsed(page(make_tables(find_runs(str(tmp_path)))))
+    assert "script" not in parsed.tags
+    assert parsed.words.count("<script>alert(1)</script>") > 10
+    assert all(source.startswith("data:image/") for source in parsed.sources)
+
+
+def test_protocols_that_differ_are_said_to(make_run: MakeRun, edit: Edit, tmp_path: Path) -> None:
+    make_run("many", 0)
+    edit(make_run("few", 0) / "metrics.json", lambda result: result["protocol"].update(samples=100))
+    words = Parsed(page(make_tables(find_runs(str(tmp_path))))).words
+    assert "not to be held against it: samples: 100 -> 200." in words
+
+
+def test_code_that_differs_is_said_to(make_run: MakeRun, edit: Edit, tmp_path: Path) -> None:
+    first, second = make_run("mlp_gan", 0), make_run("mlp_gan", 1)
+    edit(first / "manifest.json", lambda manifest: manifest.update(commit="a" * 40))
+    edit(second / "manifest.json", lambda manifest: manifest.update(commit="b" * 40 + "+changes"))
+    words = Parsed(page(make_tables(find_runs(str(tmp_path))))).words
+    assert "Code: aaaaaaaaaa, bbbbbbbbbb+changes; the files that make a run are the same." in words
+    edit(second / "manifest.json", lambda manifest: manifest["sources"].update({"src/fit.py": "other"}))
+    words = Parsed(page(make_tables(find_runs(str(tmp_path))))).words
+    assert "different code: aaaaaaaaaa (1 run), bbbbbbbbbb+changes (1 run); they differ in src/fit.py." in words
+
+
+def test_what_sets_recipes_apart(make_run: MakeRun, edit: Edit, tmp_path: Path) -> None:
+    make_run("a", 0)
+    edit(make_run("b", 0) / "config.yaml", lambda config: config["data"].update(batch_size=48))
+    words = Parsed(page(make_tables(find_runs(str(tmp_path))))).words
+    assert "What sets the recipes apart1 settinga-digits" in words
+    assert "data.batch_size48" in words
+
+
+def test_nothing_finished_is_a_page_too(make_run: MakeRun, tmp_path: Path) -> None:
+    make_run("mlp_gan", 0, state="diverged")
+    words = Parsed(page(make_tables(find_runs(str(tmp_path))))).words
+    assert "0 of 1 runs finished" in words
+    assert "No run has finished" in words
+
+
+def test_the_same_runs_give_the_same_page(rich: list[Run]) -> None:
+    assert page(make_tables(rich)) == page(make_tables(list(reversed(rich))))

@@ -1,0 +1,63 @@
+import pytest
+
+from src.intervals import Interval
+from src.reporting.tables import Comparison, Summary
+from src.reporting.words import columns, mean, number, p_words, reasons
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (138.3147, "138.3"),
+        (1.93359, "1.934"),
+        (0.21091, "0.2109"),
+        (0.00003, "0.0000"),
+        (0.0, "0"),
+        (-0.0118, "-0.0118"),
+        (61940.3, "61940"),
+    ],
+)
+def test_numbers(value: float, words: str) -> None:
+    assert number(value) == words
+
+
+@pytest.mark.parametrize(
+    ("middle", "half", "words"),
+    [
+        (3.25238, 0.0314, ("3.252", "± 0.031")),
+        (138.31, 12.4, ("138", "± 12")),
+        (9.7, 1.04, ("9.7", "± 1.0")),
+        (0.0005, 0.0000012, ("0.0005", "± 0.0000")),
+        (2.0, 0.0, ("2.000", "± 0")),
+    ],
+)
+def test_a_mean_has_the_decimals_of_its_interval(middle: float, half: float, words: tuple[str, str]) -> None:
+    assert mean(Summary({}, middle, Interval(middle - half, middle + half), None)) == words
+
+
+def test_one_seed_has_no_interval() -> None:
+    assert mean(Summary({0: 3.0}, 3.0, None, None)) == ("3.000", "")
+    assert mean(None) == ("-", "")
+
+
+def test_columns_by_extractor() -> None:
+    record = {"precision_digits": 0.1, "fd_digits": 1.0, "d_gap": 0.0, "kid_std_digits": 0.1, "class_min_share_digits": 0.0}
+    assert [key for key, _ in columns(record, "digits")] == ["fd_digits", "precision_digits", "class_min_share_digits"]
+    official = {"fid": 1.0, "kid": 0.1, "precision_inception-v3-compat": 0.5}
+    assert [key for key, _ in columns(official, "inception-v3-compat")] == ["fid", "kid", "precision_inception-v3-compat"]
+
+
+def test_reasons() -> None:
+    tested = Comparison("a", "b", [0, 1, 2, 3, 4], -0.52, Interval(-0.73, -0.31), 0.0032, lost=1)
+    assert tested.verdict == "better"
+    assert reasons(tested, "fd_digits") == (
+        "fd_digits is 0.52 lower than that of b (95 % interval of the difference -0.73 to -0.31), 5 common seeds, "
+        "Holm-adjusted p = 0.003; 1 run of the two did not finish and cannot be compared"
+    )
+    single = Comparison("a", "b", [0], 2.0, None, None, lost=0)
+    assert reasons(single, "fid") == "fid is 2.000 higher than that of b, 1 common seed"
+    assert reasons(Comparison("a", "b", [], None, None, None, lost=0), "fid") == "no common seed with b"
+
+
+def test_p() -> None:
+    assert [p_words(0.0004), p_words(0.001), p_words(0.0496)] == ["p < 0.001", "p = 0.001", "p = 0.050"]

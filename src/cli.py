@@ -16,14 +16,13 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import (
     ConfigCompositionException,
     HydraException,
-    InstantiationException,
     MissingConfigException,
     OverrideParseException,
 )
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from src.config import leaves, plain, validate
+from src.config import check_secret, leaves, plain, validate
 from src.errors import Interrupted, UserError, nearest
 
 CONF = str(Path(__file__).parent.parent / "conf")
@@ -45,6 +44,9 @@ def run(config_name: str, task: Callable[[dict[str, Any]], object], nullable: tu
             codes.append(answer(error, config_name))
 
     try:
+        for word in sys.argv[1:]:  # before Hydra, which keeps a file of what it is told with -m
+            for key in re.findall(r"([\w.]+)\s*[=:]", word):
+                check_secret(key, word)
         hydra.main(version_base="1.3", config_path=CONF, config_name=config_name)(checked)()
     except (KeyboardInterrupt, Interrupted) as stop:
         sys.exit(getattr(stop, "exit_code", 130))
@@ -67,11 +69,6 @@ def explain(error: BaseException, config_name: str) -> str | None:
     """One line with the remedy for an error the user can mend, None for any other."""
     if isinstance(error, UserError):
         return str(error)
-    if isinstance(error, InstantiationException) and error.__cause__ is not None:
-        cause = error.__cause__
-        key = re.search(r"full_key: (\S+)", str(error))
-        where = f"{key.group(1)}: " if key else ""
-        return f"{where}{first_line(cause)}" if isinstance(cause, ValueError | TypeError) else None
     if isinstance(error, MissingConfigException) and error.options is not None:
         group, _, name = (error.missing_cfg_file or "").rpartition("/")
         return f"there is no {group}={name}: {nearest(name, error.options)}"

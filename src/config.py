@@ -11,7 +11,15 @@ from omegaconf import DictConfig, OmegaConf
 
 from src.errors import UserError, nearest
 
-ALLOWED_TARGETS = ("src.", "torch.optim.", "pytorch_lightning.")
+# What a config may build with. The rest of src reads and writes files, asks servers and starts programs.
+ALLOWED_TARGETS = (
+    *("src.augment.", "src.data.", "src.ema.", "src.losses.", "src.models.", "src.networks.", "src.schedules."),
+    "torch.optim.",
+)
+REFUSED_TARGETS = ("src.data.sources.", "src.data.clients.")
+
+SECRET = re.compile(r"((api|access|private|secret|wandb)_?key|(^|[._])(secret|token|password|credentials?))$", re.IGNORECASE)
+URL_PASSWORD = re.compile(r"://[^/@\s]+:[^/@\s]+@")
 
 # Settings that say where and how a run is watched, not what it computes: they stay out of its identity.
 NOT_IDENTITY = re.compile(
@@ -97,12 +105,28 @@ def leaves(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
             yield f"{prefix}{key}", value
 
 
+def entries(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    """(dotted key, value) of everything in a plain config, whole mappings and lists included."""
+    if key:
+        yield key, value
+    parts = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()
+    for name, entry in parts:
+        yield from entries(entry, f"{key}.{name}" if key else str(name))
+
+
 def validate(config: Mapping[str, Any], nullable: tuple[str, ...] = ()) -> None:
-    """Raise UserError for the first value of a plain config that cannot work, naming its key and what it must be."""
+    """Raise UserError for the first value of a plain config that cannot work, naming its key and what it must be.
+
+    The config may come from elsewhere: what could run code or give away what this machine knows is refused as well.
+    """
+    for key, value in entries(config):
+        if key.rpartition(".")[2] == "_target_":
+            check_target(key, value)
+        check_secret(key, value)
+        if isinstance(value, str) and "${" in value:
+            raise UserError(f"{key} is not resolved: write the value itself")
     for key, value in leaves(config):
         name = key.rpartition(".")[2]
-        if name == "_target_":
-            check_target(key, value)
         if key in CHOICES and value is not None and value not in CHOICES[key]:
             raise UserError(f"{key}={value} is not known: {nearest(str(value), CHOICES[key])}")
         wanted = RANGES.get(name)
@@ -115,9 +139,18 @@ def validate(config: Mapping[str, Any], nullable: tuple[str, ...] = ()) -> None:
 
 
 def check_target(key: str, target: object) -> None:
-    """Configs may name our own code and optimizers; anything else could run what the author of a config file likes."""
-    if not isinstance(target, str) or not target.startswith(ALLOWED_TARGETS):
-        raise UserError(f"{key}={target!r} is not allowed: a _target_ must start with {' or '.join(ALLOWED_TARGETS)}")
+    """Configs may name public parts of our own code and optimizers; more could run what the author of a config likes."""
+    parts = target.split(".") if isinstance(target, str) else [""]
+    public = all(part.isidentifier() and not part.startswith("_") for part in parts)
+    if not public or not str(target).startswith(ALLOWED_TARGETS) or str(target).startswith(REFUSED_TARGETS):
+        allowed = ", ".join(package.rstrip(".") for package in ALLOWED_TARGETS)
+        raise UserError(f"{key}={target!r} is not allowed: a _target_ must be a public class or function of {allowed}")
+
+
+def check_secret(key: str, value: object) -> None:
+    """Configs are copied into run folders and to W&B: raise UserError, without the value, for a password or a key in one."""
+    if (SECRET.search(key) and value) or (isinstance(value, str) and URL_PASSWORD.search(value)):
+        raise UserError(f"{key} holds a secret, which would be written into files: use `wandb login` or the environment")
 
 
 def identity(config: Mapping[str, Any]) -> dict[str, Any]:

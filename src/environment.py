@@ -12,14 +12,17 @@ from src.files import sha256
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("torch", "pytorch-lightning", "numpy", "torch-fidelity")
 
-# Entry points and pages that read results and make none: a change to them changes no run.
+# Entry points and pages that read results and make none, and the ways to data whose bytes are pinned: a change to them
+# changes no run.
 READERS = {"evaluate", "extractor", "generate", "intervals", "prepare", "readme", "report", "reporting", "verify"}
+FETCHERS = {"data/clients", "data/sources"}
 
 
 def software() -> dict[str, Any]:
     """The code that makes a run, file by file, and the lock file; found in milliseconds, without torch."""
     files = sorted((ROOT / "src").rglob("*.py"))
-    makers = [file for file in files if file.relative_to(ROOT / "src").parts[0].removesuffix(".py") not in READERS]
+    names = {file.relative_to(ROOT / "src").with_suffix("").as_posix(): file for file in files}
+    makers = [file for name, file in names.items() if name.split("/")[0] not in READERS and name not in FETCHERS]
     return {
         "commit": commit(),
         "lock": sha256(ROOT / "requirements.lock"),

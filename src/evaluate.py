@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from src import cli
-from src.files import write_json
+from src.files import check_writable, write_json
 from src.run import RunFolder, build_dataset, summary
 
 
@@ -23,11 +23,13 @@ def evaluate(config: dict[str, Any]) -> dict[str, Any]:
     name = "metrics" if settings == own else f"metrics-{settings['extractor']}-{settings['samples']}-{settings['seed']}"
     dataset = build_dataset(run.config())
     dataset.prepare()
+    cache = Path(config["paths"]["cache"])
+    check_writable(cache, "paths.cache")
 
     from src.scoring import score
 
     with run:
-        result = score(run, dataset, settings, Path(config["paths"]["cache"]), run.path / f"{name}.json")
+        result = score(run, dataset, settings, cache, run.path / f"{name}.json")
     print(summary(result))
     print(f"  numbers {run.path / name}.json")
     return result

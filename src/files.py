@@ -3,8 +3,11 @@
 import hashlib
 import json
 import os
+import tempfile
 from pathlib import Path
 from typing import Any
+
+from src.errors import UserError
 
 TEMPORARY = ".tmp"
 
@@ -55,3 +58,24 @@ def sync_folder(folder: Path) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Atomic, indented, refusing NaN (which is not JSON)."""
     write_atomic(path, (json.dumps(value, indent=2, allow_nan=False) + "\n").encode())
+
+
+def read_json(path: Path, remedy: str) -> dict[str, Any]:
+    """The object in a JSON file; raises UserError, which ends with the remedy, where the file does not hold a whole one."""
+    try:
+        value = json.loads(path.read_text())
+    except ValueError as error:  # no JSON, or no text at all
+        raise UserError(f"{path} is damaged ({error}): {remedy}") from error
+    if not isinstance(value, dict):
+        raise UserError(f"{path} is damaged (no JSON object): {remedy}")
+    return value
+
+
+def check_writable(folder: Path, setting: str) -> None:
+    """Raise UserError where no file can be made in `folder`; `setting` is the key that chooses another."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=folder, suffix=TEMPORARY):
+            pass
+    except OSError as error:
+        raise UserError(f"cannot write to {folder} ({error.strerror}): choose another with {setting}=") from error

@@ -13,6 +13,7 @@ SAMPLES, STRIPS = 64, 8  # how many where n is not given
 def generate(config: dict[str, Any]) -> Path:
     """Draw what the config asks for from a run's model; the folder or file that holds it."""
     run = RunFolder.existing(config["run"])
+    run.config()  # it can be read and names nothing that is not allowed
     checkpoint = run.checkpoint(config["checkpoint"])
 
     from src.export import save_safetensors, state_hash, to_onnx

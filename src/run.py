@@ -10,21 +10,25 @@ metrics.json       the final evaluation with its protocol
 A published folder is what a repository keeps of it (`RunFolder.publish`): one checkpoint, samples.png and film.gif.
 """
 
-import functools
 import hashlib
 import io
-import json
 import shutil
 import warnings
 from pathlib import Path
 from typing import Any, Self
 
 import filelock
+import yaml
 from omegaconf import OmegaConf
 
 from src.config import differences, short_hash, validate
 from src.errors import UserError, nearest
-from src.files import remove_leftovers, sha256, write_atomic, write_json
+from src.files import read_json, remove_leftovers, sha256, write_atomic, write_json
+from src.instantiate import instantiate
+
+# Of every run's config.
+SECTIONS = ("seed", "name", "data", "model", "trainer", "logger", "evaluation")
+START_AGAIN = "put back a whole copy, or train again with fresh=true"
 
 
 def default_path(config: dict[str, Any]) -> Path:
@@ -90,7 +94,13 @@ class RunFolder:
 
     def config(self) -> dict[str, Any]:
         """The run's own config, checked like any other: a folder from elsewhere is not trusted."""
-        config: dict[str, Any] = OmegaConf.to_container(OmegaConf.load(self.path / "config.yaml"))  # type: ignore[assignment]
+        path = self.path / "config.yaml"
+        try:
+            config: dict[str, Any] = OmegaConf.to_container(OmegaConf.load(path))  # type: ignore[assignment]
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise UserError(f"{path} is damaged ({' '.join(str(error).split())}): {START_AGAIN}") from error
+        if missing := [name for name in SECTIONS if name not in config]:
+            raise UserError(f"{path} is damaged (no {missing[0]} in it): {START_AGAIN}")
         validate(config)
         return config
 
@@ -99,7 +109,7 @@ class RunFolder:
 
     def manifest(self) -> dict[str, Any]:
         path = self.path / "manifest.json"
-        return json.loads(path.read_text()) if path.is_file() else {}
+        return read_json(path, START_AGAIN) if path.is_file() else {}
 
     def update_manifest(self, **fields: Any) -> None:
         write_json(self.path / "manifest.json", self.manifest() | fields)
@@ -166,7 +176,7 @@ class RunFolder:
     def result(self) -> dict[str, Any] | None:
         """The final evaluation, None where there is none yet."""
         path = self.path / "metrics.json"
-        return json.loads(path.read_text()) if path.is_file() else None
+        return read_json(path, "delete it and repeat the command") if path.is_file() else None
 
 
 def summary(result: dict[str, Any]) -> str:
@@ -211,7 +221,10 @@ def load_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
 
     if not is_whole(path):
         raise UserError(f"checkpoint {path} is damaged (its SHA-256 does not match): use another one or train again")
-    return torch.load(path, map_location=map_location, weights_only=True)
+    try:
+        return torch.load(path, map_location=map_location, weights_only=True)
+    except Exception as error:  # the unpickler raises nearly anything
+        raise UserError(f"{path} holds more than tensors and plain values and is not loaded: train again") from error
 
 
 # Back from a folder to a model
@@ -219,30 +232,15 @@ def load_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
 
 def build_dataset(config: dict[str, Any]) -> Any:
     """The data set that a config names (a src.data.dataset.Dataset)."""
-    from hydra.utils import instantiate
-
-    return instantiate(config["data"]["source"], _convert_="all")
+    return instantiate(config["data"]["source"], "data.source")
 
 
 def build_model(config: dict[str, Any], spec: Any) -> Any:
     """The model that a config names, for data of this spec; its initial weights are a function of the seed."""
-    from hydra.utils import instantiate
-
     from src import rng
 
     rng.seed_layers(config["seed"], step=-1)
-    return lighter(instantiate(config["model"], _convert_="all"))(spec=spec, seed=config["seed"])
-
-
-def lighter(value: Any) -> Any:
-    """The same without Hydra's own kind of partial, which checks its target again at every call (50 microseconds)."""
-    if isinstance(value, functools.partial):
-        return functools.partial(value.func, *map(lighter, value.args), **lighter(value.keywords))
-    if isinstance(value, dict):
-        return {key: lighter(entry) for key, entry in value.items()}
-    if isinstance(value, tuple) and hasattr(value, "_make"):  # a NamedTuple: a loss, a penalty
-        return value._make(map(lighter, value))
-    return value
+    return instantiate(config["model"], "model")(spec=spec, seed=config["seed"])
 
 
 def load_run(path: str | Path, which: str = "best") -> Any:

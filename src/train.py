@@ -12,6 +12,7 @@ from src import cli
 from src.data.dataset import Dataset
 from src.environment import software, software_changes
 from src.errors import Diverged, UserError
+from src.files import check_writable
 from src.fit import changed, fit, stop_step
 from src.run import RunFolder, build_dataset, default_path, summary
 
@@ -22,9 +23,12 @@ def train(config: dict[str, Any]) -> dict[str, Any]:
     dataset = build_dataset(config)
     dataset.prepare()
     stop, reason = stop_step(config, len(dataset.split("train").x))
+    check_writable(Path(config["paths"]["cache"]), "paths.cache")
+    if config["fresh"]:  # whatever state the earlier run is in
+        run.set_aside()
     inputs = run.changes(config, dataset.hashes()) if run.started() else []
     code = software_changes(run.manifest(), software())
-    if config["fresh"] or ((inputs or code) and config["on_change"] == "restart"):
+    if (inputs or code) and config["on_change"] == "restart":
         run.set_aside()
     elif config["on_change"] == "refuse" and (inputs or (code and not run.finished())):
         raise UserError(changed(run, inputs + code))

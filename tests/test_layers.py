@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 LAYERS = [
     {"errors", "files", "pixels", "spec", "rng", "schedules", "ema", "augment", "config", "environment", "intervals"},
-    {"data", "networks", "losses", "metrics"},
+    {"instantiate", "data", "networks", "losses", "metrics"},
     {"models", "modalities", "export", "protocol"},
     {"run", "scoring", "callbacks", "cli", "reporting"},
     {"fit"},

@@ -1,7 +1,9 @@
 """Sources that have a command of their own: the npm registry, Debian's packages, a DVC remote. See src/data/sources.py."""
 
 import gzip
+import hashlib
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -128,15 +130,35 @@ def _dvc_outs(root: Path) -> list[Path]:
 def commit_to_dvc(folder: Path) -> None:
     """Let DVC's cache have what data.dvc names, so that `dvc status` is clean; DVC takes the data sets only together.
 
-    Without --force DVC refuses whatever data.dvc does not pin already.
+    folder: its files have been checked. Without --force DVC refuses whatever data.dvc does not pin already.
     """
     root = _dvc_root(folder)
     if root is None or not all(out.is_dir() for out in _dvc_outs(root)):
         return
     try:
+        _clear_cache_of_damage(folder, Path(_dvc(["cache", "dir"], root, PROBE).strip()))
         _dvc(["commit", "data.dvc"], root, TRANSFER)
-    except SourceError as error:
+    except (SourceError, OSError) as error:
         print(f"{folder}: complete, though DVC did not take it into its cache: {error}", flush=True)
+
+
+def _clear_cache_of_damage(folder: Path, cache: Path) -> None:
+    """Remove from DVC's cache what is stored under the hash of one of these files and has other bytes.
+
+    DVC does not hash again what lies read-only in its cache; where it links, a commit would put it in the good file's place.
+    """
+    for path in folder.iterdir():
+        if path.is_file():
+            md5 = _md5(path)
+            stored = cache / "files" / "md5" / md5[:2] / md5[2:]
+            if stored.is_file() and _md5(stored) != md5:
+                stored.unlink()
+                print(f"{stored} was damaged: removed from DVC's cache", flush=True)
+
+
+def _md5(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "md5").hexdigest()
 
 
 def _dvc(words: list[str], here: Path, seconds: float) -> str:
@@ -180,6 +202,7 @@ def _running(process: subprocess.Popen, seconds: float) -> bool:
 
 
 def _reason(text: str, code: int) -> str:
-    """The line of a client's complaints that names the error."""
+    """The line of a client's complaints that names the error, without passwords in addresses."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return next((line for line in lines if "error" in line.lower()), lines[-1] if lines else f"exit code {code}")[:200]
+    line = next((line for line in lines if "error" in line.lower()), lines[-1] if lines else f"exit code {code}")
+    return re.sub(r"://[^/@\s]+@", "://***@", line)[:200]

@@ -22,6 +22,7 @@ from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
 from src.errors import UserError
+from src.files import check_writable
 
 CHUNK = 1 << 18  # bytes
 PROGRESS = 2.0  # seconds between two signs of life
@@ -46,7 +47,7 @@ def get(folder: Path, files: Mapping[str, str], sources: Sequence[Source]) -> bo
     """
     try:
         if missing(folder, files):
-            folder.mkdir(parents=True, exist_ok=True)
+            check_writable(folder, "paths.data")
             with _alone(folder):
                 _get_missing(folder, files, sources)
             return True

@@ -16,7 +16,6 @@ from src.run import RunFolder
 
 ANCHORS = ("real", "noise", "training_copies")
 SET_ASIDE = re.compile(r"\.kept\d+$")  # what fresh=true keeps of an earlier run
-ANCHORS = ("real", "noise", "training_copies")
 
 
 @dataclass(frozen=True)

@@ -80,10 +80,10 @@ def cpu() -> str:
 
 
 def commit() -> str:
-    """The commit, with "+changes" where tracked files differ from it; "unknown" outside a git checkout."""
+    """The commit, with "+changes" where the code differs from it; "unknown" outside a git checkout."""
     try:
         head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=10)
-        status = ["git", "status", "--porcelain", "--untracked-files=no"]
+        status = ["git", "status", "--porcelain", "--", "src", "conf", "requirements.lock"]  # results/ changes as they are made
         changes = subprocess.run(status, cwd=ROOT, capture_output=True, text=True, check=True, timeout=10)
     except (OSError, subprocess.SubprocessError):
         return "unknown"

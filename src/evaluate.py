@@ -26,8 +26,11 @@ def evaluate(config: dict[str, Any]) -> dict[str, Any]:
     cache = Path(config["paths"]["cache"])
     check_writable(cache, "paths.cache")
 
+    import torch
+
     from src.scoring import score
 
+    torch.set_num_threads(run.manifest()["threads"])  # another number rounds differently
     with run:
         result = score(run, dataset, settings, cache, run.path / f"{name}.json")
     print(summary(result))

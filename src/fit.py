@@ -129,7 +129,8 @@ def fit(config: dict[str, Any], run: RunFolder, dataset: Dataset, stop: int | No
         trainer.fit(model, datamodule=data, ckpt_path=checkpoint)
         finished = signals.number is None
     except Diverged as error:
-        run.update_manifest(ended={"reason": "diverged", "step": model.step, "message": str(error)})
+        progress = {"step": model.step, "images_seen": model.images_seen, "seconds": round(budget.seconds, 3)}
+        run.update_manifest(ended={"reason": "diverged", **progress, "message": str(error)})
         raise
     finally:
         record.close(exit_code=0 if finished else 1)

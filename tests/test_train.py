@@ -168,14 +168,16 @@ def test_a_loss_that_is_not_finite_keeps_the_last_good_checkpoint(compose: Any, 
         train(config)
 
 
-def test_a_failure_can_be_a_result(compose: Any, command: Any, tmp_path: Path) -> None:
-    words = [*TINY, "model.d_optimizer.lr=1e30", f"run_dir={tmp_path / 'run'}", f"publish={tmp_path / 'published'}"]
+@pytest.mark.parametrize("network", ["d", "g"])  # a loss, or the samples, are the first to say so
+def test_a_failure_can_be_a_result(network: str, compose: Any, command: Any, tmp_path: Path) -> None:
+    words = [*TINY, f"model.{network}_optimizer.lr=1e30", f"run_dir={tmp_path / 'run'}", f"publish={tmp_path / 'published'}"]
     assert train(compose(*words, "on_divergence=record")) == {}
     published = RunFolder(tmp_path / "published")
     assert published.manifest()["ended"]["reason"] == "diverged"
+    assert {"step", "images_seen", "seconds"} <= published.manifest()["ended"].keys()
     assert {"samples.png", "film.gif", "checkpoints"} <= {path.name for path in published.path.iterdir()}
     assert command("evaluate", f"run={published.path}").returncode == 0
-    assert "training has diverged" in (published.result() or {})["failed"]
+    assert "has diverged" in (published.result() or {})["failed"]
 
 
 @pytest.mark.parametrize(("words", "reason"), [(["stop.distance=1e9"], "distance"), (["stop.minutes=1e-9"], "minutes")])

@@ -22,7 +22,7 @@ from PIL.PngImagePlugin import PngInfo
 from torch import Tensor, uint8
 
 from src import pixels
-from src.errors import UserError
+from src.errors import Diverged, UserError
 from src.files import write_atomic
 from src.pixels import QUANTISATION
 
@@ -38,11 +38,9 @@ LAST_FRAME = 2000  # milliseconds
 
 
 def to_uint8(x: Tensor) -> Tensor:
-    """Pixels 0..255 of float images in [-1, 1], of any shape, by `QUANTISATION`. NaN raises UserError."""
+    """Pixels 0..255 of float images in [-1, 1], of any shape, by `QUANTISATION`. NaN raises Diverged."""
     if x.isnan().any():  # it would become black without a word
-        raise UserError(
-            "the samples contain NaN: the model has diverged, take an earlier checkpoint or lower its learning rate"
-        )
+        raise Diverged("the samples contain NaN: the model has diverged, take an earlier checkpoint or lower its learning rate")
     return pixels.to_uint8(x)
 
 

@@ -1,0 +1,57 @@
+"""Every notebook of notebooks/: committed without outputs, runs from where people start it, leaves nothing behind."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+ROOT = Path(__file__).parent.parent
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+CHATTER = re.compile(r"Matplotlib is building the font cache.*\n?")  # once on a machine
+
+each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+
+
+def untracked() -> set[str]:
+    """Files of the repository that git neither tracks nor ignores."""
+    command = ["git", "ls-files", "--others", "--exclude-standard"]
+    return set(subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stdout.splitlines())
+
+
+@each_notebook
+def test_committed_without_outputs_and_machine(path: Path) -> None:
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    for cell in notebook.cells:
+        assert not cell.metadata
+        if cell.cell_type == "code":
+            assert cell.outputs == []
+            assert cell.execution_count is None
+    assert set(notebook.metadata) <= {"kernelspec", "language_info"}
+    assert notebook.metadata.kernelspec.name == "python3"
+    assert set(notebook.metadata.get("language_info", {})) <= {"name"}
+
+
+@pytest.mark.parametrize("folder", [ROOT, ROOT / "notebooks"], ids=["root", "notebooks"])
+@each_notebook
+def test_runs_without_a_word_of_warning(path: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NOTEBOOK_FAST", "1")
+    monkeypatch.setenv("NOTEBOOK_RUNS", str(tmp_path))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    before = untracked()
+    notebook = nbformat.read(path, as_version=4)
+    NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(folder)}}).execute()
+    assert untracked() <= before
+
+    streams = [output for cell in notebook.cells for output in cell.get("outputs", []) if output.output_type == "stream"]
+    assert CHATTER.sub("", "".join(stream.text for stream in streams if stream.name == "stderr")) == ""
+
+
+def test_the_first_gans_text_holds_no_measured_number() -> None:
+    """What a run gives is printed by the run; the text has settings, and an anchor's 0.05 and a blind guess's 0.5."""
+    cells = nbformat.read(ROOT / "notebooks" / "first_gan.ipynb", as_version=4).cells
+    text = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+    assert set(re.findall(r"\d+\.\d+", text)) <= {"0.05", "0.5"}

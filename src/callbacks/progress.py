@@ -33,7 +33,8 @@ class Progress(Callback):
             self.show(model, now)
 
     def on_train_end(self, trainer: Trainer, model: Model) -> None:
-        self.show(model, time.monotonic())
+        if model.images_seen > self._last_images:  # not shown yet
+            self.show(model, time.monotonic())
         if self.terminal:
             print()
 

@@ -41,8 +41,11 @@ def _markdown(table: Table) -> str:
         lines += [*_grid(["recipe", "seeds", *headers], rows), ""]
 
     seeds = sorted({run.seed for run in table.runs})
-    rows = [[f"`{group.label}`", *(seed_cell(group, seed, table.main) for seed in seeds)] for group in table.groups]
-    lines += [*_grid([f"{table.main} of seed", *map(str, seeds)], rows), ""]
+    rows = [
+        [f"`{group.label}`", *(seed_cell(group, seed, table.main) for seed in seeds), further_seed(group, table.main)]
+        for group in table.groups
+    ]
+    lines += [*_grid([f"{table.main} of seed", *map(str, seeds), "one further seed (95 %)"], rows), ""]
     verdicts = [f"- `{c.label}`: **{c.verdict}**: {reasons(c, table.main)}." for c in table.comparisons]
     failures = [f"- `{group.label}`: **{state}**: {seeds}." for group in table.groups for state, seeds in losses(group)]
     return "\n".join([*lines, *verdicts, *failures, *([""] if verdicts or failures else [])])
@@ -63,6 +66,12 @@ def seed_cell(group: Group, seed: int, metric: str) -> str:
     if run is None:
         return ""
     return number(run.metrics[metric]) if run.finished else run.state
+
+
+def further_seed(group: Group, metric: str) -> str:
+    """The prediction interval; nothing where a single seed leaves it open."""
+    summary = group.summary(metric)
+    return " to ".join(map(number, summary.prediction)) if summary and summary.prediction else ""
 
 
 def results(tables: list[Table]) -> dict[str, Any]:

@@ -31,8 +31,9 @@ def test_markdown(five_seeds: list[Run], make_run: MakeRun, tmp_path: Path) -> N
     assert base[1:4] == ["5 of 6", "2.00 ± 0.11", f"{2.0 / floor:.1f}"]
     assert [real[2], real[3]] == [f"{floor:.3f}", "1.0"]
     assert len(base) == len(real) == len(header)
-    assert "| `base-digits` | 2.050 | 1.900 | 2.000 | 2.120 | 1.930 | diverged |" in text
-    assert "| `good-digits` | 1.050 | 0.9100 | 1.020 | 1.150 | 0.9700 |  |" in text
+    further = "1.729 to 2.271"  # 2 +- 2.776 * 0.0892 * sqrt(6/5)
+    assert f"| `base-digits` | 2.050 | 1.900 | 2.000 | 2.120 | 1.930 | diverged | {further} |" in text
+    assert "| `good-digits` | 1.050 | 0.9100 | 1.020 | 1.150 | 0.9700 |  | " in text
     assert "- `good-digits`: **better**: fd_digits is 0.980 lower than that of base-digits" in text
     assert "- `base-digits`: **diverged**: seed 5." in text
 
@@ -41,6 +42,7 @@ def test_one_seed_says_so(make_run: MakeRun, tmp_path: Path) -> None:
     make_run("mlp_gan", 3, 2.5)
     text = markdown(make_tables(find_runs(str(tmp_path))))
     assert cells(text, "`mlp_gan-digits`")[1:3] == ["1 of 1 (one seed)", "2.500"]
+    assert "| `mlp_gan-digits` | 2.500 |  |" in text
 
 
 def test_no_run_finished(make_run: MakeRun, tmp_path: Path) -> None:

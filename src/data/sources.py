@@ -117,7 +117,7 @@ def _get_missing(folder: Path, files: Mapping[str, str], sources: Sequence[Sourc
             print(f"got {len(absent)} files", flush=True)
     if absent := missing(folder, files):
         raise UserError(
-            f"no source has {', '.join(absent)} (tried {', '.join(map(str, sources))}): copy them, uncompressed, into"
+            f"no source has {', '.join(absent)} (tried {', '.join(map(str, sources))}): copy them, under these names, into"
             f" {folder}, or set a DVC remote that has them (dvc remote add -d NAME URL), and run again"
         )
 
@@ -141,13 +141,14 @@ def _alone(folder: Path) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Mirror:
-    """A folder on an HTTP server that has each file as NAME.gz.
+    """A folder on an HTTP server that has each file as NAME.gz, or as it is.
 
-    timeout: seconds for a connection, and for each piece of the answer.
+    timeout: seconds for a connection, and for each piece of the answer. suffix: ".gz", or "" for files as they are.
     """
 
     url: str
     timeout: float = 5.0
+    suffix: str = ".gz"
 
     def __str__(self) -> str:
         return self.url
@@ -159,9 +160,9 @@ class Mirror:
 
     def _fetch_file(self, path: Path, sha256: str) -> None:
         part = path.with_name(f"{path.name}.gz.part")
-        resumed = self._download(f"{self.url}{path.name}.gz", part)
+        resumed = self._download(f"{self.url}{path.name}{self.suffix}", part)
         try:
-            with gzip.open(part) as stream:
+            with gzip.open(part) if self.suffix else open(part, "rb") as stream:
                 install(stream, path, sha256)
         except SourceError:
             part.unlink()

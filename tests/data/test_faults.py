@@ -164,7 +164,7 @@ def test_what_comes_is_not_the_file(
     whole = gzip.compress((fashion_mnist.folder / LABELS).read_bytes())
     before = files(incomplete)
     said = train(lab, tmp_path, proxy=serve(*(answer or [whole]), **how))
-    refused(said, f"no source has {LABELS} (tried ", "copy them, uncompressed, into ", str(incomplete))
+    refused(said, f"no source has {LABELS} (tried ", "copy them, under these names, into ", str(incomplete))
     assert words in said.stdout
     resumable = [f"{LABELS}.gz.part"] if fault == "truncated" else []
     assert files(incomplete) == sorted(before + resumable)

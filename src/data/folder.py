@@ -1,0 +1,217 @@
+"""Any folder of images as a data set."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from src.data.dataset import Split
+from src.data.decoded import REVISION, Decoded, each, to_array, write_images
+from src.data.sources import digest
+from src.errors import UserError
+from src.files import check_writable, write_json
+from src.spec import Spec
+
+SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+HELD_OUT = 0.05  # of the images for the test split, and as many for validation
+FEWEST = 30  # images: with fewer a split may have none but those that it is given
+
+
+def _hash(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()
+
+
+class Folder:
+    """The images in a folder and all folders below it, made square: uint8 [N, channels, size, size].
+
+    The classes are the names of the sub-folders (int64 labels, sorted by name), where all images lie in two or more of
+    them; otherwise there are none. Hidden files and folders are left alone.
+
+    Splits of about 90, 5 and 5 % by the hash of each file: one that is added moves no other, and equal files share a split.
+    The images are decoded once, into a folder of `cache` that is named after names, bytes and settings. Later starts compare
+    names, sizes and times of change; only where those differ are all bytes read, and only where these differ are the images
+    decoded again.
+
+    path: the folder. cache: where the decoded images are kept.
+    max_broken: the share of files that may be unreadable as images; they are named and left out. More are an error.
+    """
+
+    name = "folder"
+
+    def __init__(
+        self, path: str | Path, cache: str | Path, size: int = 32, channels: int = 3, max_broken: float = 0.05
+    ) -> None:
+        if channels not in (1, 3):
+            raise UserError(f"channels={channels}: must be 1 (grey) or 3 (colour)")
+        self.path, self.cache = Path(path).expanduser(), Path(cache)
+        self.size, self.channels, self.max_broken = size, channels, max_broken
+        self._settings = {"size": size, "channels": channels, "revision": REVISION}
+        self._index = self.cache / f"{_hash([os.fsdecode(self.path.resolve()), self._settings])[:16]}.json"
+
+    @cached_property
+    def spec(self) -> Spec:
+        """From the names alone. Where the folder is gone (it is not needed to draw from a trained model) without classes."""
+        names = self._names() if self.path.is_dir() else []
+        return Spec("image", (self.channels, self.size, self.size), _classes(names))
+
+    def prepare(self) -> None:
+        """Decode the images, or check every byte of those decoded earlier; raises UserError with the remedy."""
+        names = self._names()
+        if not names:
+            raise UserError(f"data.path={self.path}: there are no images in it ({', '.join(SUFFIXES)})")
+        listing = _hash([self._status(name) for name in names])
+        unchanged = self._decoded if self._known.get("listing") == listing else None
+        if unchanged is None or not unchanged.whole():
+            check_writable(self.cache, "paths.data")
+            hashes = self._hash_files(names)
+            decoded = self._place({"files": _hash(hashes), **self._settings})
+            if not decoded.whole():
+                decoded.make(partial(self._write, hashes))
+            write_json(self._index, {"listing": listing, "source": decoded.source})
+        self._judge()
+
+    def hashes(self) -> dict[str, str]:
+        """SHA-256 of the arrays of images and of labels."""
+        return self._ready().hashes()
+
+    def split(self, name: str) -> Split:
+        """ "train", "validation" or "test"; x is a read-only memory map."""
+        decoded = self._ready()
+        test, validation = decoded.details()["test"], decoded.details()["validation"]
+        rows = {
+            "test": slice(0, test),
+            "validation": slice(test, test + validation),
+            "train": slice(test + validation, None),
+        }[name]
+        labels = np.array(decoded.array("labels")[rows]) if "labels.npy" in decoded.hashes() else None
+        return Split(decoded.array("images")[rows], labels)
+
+    # Where things are
+
+    @property
+    def _known(self) -> dict[str, Any]:
+        """What the last preparation of this folder with these settings left; nothing where there was none."""
+        try:
+            return dict(json.loads(self._index.read_text()))
+        except (OSError, ValueError, TypeError):
+            return {}
+
+    @property
+    def _decoded(self) -> Decoded | None:
+        source = self._known.get("source")
+        return self._place(source) if source else None
+
+    def _place(self, source: dict[str, Any]) -> Decoded:
+        return Decoded(self.cache / _hash(source)[:16], source)
+
+    def _ready(self) -> Decoded:
+        if (decoded := self._decoded) is None:
+            raise UserError(f"{self.path} is not prepared: run python -m src.prepare with the same data settings")
+        return decoded
+
+    # What is in the folder
+
+    def _names(self) -> list[str]:
+        """All image files, relative to the folder, sorted."""
+        if not self.path.is_dir():
+            raise UserError(f"data.path={self.path}: there is no such folder")
+        names: list[str] = []
+        try:
+            for folder, inside, files in os.walk(self.path, onerror=_raise):
+                inside[:] = [name for name in inside if not name.startswith(".")]
+                here = Path(folder).relative_to(self.path)
+                names += [str(here / name) for name in files if name.lower().endswith(SUFFIXES) and not name.startswith(".")]
+        except OSError as error:
+            raise _unreadable(error) from error
+        return sorted(names)
+
+    def _status(self, name: str) -> tuple[str, int, int]:
+        try:
+            status = (self.path / name).stat()
+        except OSError as error:
+            raise _unreadable(error) from error
+        return name, status.st_size, status.st_mtime_ns
+
+    def _hash_files(self, names: list[str]) -> dict[str, str]:
+        """SHA-256 by name."""
+        try:
+            hashes = each(f"{self.path}: reading", lambda name: digest(self.path / name), names)
+            return dict(zip(names, hashes, strict=True))
+        except OSError as error:
+            raise _unreadable(error) from error
+
+    # Decoding
+
+    def _write(self, hashes: dict[str, str], folder: Path) -> dict[str, Any]:
+        # By hash: the splits are then one slice each, which alone can be memory-mapped.
+        names = sorted(hashes, key=lambda name: (hashes[name], name))
+        classes = _classes(names)
+        kept: list[str] = []
+        broken: dict[str, str] = {}
+
+        def images() -> Iterator[np.ndarray]:
+            decoded = each(f"{self.path}: decoding", partial(self._decode, hashes), names)
+            for name, image in zip(names, decoded, strict=True):
+                if isinstance(image, Exception):
+                    broken[name] = f"{type(image).__name__}: {image}".splitlines()[0]
+                else:
+                    kept.append(name)
+                    yield image
+
+        write_images(folder / "images.npy", images(), (self.channels, self.size, self.size))
+        if classes:
+            labels = [classes.index(Path(name).parts[0]) for name in kept]
+            np.save(folder / "labels.npy", np.array(labels, dtype=np.int64))
+        for name, reason in list(broken.items())[:20]:
+            print(f"broken, left out: {name!a} ({reason})")
+        if len(broken) > 20:
+            print(f"and {len(broken) - 20:,} more")
+
+        shares = np.array([int(hashes[name][:8], 16) / 2**32 for name in kept])  # rising, in [0, 1)
+        test = max(1, int((shares < HELD_OUT).sum()))
+        validation = max(1, int((shares < 2 * HELD_OUT).sum()) - test)
+        return {"images": len(kept), "test": test, "validation": validation, "broken": broken}
+
+    def _decode(self, hashes: dict[str, str], name: str) -> np.ndarray | Exception:
+        try:
+            data = (self.path / name).read_bytes()
+        except OSError as error:
+            raise _unreadable(error) from error
+        if hashlib.sha256(data).hexdigest() != hashes[name]:
+            raise UserError(f"{self.path / name} changed while it was read: run again when nothing writes to the folder")
+        try:
+            return to_array(data, self.size, self.channels)
+        except Exception as error:  # Pillow raises nearly anything on damaged bytes
+            return error
+
+    def _judge(self) -> None:
+        details = self._ready().details()
+        images, broken = details["images"], details["broken"]
+        if len(broken) > self.max_broken * (images + len(broken)):
+            name, reason = next(iter(broken.items()))
+            raise UserError(
+                f"data.path={self.path}: {len(broken):,} of {images + len(broken):,} images are broken, for one {name!a}"
+                f" ({reason}): remove them, or allow more with data.max_broken= (now {self.max_broken:g})"
+            )
+        if images < FEWEST:
+            raise UserError(f"data.path={self.path}: {images} images are too few: it takes at least {FEWEST}")
+
+
+def _classes(names: list[str]) -> tuple[str, ...]:
+    """Names of the sub-folders, where every image is in one and there are several."""
+    parts = [Path(name).parts for name in names]
+    found = sorted({part[0] for part in parts})
+    return tuple(found) if len(found) > 1 and all(len(part) > 1 for part in parts) else ()
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
+def _unreadable(error: OSError) -> UserError:
+    return UserError(f"cannot read {error.filename} ({error.strerror}): mend its permissions, or move it away")

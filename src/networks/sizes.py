@@ -1,0 +1,24 @@
+"""What networks take from the data: how many classes there are, and which sides their feature maps have."""
+
+from src.spec import Spec
+
+
+def count_classes(spec: Spec, conditional: bool = True) -> int:
+    """How many classes a conditional network has to tell apart, 0 for others; ValueError where the data has none."""
+    if conditional and not spec.classes:
+        raise ValueError("this network is conditional and the data has no classes: take labelled data, or conditional=false")
+    return len(spec.classes) if conditional else 0
+
+
+def sides(spec: Spec) -> list[int]:
+    """Sides of the feature maps, from the smallest to that of the images: [4, 8, 16, 32] for 32, [7, 14, 28] for 28."""
+    image = spec.shape[-1]
+    found = [7 if image % 7 == 0 else 4]
+    while found[-1] < image:
+        found.append(2 * found[-1])
+    if spec.shape[1:] != (found[-1], found[-1]) or len(found) == 1:
+        raise ValueError(
+            f"samples of shape {spec.shape} do not fit this network: it needs square images [C, S, S] of side 28 or 8, 16, 32, "
+            "64 ... (7 or 4, doubled); resize them, or choose a network that takes any shape (mlp)"
+        )
+    return found

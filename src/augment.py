@@ -1,24 +1,32 @@
-"""Augmentations of what the discriminator sees, real and generated alike (Zhao et al. 2020, DiffAugment).
+"""Augmentations of what the discriminator sees, real and generated alike: translation and DiffAugment (ADA has its own file).
 
-Each is a function of images and of uniform numbers [B, draws] that the model draws for it, differentiable in the images.
+Each is a function of images and of uniform numbers that the model draws for it, differentiable in the images.
 """
 
-from typing import Protocol
+from collections.abc import Callable, Collection, Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import pad
 
 
-class Augmentation(Protocol):
-    """x [B, *shape] and `draws` numbers in [0, 1) for each sample, [B, draws], to a view of x."""
+class Augmentation(nn.Module):
+    """Called with images [B, C, H, W] and `draws` numbers in [0, 1) for each, [B, draws]: views of the same shape.
+
+    A module, so that an augmentation with a memory (`ADA`) has its place in the checkpoint.
+    """
 
     draws: int
 
-    def __call__(self, x: Tensor, uniform: Tensor) -> Tensor: ...
+    def observe(self, real_logits: Tensor, images: int) -> None:
+        """After an update of the discriminator: its logits [B] of real images here, the number of those of all processes."""
+
+    def scalars(self) -> dict[str, float]:
+        """What is worth logging."""
+        return {}
 
 
-class Translate:
+class Translate(Augmentation):
     """Move every image by up to `pixels` pixels each way; what comes in is black.
 
     The discriminator then cannot know single pixels by heart, and the generator is not punished for being a pixel off.
@@ -27,15 +35,83 @@ class Translate:
     draws = 2
 
     def __init__(self, pixels: int) -> None:
+        super().__init__()
         self.pixels = pixels
 
-    def __call__(self, x: Tensor, uniform: Tensor) -> Tensor:
+    def forward(self, x: Tensor, uniform: Tensor) -> Tensor:
         """Images [B, C, H, W] in [-1, 1] and numbers [B, 2] in [0, 1) to images of the same shape."""
-        height, width = x.shape[2:]
-        padded = pad(x, [self.pixels] * 4, value=-1.0)  # [B, C, H + 2p, W + 2p]
-        down, right = (uniform * (2 * self.pixels + 1)).long().unbind(1)  # [B], 0..2p
-        rows = down[:, None] + torch.arange(height, device=x.device)  # [B, H]
-        columns = right[:, None] + torch.arange(width, device=x.device)  # [B, W]
-        index = rows[:, :, None] * padded.shape[3] + columns[:, None, :]  # [B, H, W] into flattened planes
-        index = index.flatten(1)[:, None].expand(-1, x.shape[1], -1)  # [B, C, H * W]
-        return padded.flatten(2).gather(2, index).unflatten(2, (height, width))
+        return move(x, uniform, self.pixels, fill=-1.0)
+
+
+class DiffAugment(Augmentation):
+    """Differentiable augmentation of every image (Zhao et al. 2020, arXiv:2006.10738, section 3), as strong as the authors'.
+
+    policy: what is done, in the order given.
+        color: brightness by -0.5..0.5, saturation times 0..2 (grey images have none), contrast times 0.5..1.5;
+        translation: up to an eighth of the side each way, zeros (mid-grey) come in;
+        cutout: a square of half the side, its centre anywhere, becomes zero.
+    """
+
+    def __init__(self, policy: Sequence[str] = ("color", "translation", "cutout")) -> None:
+        super().__init__()
+        check_policy(policy, POLICIES)
+        self.steps = [POLICIES[name] for name in policy]
+        self.sizes = [draws for draws, _ in self.steps]
+        self.draws = sum(self.sizes)
+
+    def forward(self, x: Tensor, uniform: Tensor) -> Tensor:
+        """Images [B, C, H, W] in [-1, 1] and numbers [B, draws] in [0, 1) to the same shape; colours are not clipped."""
+        for (_, step), numbers in zip(self.steps, uniform.split(self.sizes, dim=1), strict=True):
+            x = step(x, numbers)
+        return x
+
+
+def check_policy(policy: Sequence[str], known: Collection[str]) -> None:
+    unknown = [name for name in policy if name not in known]
+    if unknown:
+        raise ValueError(f"no augmentation is called {', '.join(unknown)}: list any of {', '.join(known)}")
+
+
+def move(x: Tensor, uniform: Tensor, pixels: int, fill: float) -> Tensor:
+    """Images [B, C, H, W] through a window that numbers [B, 2] move: 0 by `pixels` up or left, near 1 down or right."""
+    height, width = x.shape[2:]
+    padded = pad(x, [pixels] * 4, value=fill)  # [B, C, H + 2p, W + 2p]
+    down, right = (uniform * (2 * pixels + 1)).long().unbind(1)  # [B], 0..2p
+    rows = down[:, None] + torch.arange(height, device=x.device)  # [B, H]
+    columns = right[:, None] + torch.arange(width, device=x.device)  # [B, W]
+    index = rows[:, :, None] * padded.shape[3] + columns[:, None, :]  # [B, H, W] into flattened planes
+    index = index.flatten(1)[:, None].expand(-1, x.shape[1], -1)  # [B, C, H * W]
+    return padded.flatten(2).gather(2, index).unflatten(2, (height, width))
+
+
+def color(x: Tensor, uniform: Tensor) -> Tensor:
+    """Brightness, saturation and contrast of images [B, C, H, W] by numbers [B, 3] in [0, 1)."""
+    brightness, saturation, contrast = uniform[:, :, None, None, None].unbind(1)  # [B, 1, 1, 1]
+    x = x + (brightness - 0.5)
+    if x.shape[1] > 1:
+        grey = x.mean(1, keepdim=True)
+        x = grey + (x - grey) * (2 * saturation)
+    mean = x.mean((1, 2, 3), keepdim=True)
+    return mean + (x - mean) * (contrast + 0.5)
+
+
+def translation(x: Tensor, uniform: Tensor) -> Tensor:
+    return move(x, uniform, x.shape[2] // 8, fill=0.0)
+
+
+def cutout(x: Tensor, uniform: Tensor) -> Tensor:
+    """Zeros in a square of half the side, cut off where it leaves the images [B, C, H, W]; numbers [B, 2] in [0, 1)."""
+    side, size = x.shape[2], x.shape[2] // 2
+    # As many centres as let the square stand symmetrically: of an even size they lie between pixels, on the borders too.
+    first = (uniform * (side + 1 - size % 2)).long() - size // 2  # [B, 2], its first row and column
+    offset = torch.arange(side, device=x.device) - first[:, :, None]  # [B, 2, side]
+    down, right = ((offset >= 0) & (offset < size)).unbind(1)  # [B, side]
+    return x * ~(down[:, :, None] & right[:, None, :])[:, None]  # by [B, 1, H, W]
+
+
+# How many numbers each takes, and what it does with images and these numbers [B, draws].
+POLICIES: dict[str, tuple[int, Callable[[Tensor, Tensor], Tensor]]] = {
+    "color": (3, color),
+    "translation": (2, translation),
+    "cutout": (2, cutout),
+}

@@ -12,7 +12,8 @@ class EMA(nn.Module):
     The decay is given as a half-life in images, so that it means the same at any batch size, and it ramps up with the images
     seen, so that the random weights of the start are soon forgotten (Karras et al. 2022, EDM, appendix F.1;
     half-life = min(half_life, ramp_up * images_seen)). Batch-norm statistics are averaged with the weights they belong to:
-    those of the moment are noisy, and do not fit weights averaged over thousands of steps. Counters are copied.
+    those of the moment are noisy, and do not fit weights averaged over thousands of steps. Other buffers
+    (counters, spectral norm's unit vectors) are copied.
 
     half_life: images after which an old weight counts half; 0 follows the weights exactly.
     ramp_up: fraction of the images seen that the half-life may reach.
@@ -28,13 +29,17 @@ class EMA(nn.Module):
         """Move the average towards `network` by one step of `images` images, the `images_seen`-th just shown."""
         half_life = min(self.half_life, self.ramp_up * images_seen)
         decay = 0.5 ** (images / half_life) if half_life > 0 else 0.0
-        pairs = list(zip(_tensors(self.network), _tensors(network), strict=True))
-        floats = [(average, current) for average, current in pairs if average.is_floating_point()]
-        torch._foreach_lerp_([average for average, _ in floats], [current for _, current in floats], 1.0 - decay)
-        for average, current in pairs:
-            if not average.is_floating_point():
-                average.copy_(current)
+        averaged, copied = _tensors(self.network)
+        current, counters = _tensors(network)
+        torch._foreach_lerp_(averaged, current, 1.0 - decay)
+        if copied:
+            torch._foreach_copy_(copied, counters)
 
 
-def _tensors(network: nn.Module) -> list[Tensor]:
-    return [*network.parameters(), *network.buffers()]
+def _tensors(network: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
+    """What is averaged, what is copied."""
+    averaged: list[Tensor] = list(network.parameters())
+    copied: list[Tensor] = []
+    for name, buffer in network.named_buffers():
+        (averaged if name.endswith(("running_mean", "running_var")) else copied).append(buffer)
+    return averaged, copied

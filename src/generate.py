@@ -1,10 +1,11 @@
-"""python -m src.generate run=PATH [n=64 seed=0 interpolate=8 format=png|npz|safetensors|onnx]: run folder to samples."""
+"""python -m src.generate run=PATH [n=64 seed=0 class=3 interpolate=8 format=png|npz|safetensors|onnx]: run folder to samples."""
 
 import importlib
 from pathlib import Path
 from typing import Any
 
 from src import cli
+from src.errors import UserError, nearest
 from src.run import RunFolder, load_run
 
 SAMPLES, STRIPS = 64, 8  # how many where n is not given
@@ -33,13 +34,16 @@ def generate(config: dict[str, Any]) -> Path:
     if config["format"] == "safetensors":
         save_safetensors(network, out := out.with_name("generator.safetensors"), provenance)
     elif config["format"] == "onnx":
-        to_onnx(network, model.example_inputs(), out := out.with_name("generator.onnx"), ["z"], provenance)
+        inputs = model.example_inputs()
+        to_onnx(network, inputs, out := out.with_name("generator.onnx"), ["z", "y"][: len(inputs)], provenance)
     elif config["interpolate"]:
         strips = model.interpolate(config["n"] or STRIPS, config["interpolate"], config["seed"], config["weights"])
         modality.strip(modality.to_uint8(strips), out := out.with_suffix(".png"), provenance)
     else:
         seeds = range(config["seed"], config["seed"] + (config["n"] or SAMPLES))
-        samples = modality.to_uint8(model.sample(seeds, weights=config["weights"]))
+        y = labels(model, config["class"], len(seeds))
+        samples = model.sample(seeds, y, config["weights"], config["truncation"], config["side"])
+        samples = modality.to_uint8(samples)
         if config["format"] == "png":
             modality.save(samples, out, seeds, provenance)
             modality.preview(samples, out / "grid.png", provenance=provenance)
@@ -47,6 +51,20 @@ def generate(config: dict[str, Any]) -> Path:
             modality.save_npz(samples, out := out.with_suffix(".npz"), seeds, provenance)
     print(out)
     return out
+
+
+def labels(model: Any, name: Any, n: int) -> Any:
+    """The class that the user names, `n` times; None where none is named."""
+    if name is None:
+        return None
+    import torch
+
+    classes = model.spec.classes
+    if model.labels([0]) is None:
+        raise UserError("this model is not class-conditional: leave class= out")
+    if str(name) not in classes and not (str(name).isdigit() and int(name) < len(classes)):
+        raise UserError(f"class={name} is none of the data's: {nearest(str(name), classes)}")
+    return torch.full((n,), classes.index(str(name)) if str(name) in classes else int(name))
 
 
 if __name__ == "__main__":

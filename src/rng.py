@@ -33,6 +33,16 @@ def seed_layers(seed: int, step: int, rank: int = 0) -> None:
         torch.cuda.manual_seed(value)
 
 
+def truncate_normal(z: Tensor, bound: float) -> Tensor:
+    """Latents from N(0, I) as latents from N(0, I) cut off at +-bound (Brock et al. 2019, section 3.1).
+
+    Each number moves towards zero by the quantiles, in their order, so that a smaller bound changes a sample gradually.
+    """
+    inside = torch.special.ndtr(torch.tensor(bound, dtype=torch.float64))  # Phi(bound)
+    quantile = 1 - inside + (2 * inside - 1) * torch.special.ndtr(z.double())
+    return torch.special.ndtri(quantile).to(z.dtype)
+
+
 def normal_per_seed(seeds: Sequence[int], size: int) -> Tensor:
     """Latents [N, size] from N(0, I) where row i depends on `seeds[i]` alone."""
     rows = [torch.randn(size, generator=generator(seed, "latent")) for seed in seeds]

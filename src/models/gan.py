@@ -2,11 +2,11 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from torch.optim import Optimizer
 
 from src import rng
@@ -14,24 +14,25 @@ from src.augment import Augmentation
 from src.ema import EMA
 from src.errors import Diverged
 from src.losses.adversarial import AdversarialLoss
-from src.losses.regularizers import Penalty
-from src.models.model import Model, unstack
+from src.losses.regularizers import Penalty, Update
+from src.models.latent import LatentModel
+from src.models.model import unstack
 from src.spec import Batch, Spec
 
-SAMPLE_BATCH = 128  # sampling always runs batches of this size: the last bits of a matrix product depend on its shape
 
-
-class GAN(Model):
+class GAN(LatentModel):
     """A generator and a discriminator that learn from each other.
 
     generator, discriminator: called with `spec=`; G maps (z [B, z_dim], y) to samples [B, *shape], D maps (x, y) to logits [B].
     loss: the pair of adversarial losses.
     g_optimizer, d_optimizer: called with the parameters.
-    penalties: terms of the discriminator's loss by name, each applied at its own interval.
+    penalties, g_penalties: further terms of the discriminator's and of the generator's loss, each at its own interval.
+    constrain: called with the discriminator after each of its updates, to clip its weights.
     augment: of the images that the discriminator sees; None shows them as they are.
     d_steps: discriminator updates (each on a new batch and new noise) for one of the generator.
     ema: called with the generator, averages its weights; None samples from the weights in training.
     lr_schedule: factor on both learning rates as a function of the images seen; None keeps them constant.
+    beta2_schedule: Adam's second beta, of both, as a function of the images seen; None keeps them constant.
     """
 
     def __init__(
@@ -44,21 +45,25 @@ class GAN(Model):
         g_optimizer: Callable[..., Optimizer],
         d_optimizer: Callable[..., Optimizer],
         penalties: Mapping[str, Penalty] | None = None,
+        g_penalties: Mapping[str, Penalty] | None = None,
+        constrain: Callable[[nn.Module], None] | None = None,
         augment: Augmentation | None = None,
         d_steps: int = 1,
         ema: Callable[[nn.Module], EMA] | None = None,
         lr_schedule: Callable[[int], float] | None = None,
+        beta2_schedule: Callable[[int], float] | None = None,
     ) -> None:
         super().__init__(spec, seed)
-        self.loss, self.penalties, self.augment, self.d_steps = loss, dict(penalties or {}), augment, d_steps
+        self.loss, self.constrain, self.augment, self.d_steps = loss, constrain, augment, d_steps
+        self.penalties, self.g_penalties = nn.ModuleDict(penalties or {}), nn.ModuleDict(g_penalties or {})
         self.generator = generator(spec=spec)
         self.discriminator = discriminator(spec=spec)
-        self.z_dim: int = self.generator.z_dim  # type: ignore[assignment]
         self.ema = ema(self.generator) if ema else None
         self._optimizer_factories = g_optimizer, d_optimizer
-        self._lr_schedule = lr_schedule
-        self._batch_statistics = any(
-            isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in self.discriminator.modules()
+        self._lr_schedule, self._beta2_schedule = lr_schedule, beta2_schedule
+        self._batch_dependent = any(
+            isinstance(layer, nn.modules.batchnorm._BatchNorm) or getattr(layer, "batch_dependent", False)
+            for layer in self.discriminator.modules()
         )
         self._last: dict[str, Tensor] = {}
 
@@ -75,30 +80,49 @@ class GAN(Model):
     def update(self, batches: Sequence[Batch]) -> None:
         """Algorithm 1: `d_steps` updates of the discriminator, each on its own batch, then one of the generator."""
         g_optimizer, d_optimizer = self.optimizers(use_pl_optimizer=False)  # type: ignore[misc]
-        self.set_learning_rates(g_optimizer, d_optimizer)
+        self.set_schedules(g_optimizer, d_optimizer)
         rng.seed_layers(self.seed, self.step, self.global_rank)
+        images = sum(len(batch.x) for batch in batches) * self.trainer.world_size
 
         for k, (real, y, _) in enumerate(batches):
-            fake = self.generator(self.noise(len(real), k), y)
+            z = self.noise(len(real), k)
+            fake = self.generator(z, y)
             real_seen, fake_seen = self.view(real, f"real/{k}"), self.view(fake.detach(), f"fake/{k}")
             real_logits, fake_logits = self.compare(real_seen, fake_seen, y)
-            d_loss = self.loss.discriminator(real_logits, fake_logits).mean()
-            for penalty in self.penalties.values():
-                if self.step % penalty.every == 0:
-                    d_loss = d_loss + penalty(self.discriminator, real_seen, fake_seen, y)
+            made = Update(
+                self.generator, self.discriminator, z, y, real_seen, fake_seen, real_logits, fake_logits, self.images_seen
+            )
+            d_loss = self.loss.discriminator(real_logits, fake_logits).mean() + self.terms(self.penalties, made, f"{k}")
             self.descend(d_loss, d_optimizer, self.discriminator, "discriminator")
+            if self.constrain:
+                self.constrain(self.discriminator)
+            if self.augment:
+                self.augment.observe(real_logits.detach(), images // self.d_steps)
 
         # The last fakes serve twice: the discriminator has just moved, they are as good as new ones.
-        fake_logits = self.discriminator(self.view(fake, "generator"), y)
-        g_loss = self.loss.generator(fake_logits, real_logits.detach()).mean()
+        fake_seen = self.view(fake, "generator")
+        if self.loss.relativistic:
+            real_logits, fake_logits = self.compare(real_seen, fake_seen, y)
+        else:
+            fake_logits = self.discriminator(fake_seen, y)
+        made = made._replace(fake=fake_seen, fake_logits=fake_logits)
+        g_loss = self.loss.generator(fake_logits, real_logits.detach()).mean() + self.terms(self.g_penalties, made, "generator")
         self.descend(g_loss, g_optimizer, self.generator, "generator")
 
         self.step += 1
-        images = sum(len(batch.x) for batch in batches) * self.trainer.world_size
         self.images_seen += images
         if self.ema:
             self.ema.update(self.generator, images, self.images_seen)
         self._last = {"d_loss": d_loss, "g_loss": g_loss, "real_logits": real_logits, "fake_logits": fake_logits}
+
+    def terms(self, penalties: nn.ModuleDict, made: Update, stream: str) -> Tensor | float:
+        """The sum of the penalties that are due at this step."""
+        total: Tensor | float = 0.0
+        for name, penalty in penalties.items():
+            if self.step % penalty.every == 0:  # type: ignore[operator]
+                uniform = partial(self.draw, torch.rand, len(made.real), stream=f"penalty/{name}/{stream}")
+                total = total + penalty(made._replace(uniform=uniform))
+        return total
 
     def descend(self, loss: Tensor, optimizer: Any, network: nn.Module, name: str) -> None:
         """One optimizer step; a loss that is not finite stops the run before it can touch the weights."""
@@ -115,12 +139,12 @@ class GAN(Model):
         loss.backward(inputs=parameters)
         optimizer.step()
 
-    def set_learning_rates(self, *optimizers: Any) -> None:
-        if self._lr_schedule:
-            factor = self._lr_schedule(self.images_seen)
-            for optimizer in optimizers:
-                for group in optimizer.param_groups:
-                    group["lr"] = group.setdefault("initial_lr", group["lr"]) * factor
+    def set_schedules(self, *optimizers: Any) -> None:
+        for group in (group for optimizer in optimizers for group in optimizer.param_groups):
+            if self._lr_schedule:
+                group["lr"] = group.setdefault("initial_lr", group["lr"]) * self._lr_schedule(self.images_seen)
+            if self._beta2_schedule:
+                group["betas"] = (group["betas"][0], self._beta2_schedule(self.images_seen))
 
     def draw(self, distribution: Callable[..., Tensor], batch: int, size: int, stream: str) -> Tensor:
         """Random numbers [B, size] of this step: this rank's slice of those for the global batch."""
@@ -140,7 +164,7 @@ class GAN(Model):
 
     def compare(self, real: Tensor, fake: Tensor, y: Tensor | None) -> tuple[Tensor, Tensor]:
         """Logits [B] of real and of fake samples: in one batch of 2 B where D treats each sample by itself, which is faster."""
-        if self._batch_statistics:
+        if self._batch_dependent:
             return self.discriminator(real, y), self.discriminator(fake, y)
         logits = self.discriminator(torch.cat([real, fake]), None if y is None else torch.cat([y, y]))
         return logits.chunk(2)
@@ -158,39 +182,8 @@ class GAN(Model):
             "loss/generator": last["g_loss"].item(),
             "D/real": last["real_logits"].sigmoid().mean().item(),
             "D/fake": last["fake_logits"].sigmoid().mean().item(),
+            **(self.augment.scalars() if self.augment else {}),
         }
 
     def sampler(self, weights: str = "ema") -> nn.Module:
         return self.ema.network if self.ema and weights == "ema" else self.generator
-
-    def sample(self, seeds: Sequence[int], y: Tensor | None = None, weights: str = "ema") -> Tensor:
-        return self.decode(rng.normal_per_seed(seeds, self.z_dim), y, weights)
-
-    @torch.no_grad()
-    def decode(self, z: Tensor, y: Tensor | None = None, weights: str = "ema") -> Tensor:
-        """Latents [N, z_dim] to samples [N, *spec.shape] on the CPU, in evaluation mode and batches of SAMPLE_BATCH."""
-        network = self.sampler(weights)
-        was_training, _ = network.training, network.eval()
-        samples = []
-        for start in range(0, len(z), SAMPLE_BATCH):
-            rows = slice(start, start + SAMPLE_BATCH)
-            size = len(z[rows])
-            z_batch = functional.pad(z[rows], (0, 0, 0, SAMPLE_BATCH - size)).to(self.device)
-            y_batch = None if y is None else functional.pad(y[rows], (0, SAMPLE_BATCH - size)).to(self.device)
-            samples.append(network(z_batch, y_batch)[:size].cpu())
-        network.train(was_training)
-        return torch.cat(samples) if samples else torch.empty(0)
-
-    def interpolate(self, rows: int, steps: int, seed: int, weights: str = "ema") -> Tensor:
-        """Samples [rows, steps, *spec.shape] between the latents of seeds (seed, seed + 1), (seed + 2, seed + 3), ...
-
-        Along the great circle: a straight line would leave the shell where N(0, I) latents lie (White 2016).
-        """
-        a, b = rng.normal_per_seed(range(seed, seed + 2 * rows), self.z_dim).unflatten(0, (rows, 2)).unbind(1)
-        angle = torch.acos(functional.cosine_similarity(a, b))[:, None, None]  # [rows, 1, 1]
-        t = torch.linspace(0, 1, steps)[None, :, None]
-        z = (torch.sin((1 - t) * angle) * a[:, None] + torch.sin(t * angle) * b[:, None]) / torch.sin(angle)
-        return self.decode(z.flatten(0, 1), weights=weights).unflatten(0, (rows, steps))
-
-    def example_inputs(self) -> tuple[Tensor, ...]:
-        return (torch.zeros(1, self.z_dim),)

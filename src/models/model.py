@@ -31,8 +31,23 @@ class Model(LightningModule):
         """The network that samples come from: the average ("ema", where there is one) or the one in training ("raw")."""
         raise NotImplementedError
 
-    def sample(self, seeds: Sequence[int], y: Tensor | None = None, weights: str = "ema") -> Tensor:
-        """One sample per seed, [N, *spec.shape] on the CPU; sample i depends on seeds[i] (and y[i]) alone."""
+    def labels(self, seeds: Sequence[int]) -> Tensor | None:
+        """The classes [N] int64 of samples that none is asked for: seed modulo their number; None without conditioning."""
+        raise NotImplementedError
+
+    def sample(
+        self,
+        seeds: Sequence[int],
+        y: Tensor | None = None,
+        weights: str = "ema",
+        truncation: float | None = None,
+        side: int | None = None,
+    ) -> Tensor:
+        """One sample per seed, [N, *spec.shape] on the CPU; sample i depends on seeds[i] (and y[i]) alone.
+
+        y: classes [N], `labels(seeds)` where None. truncation: less varied, more typical samples; None for all there is.
+        side: of images from a generator that renders any; None for the data's.
+        """
         raise NotImplementedError
 
     def interpolate(self, rows: int, steps: int, seed: int, weights: str = "ema") -> Tensor:
@@ -40,7 +55,7 @@ class Model(LightningModule):
         raise NotImplementedError
 
     def example_inputs(self) -> tuple[Tensor, ...]:
-        """Inputs [1, ...] of `sampler()`, to trace it with."""
+        """Inputs [B, ...] of `sampler()`, to trace it with."""
         raise NotImplementedError
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

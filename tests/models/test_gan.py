@@ -11,12 +11,13 @@ from pytorch_lightning import Trainer
 from torch import nn
 
 from src import rng
+from src.augment import Translate
 from src.data.digits import Digits
 from src.data.loader import Blocks, DataModule
 from src.ema import EMA
 from src.errors import Diverged
 from src.losses.adversarial import AdversarialLoss, cross_entropy_discriminator, non_saturating_generator
-from src.losses.regularizers import Penalty, r1
+from src.losses.regularizers import Penalty, Update, clip_weights, r1
 from src.models.gan import GAN
 from src.networks.mlp import MLPDiscriminator, MLPGenerator
 from src.pixels import from_uint8
@@ -138,23 +139,6 @@ def test_a_loss_that_is_not_finite_stops_before_the_update(network: str) -> None
         assert torch.equal(a, b)
 
 
-def test_samples_depend_on_their_seed_alone() -> None:
-    model = fit(make(ema=partial(EMA, half_life=10)), stop=3)
-    many = model.sample(range(300))
-    assert many.shape == (300, 1, 8, 8)
-    assert torch.equal(many[:5], model.sample(range(5)))
-    assert torch.equal(many[[250, 7]], model.sample([250, 7]))
-    assert not torch.equal(many, model.sample(range(300), weights="raw"))
-    assert model.generator.training  # sampling leaves the mode as it was
-
-
-def test_interpolation_starts_and_ends_at_its_seeds() -> None:
-    model = make()
-    strips = model.interpolate(rows=2, steps=5, seed=10)
-    assert strips.shape == (2, 5, 1, 8, 8)
-    torch.testing.assert_close(strips[:, [0, -1]].flatten(0, 1), model.sample(range(10, 14)), rtol=1e-5, atol=1e-5)
-
-
 def test_scalars() -> None:
     model = fit(make(), stop=1)
     scalars = model.scalars()
@@ -162,10 +146,95 @@ def test_scalars() -> None:
     assert 0 < scalars["D/real"] < 1
 
 
+def test_the_generator_may_have_penalties_of_its_own() -> None:
+    def size(update: Update) -> torch.Tensor:
+        assert update.fake.requires_grad
+        return update.fake.flatten(1).square().sum(1)
+
+    plain, pulled = fit(make(), stop=1), fit(make(g_penalties={"size": Penalty(size, 10.0)}), stop=1)
+    assert_same(plain.discriminator, pulled.discriminator)
+    assert not torch.equal(plain.generator.layers[0].weight, pulled.generator.layers[0].weight)
+
+
+def test_penalties_draw_numbers_of_their_own_that_belong_to_the_step() -> None:
+    drawn: list[tuple[str, torch.Tensor]] = []
+
+    def noted(name: str) -> Any:
+        def penalty(update: Update) -> torch.Tensor:
+            drawn.append((name, update.uniform(3)))
+            return update.real_logits * 0
+
+        return Penalty(penalty, 1.0)
+
+    fit(make(penalties={"a": noted("a"), "b": noted("b")}, d_steps=2), stop=2)
+    assert [name for name, _ in drawn] == ["a", "b"] * 4
+    assert len({tuple(numbers.flatten().tolist()) for _, numbers in drawn}) == 8
+    first = drawn[0][1]
+    assert first.shape == (BATCH, 3)
+    drawn.clear()
+    fit(make(penalties={"a": noted("a")}), stop=1)
+    assert torch.equal(drawn[0][1], first)
+
+
+def test_clipped_weights_after_each_update_of_the_discriminator() -> None:
+    model = fit(make(constrain=partial(clip_weights, limit=0.01)), stop=2)
+    assert max(parameter.abs().max().item() for parameter in model.discriminator.parameters()) <= 0.01
+    assert model.generator.layers[0].weight.abs().max() > 0.01
+
+
+@pytest.mark.parametrize("relativistic", [False, True])
+def test_relativistic_losses_see_real_logits_of_the_discriminator_as_it_stands(relativistic: bool) -> None:
+    seen: list[torch.Tensor] = []
+
+    def generator(fake: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
+        seen.append(real)
+        return -fake
+
+    before: list[torch.Tensor] = []
+
+    def discriminator(real: torch.Tensor, fake: torch.Tensor) -> torch.Tensor:
+        before.append(real.detach().clone())
+        return cross_entropy_discriminator(real, fake)
+
+    model = fit(make(loss=AdversarialLoss(discriminator, generator, relativistic)), stop=1)
+    assert torch.equal(seen[0], before[0]) is not relativistic
+    if relativistic:
+        index = next(iter(Blocks(len(DATA.split("train").x), BATCH, seed=3, start=0, stop=1)))[0]
+        now = model.discriminator(from_uint8(torch.from_numpy(DATA.split("train").x[index])))
+        torch.testing.assert_close(seen[0], now)
+    assert not seen[0].requires_grad
+
+
+def test_betas_follow_the_images_seen() -> None:
+    model = make(beta2_schedule=lambda images: 0.9 + images / 1000)
+    optimizers = [ADAM(model.generator.parameters()), ADAM(model.discriminator.parameters())]
+    model.images_seen = 50
+    model.set_schedules(*optimizers)
+    assert [group["betas"] for optimizer in optimizers for group in optimizer.param_groups] == [(0.5, pytest.approx(0.95))] * 2
+
+
+def test_the_augmentation_observes_real_logits_and_speaks_in_the_scalars() -> None:
+    class Watching(Translate):
+        logits: list[torch.Tensor] = []  # noqa: RUF012
+
+        def observe(self, real_logits: torch.Tensor, images: int) -> None:
+            assert not real_logits.requires_grad
+            assert images == BATCH
+            self.logits.append(real_logits)
+
+        def scalars(self) -> dict[str, float]:
+            return {"augment/seen": float(len(self.logits))}
+
+    model = fit(make(augment=Watching(1), d_steps=2), stop=3)
+    assert model.scalars()["augment/seen"] == 6
+
+
 def test_labels_reach_both_networks() -> None:
     seen: list[tuple[str, torch.Tensor]] = []
 
     class Generator(MLPGenerator):
+        classes = 10
+
         def forward(self, z: torch.Tensor, y: torch.Tensor | None = None) -> torch.Tensor:
             assert y is not None
             seen.append(("G", y))

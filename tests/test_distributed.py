@@ -1,0 +1,48 @@
+"""Two real processes agree on what a single one would have found in the whole batch."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+
+from src.distributed import mean_over_processes
+from src.losses.adversarial import relativistic_average_discriminator
+from src.losses.regularizers import LeCam, Update
+
+REAL, FAKE = torch.tensor([2.0, 0.5, -1.0, 3.0]), torch.tensor([-3.0, 0.0, 1.0, 0.5])
+
+
+def loss_and_gradient(real: torch.Tensor, fake: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Of D(x) = w x: what data parallel training averages over the processes."""
+    weight = torch.tensor(0.7, requires_grad=True)
+    lecam = LeCam(decay=0.5)
+    nothing: Any = None
+    update = Update(nothing, nothing, nothing, None, real, fake, weight * real, weight * fake)
+    loss = relativistic_average_discriminator(weight * real, weight * fake).mean()
+    penalty = lecam(update).mean()
+    (loss + penalty).backward()
+    assert weight.grad is not None
+    return {"loss": loss.detach(), "penalty": penalty.detach(), "gradient": weight.grad, "means": lecam.means}
+
+
+def process(rank: int, folder: str) -> None:
+    os.environ |= {"MASTER_ADDR": "127.0.0.1"}
+    dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
+    half = slice(2 * rank, 2 * rank + 2)
+    torch.save(loss_and_gradient(REAL[half], FAKE[half]), Path(folder) / f"{rank}.pt")
+    dist.destroy_process_group()
+
+
+def test_two_processes_are_one_batch(tmp_path: Path) -> None:
+    mp.spawn(process, (str(tmp_path),), nprocs=2)
+    halves = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1)]
+    for name, whole in loss_and_gradient(REAL, FAKE).items():
+        torch.testing.assert_close((halves[0][name] + halves[1][name]) / 2, whole, msg=name)
+
+
+def test_alone_nothing_happens() -> None:
+    x = torch.ones(3)
+    assert mean_over_processes(x) is x

@@ -21,8 +21,8 @@ from torch import Tensor
 from src import rng
 from src.data.dataset import Dataset
 from src.files import write_atomic
-from src.metrics.classes import class_entropy, class_shares
-from src.metrics.extractors import Extractor, load_extractor
+from src.metrics.classes import accuracy, class_counts, class_distances, class_entropy, class_shares, mode_coverage
+from src.metrics.extractors import Extractor, Features, load_extractor
 from src.metrics.fidelity import (
     frechet_distance,
     inception_score,
@@ -32,13 +32,16 @@ from src.metrics.fidelity import (
     statistics,
 )
 from src.metrics.neighbours import closeness, copies, density_coverage, radii
+from src.metrics.points import mode_quality
 
 log = logging.getLogger(__name__)
 
 REVISION = 1  # raise it when a metric or an anchor changes its meaning: older caches are then left alone
 NEIGHBOURS = {"precision_recall": 3, "density_coverage": 5, "copies": 1}
 
-Generate = Callable[[int], Tensor]  # n -> uint8 images [n, C, H, W]
+MANY_CLASSES = 100  # from here on a record counts the classes that were found instead of listing their shares
+
+Generate = Callable[[int], Tensor]  # n -> samples [n, ...] as the data has them: uint8 images [n, C, H, W], float points
 Arrays = dict[str, np.ndarray]
 
 
@@ -46,9 +49,11 @@ Arrays = dict[str, np.ndarray]
 class Protocol:
     """How a set of samples is measured; two records compare only where it is the same.
 
-    extractor: digits, fashion or inception-v3-compat. weights: a file of other weights for it.
-    samples: generated and real images compared, fewer where the data has fewer. split: of the real images.
+    extractor: one of `extractors.NAMES`. weights: a file of other weights for it.
+    samples: generated and real ones compared, fewer where the data has fewer. split: of the real ones.
     seed: of all subsets drawn. device: of the extractor.
+    training: how many training samples are looked at for copies; None for as many as the extractor has time for (see
+    Backbone.training_images). Copies of the others are not found, which shows in the anchor of training copies.
     """
 
     extractor: str
@@ -57,26 +62,43 @@ class Protocol:
     split: str = "test"
     seed: int = 0
     device: str = "cpu"
+    training: int | None = None
 
 
-def evaluate(generate: Generate, dataset: Dataset, protocol: Protocol, cache: Path) -> dict[str, Any]:
+def sample_count(dataset: Dataset, protocol: Protocol) -> int:
+    """How many samples `evaluate` asks for."""
+    return min(protocol.samples, len(dataset.split(protocol.split).x), len(dataset.split("train").x))
+
+
+def evaluate(
+    generate: Generate, dataset: Dataset, protocol: Protocol, cache: Path, labels: Tensor | None = None
+) -> dict[str, Any]:
     """A plain record of a generator: `metrics`, the three `anchors`, and the `protocol` they were measured under.
+
+    labels: the classes [N] that a conditional generator is asked for; None where it is asked for none. With them the record
+    also says whether the classes came out, and the anchors say it of real images, of noise and of copies.
 
     anchors: `real`, as many training images against the reference (the floor; its `copies` is measured on the
     validation split); `noise`, uniform noise (the ceiling); `training_copies`, training images drawn with replacement:
     as good as real by every distance, and caught by `copies` alone.
     """
     extractor = load_extractor(protocol.extractor, protocol.weights, protocol.device)
-    count = min(protocol.samples, len(dataset.split(protocol.split).x), len(dataset.split("train").x))
+    count = sample_count(dataset, protocol)
     described = _describe(dataset, protocol, extractor, count)
     reference = _cached(cache, described, lambda: _reference(dataset, protocol, extractor, count))
-    images = generate(count)
-    assert len(images) == count, f"{count} samples were asked for, {len(images)} came"
-    return {
-        "metrics": _measure(images, reference, extractor, protocol.seed),
-        "anchors": json.loads(str(reference["anchors"])),
-        "protocol": described,
-    }
+    samples = generate(count)
+    assert len(samples) == count, f"{count} samples were asked for, {len(samples)} came"
+    found = extractor(samples)
+    metrics = _measure(found, reference, extractor, protocol.seed)
+    anchors = json.loads(str(reference["anchors"]))
+    if labels is not None:
+        # A file of its own: what is measured without labels is the same with them, and so is its protocol.
+        conditional = _cached(
+            cache, described | {"labels": True}, lambda: _conditional_anchors(dataset, protocol, extractor, count, reference)
+        )
+        metrics |= _measure_classes(found, labels, dataset, protocol, extractor, reference)
+        anchors = {name: anchor | json.loads(str(conditional[name])) for name, anchor in anchors.items()}
+    return {"metrics": metrics, "anchors": anchors, "protocol": described}
 
 
 def validation_distance(generate: Generate, dataset: Dataset, extractor: Extractor, n: int, cache: Path) -> float:
@@ -86,25 +108,24 @@ def validation_distance(generate: Generate, dataset: Dataset, extractor: Extract
     """
     real = dataset.split("validation").x
     described = {"validation": _digest(real), "extractor": extractor.weights_sha256, "revision": REVISION}
-    reference = _cached(cache, described, lambda: statistics(extractor(_images(real)).features))
+    reference = _cached(cache, described, lambda: statistics(extractor(_tensor(real)).features))
     return frechet_distance(statistics(extractor(generate(n)).features), reference)
 
 
-def _measure(images: Tensor, reference: Arrays, extractor: Extractor, seed: int) -> dict[str, Any]:
-    """All metrics of a set of uint8 images, by key."""
-    samples, logits = extractor(images)
+def _measure(found: Features, reference: Arrays, extractor: Extractor, seed: int) -> dict[str, Any]:
+    """All metrics of a set of samples by their features, by key."""
+    samples, logits = found
     real, radius, train, spacing, held_out = (
         torch.from_numpy(reference[name]) for name in ("real", "radius", "train", "spacing", "held_out")
     )
     fit = (lambda features: standardise(features, real)) if extractor.standardise else (lambda features: features)
-    score, score_std = inception_score(logits, seed)
     kernel, kernel_std = kernel_distance(fit(samples), fit(real), seed)
     precision, recall = precision_recall(samples, real, NEIGHBOURS["precision_recall"])
     density, coverage = density_coverage(samples, real, radius, NEIGHBOURS["density_coverage"])
-    found: dict[str, Any] = {
-        "fd": frechet_distance(statistics(samples), statistics(real)),
-        "is": score,
-        "is_std": score_std,
+    metrics: dict[str, Any] = {"fd": frechet_distance(statistics(samples), statistics(real))}
+    if logits.shape[1] and not extractor.points:  # points are of one mode beyond doubt: `modes` says it all, the score is nan
+        metrics["is"], metrics["is_std"] = inception_score(logits, seed)
+    metrics |= {
         "kid": kernel,
         "kid_std": kernel_std,
         "precision": precision,
@@ -113,17 +134,40 @@ def _measure(images: Tensor, reference: Arrays, extractor: Extractor, seed: int)
         "coverage": coverage,
         "copies": copies(closeness(samples, train, spacing), held_out),
     }
-    if extractor.classes:
+    if extractor.points:
+        metrics |= mode_quality(samples)
+    elif extractor.classes >= MANY_CLASSES:
+        metrics |= mode_coverage(class_counts(logits), torch.from_numpy(reference["class_counts"]))
+    elif extractor.classes:
         shares = class_shares(logits)
-        found |= {"class_shares": shares, "class_min_share": min(shares), "class_entropy": class_entropy(shares)}
-    return {extractor.key(name): value for name, value in found.items()}
+        metrics |= {"class_shares": shares, "class_min_share": min(shares), "class_entropy": class_entropy(shares)}
+    return {extractor.key(name): value for name, value in metrics.items()}
+
+
+def _measure_classes(
+    found: Features, labels: Tensor, dataset: Dataset, protocol: Protocol, extractor: Extractor, reference: Arrays
+) -> dict[str, Any]:
+    """What can be said of samples whose classes are known: `accuracy`, `fd_per_class` and its mean `fd_class_mean`."""
+    x, y = dataset.split(protocol.split)
+    assert y is not None, f"{dataset.name} has no labels: nothing can be conditional on them"
+    metrics: dict[str, Any] = {}
+    if extractor.class_names == dataset.spec.classes:
+        metrics["accuracy"] = accuracy(found.logits, labels)
+    real = torch.from_numpy(reference["real"])
+    real_labels = torch.from_numpy(y[_subset(len(x), len(real), protocol.seed, "reference")])
+    distances = class_distances(found.features, labels, real, real_labels, len(dataset.spec.classes))
+    if distances is not None:
+        metrics |= {"fd_per_class": distances, "fd_class_mean": sum(distances) / len(distances)}
+    return {extractor.key(name): value for name, value in metrics.items()}
 
 
 def _reference(dataset: Dataset, protocol: Protocol, extractor: Extractor, count: int) -> Arrays:
     """Features of the real side, what is derived from them, and the anchors as JSON."""
-    train_images, real_images = dataset.split("train").x, dataset.split(protocol.split).x
-    real = extractor(_images(real_images[_subset(len(real_images), count, protocol.seed, "reference")])).features
-    train = extractor(_images(train_images)).features
+    train_samples, real_samples = dataset.split("train").x, dataset.split(protocol.split).x
+    real, real_logits = extractor(_tensor(real_samples[_subset(len(real_samples), count, protocol.seed, "reference")]))
+    limit = _training(dataset, protocol, extractor)
+    looked_at = train_samples if limit is None else train_samples[_subset(len(train_samples), limit, protocol.seed, "training")]
+    train = extractor(_tensor(looked_at)).features
     spacing = radii(train, NEIGHBOURS["copies"])
     reference = {
         "real": real.numpy(),
@@ -132,29 +176,60 @@ def _reference(dataset: Dataset, protocol: Protocol, extractor: Extractor, count
         "spacing": spacing.numpy(),
         "held_out": closeness(real, train, spacing).numpy(),
     }
+    if extractor.classes >= MANY_CLASSES:
+        reference["class_counts"] = class_counts(real_logits).numpy()
 
-    floor = _images(train_images[_subset(len(train_images), count, protocol.seed, "floor")])
-    noise = torch.randint(
-        256, (count, *dataset.spec.shape), dtype=torch.uint8, generator=rng.generator(protocol.seed, "noise anchor")
-    )
-    drawn = torch.randint(len(train_images), (count,), generator=rng.generator(protocol.seed, "copies anchor"))
     anchors = {
-        name: _measure(images, reference, extractor, protocol.seed)
-        for name, images in (
-            ("real", floor),
-            ("noise", noise),
-            ("training_copies", _images(train_images[drawn.numpy()])),
-        )
+        name: _measure(extractor(samples), reference, extractor, protocol.seed)
+        for name, (samples, _) in _anchor_samples(dataset, protocol, count).items()
     }
-    validation = extractor(_images(dataset.split("validation").x)).features
+    validation = extractor(_tensor(dataset.split("validation").x)).features
     fresh = copies(closeness(validation, train, spacing), torch.from_numpy(reference["held_out"]))
     anchors["real"][extractor.key("copies")] = fresh
     return reference | {"anchors": np.array(json.dumps(anchors))}
 
 
+def _conditional_anchors(dataset: Dataset, protocol: Protocol, extractor: Extractor, count: int, reference: Arrays) -> Arrays:
+    """What `_measure_classes` finds for each anchor, as JSON."""
+    found = {}
+    for name, (samples, labels) in _anchor_samples(dataset, protocol, count).items():
+        assert labels is not None
+        metrics = _measure_classes(extractor(samples), labels, dataset, protocol, extractor, reference)
+        found[name] = np.array(json.dumps(metrics))
+    return found
+
+
+def _anchor_samples(dataset: Dataset, protocol: Protocol, count: int) -> dict[str, tuple[Tensor, Tensor | None]]:
+    """The samples of the three anchors with their labels; noise is asked for each class in turn."""
+    x, y = dataset.split("train")
+    floor = _subset(len(x), count, protocol.seed, "floor")
+    drawn = torch.randint(len(x), (count,), generator=rng.generator(protocol.seed, "copies anchor")).numpy()
+    return {
+        "real": (_tensor(x[floor]), None if y is None else _tensor(y[floor])),
+        "noise": (_noise(dataset, count, protocol.seed), torch.arange(count) % max(1, len(dataset.spec.classes))),
+        "training_copies": (_tensor(x[drawn]), None if y is None else _tensor(y[drawn])),
+    }
+
+
+def _noise(dataset: Dataset, count: int, seed: int) -> Tensor:
+    """Uniform noise [N, *shape]: of bytes, or within the bounds of the training data."""
+    x, generator = dataset.split("train").x, rng.generator(seed, "noise anchor")
+    if x.dtype == np.uint8:
+        return torch.randint(256, (count, *dataset.spec.shape), dtype=torch.uint8, generator=generator)
+    low, high = _tensor(x.min(axis=0)), _tensor(x.max(axis=0))
+    return low + (high - low) * torch.rand(count, *dataset.spec.shape, generator=generator)
+
+
+def _training(dataset: Dataset, protocol: Protocol, extractor: Extractor) -> int | None:
+    """How many training samples are looked at for copies, where that is not all of them."""
+    limit = protocol.training or extractor.training_images
+    return limit if limit is not None and limit < len(dataset.split("train").x) else None
+
+
 def _describe(dataset: Dataset, protocol: Protocol, extractor: Extractor, count: int) -> dict[str, Any]:
     """The protocol as it went into the numbers, in plain JSON; the reference is cached under its hash."""
     splits = {name: _digest(dataset.split(name).x) for name in ("train", "validation", protocol.split)}
+    limit = _training(dataset, protocol, extractor)
     return {
         "extractor": extractor.name,
         "weights_sha256": extractor.weights_sha256,
@@ -166,11 +241,12 @@ def _describe(dataset: Dataset, protocol: Protocol, extractor: Extractor, count:
         "samples_asked": protocol.samples,
         "seed": protocol.seed,
         "device": protocol.device,
-        "quantisation": "uint8 0..255",
+        "quantisation": "uint8 0..255" if dataset.split("train").x.dtype == np.uint8 else "none",
         "kernel_distance_features": "standardised" if extractor.standardise else "raw",
         "neighbours": NEIGHBOURS,
         "torch_fidelity": torch_fidelity.__version__,
         "revision": REVISION,
+        **({} if limit is None else {"training_samples": limit}),
     }
 
 
@@ -179,7 +255,7 @@ def _subset(size: int, count: int, seed: int, stream: str) -> np.ndarray:
     return torch.randperm(size, generator=rng.generator(seed, stream))[:count].sort().values.numpy()
 
 
-def _images(x: np.ndarray) -> Tensor:
+def _tensor(x: np.ndarray) -> Tensor:
     return torch.from_numpy(np.array(x))  # a copy: what is memory-mapped read-only cannot be shared with a tensor
 
 

@@ -15,12 +15,12 @@ from src.files import write_json
 from src.metrics.discriminator_gap import discriminator_gap
 from src.metrics.extractors import Extractor
 from src.metrics.neighbours import nearest
-from src.pixels import QUANTISATION, from_uint8
-from src.protocol import Protocol, evaluate, validation_distance
+from src.pixels import from_uint8
+from src.protocol import Protocol, evaluate, sample_count, validation_distance
 from src.run import RunFolder, load_run
 
 NEIGHBOUR_ROWS, NEIGHBOURS = 8, 8
-BATCH = 500  # images through the discriminator at once
+BATCH = 500  # samples through the discriminator at once
 
 
 def score(run: RunFolder, dataset: Dataset, settings: dict[str, Any], cache: Path, path: Path) -> dict[str, Any]:
@@ -28,21 +28,26 @@ def score(run: RunFolder, dataset: Dataset, settings: dict[str, Any], cache: Pat
     model = load_run(run.path)
     modality = importlib.import_module(f"src.modalities.{dataset.spec.kind}")
     protocol = Protocol(settings["extractor"], settings["weights"], settings["samples"])
+    count = sample_count(dataset, protocol)
+    labels = model.labels(range(settings["seed"], settings["seed"] + count))
 
     records = {}
     for weights in ("ema", "raw"):
         samples = sampler(model, settings["seed"], weights)
-        records[weights] = evaluate(samples, dataset, protocol, cache)
-    drawn = sampler(model, settings["seed"], "ema")(records["ema"]["protocol"]["samples"])
-    real = torch.from_numpy(dataset.split("test").x[: len(drawn)].copy())
+        records[weights] = evaluate(samples, dataset, protocol, cache, labels)
+    drawn = sampler(model, settings["seed"], "ema")(count)
+    x, y = dataset.split("test")
+    real = torch.from_numpy(x[:count].copy())
+    real_labels = None if labels is None or y is None else torch.from_numpy(y[:count].copy())
+    gap = discriminator_gap(logits(model, real, real_labels), logits(model, drawn, labels))
 
     result = {
-        "metrics": records["ema"]["metrics"] | discriminator_gap(logits(model, real), logits(model, drawn)),
+        "metrics": records["ema"]["metrics"] | gap,
         "raw": records["raw"]["metrics"],
         "anchors": records["ema"]["anchors"],
         "protocol": records["ema"]["protocol"]
         | {
-            "quantisation": QUANTISATION,
+            "quantisation": modality.QUANTISATION,
             "weights": "ema" if model.ema else "raw (this model keeps no average)",
             "first_seed": settings["seed"],
             "checkpoint": run.checkpoint().name,
@@ -55,7 +60,7 @@ def score(run: RunFolder, dataset: Dataset, settings: dict[str, Any], cache: Pat
 
 
 def sampler(model: Any, seed: int, weights: str = "ema") -> Callable[[int], Tensor]:
-    """n -> uint8 samples [n, ...] of the seeds seed .. seed + n - 1."""
+    """n -> samples [n, ...] of the seeds seed .. seed + n - 1, as the data has them (uint8 images)."""
     modality = importlib.import_module(f"src.modalities.{model.spec.kind}")
     return lambda n: modality.to_uint8(model.sample(range(seed, seed + n), weights=weights))
 
@@ -67,13 +72,17 @@ def validation_measure(dataset: Dataset, extractor: Extractor, n: int, seed: int
 
 
 @torch.no_grad()
-def logits(model: Any, images: Tensor) -> Tensor:
-    """The discriminator's logits [N] for uint8 images, in evaluation mode."""
-    return torch.cat([model.discriminator(from_uint8(part)) for part in images.split(BATCH)])
+def logits(model: Any, samples: Tensor, labels: Tensor | None = None) -> Tensor:
+    """The discriminator's logits [N] for samples as the data has them, in evaluation mode; labels [N] where it takes them."""
+    found = []
+    for start in range(0, len(samples), BATCH):
+        x, y = samples[start : start + BATCH], None if labels is None else labels[start : start + BATCH]
+        found.append(model.discriminator(from_uint8(x) if x.dtype == torch.uint8 else x, y))
+    return torch.cat(found)
 
 
 def draw_neighbours(path: Path, drawn: Tensor, dataset: Dataset, modality: Any) -> None:
-    """A picture of samples beside the training images nearest to them, by Euclidean distance of pixels: copies would show."""
+    """A picture of samples beside the training images nearest to them, by Euclidean distance: copies would show."""
     train = torch.from_numpy(dataset.split("train").x.copy())
     _, rows = nearest(drawn.flatten(1).float(), train.flatten(1).float(), k=NEIGHBOURS)
     modality.neighbours(drawn, train[rows], path)

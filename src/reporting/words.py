@@ -25,6 +25,11 @@ METRICS = (
     Metric("coverage", "coverage ↑", "share of real images with a generated one in their neighbourhood (5 neighbours)"),
     Metric("copies", "copies", "share of images suspiciously close to a training image; 0.05 for unseen real ones"),
     Metric("class_min_share", "rarest class", "share of the class that is drawn least; 0 means that one is never drawn"),
+    Metric("modes", "modes ↑", "how many of the classes, or of the data's modes, are found at least once"),
+    Metric("kl", "KL ↓", "Kullback-Leibler divergence of the generated classes from the real ones, in nats; lower is better"),
+    Metric("high_quality", "high quality ↑", "share of points within 3 standard deviations of a mode; 0.989 for real ones"),
+    Metric("accuracy", "accuracy ↑", "share of samples in which a classifier sees the class that was asked for"),
+    Metric("fd_class_mean", "class FD ↓", "mean Fréchet distance of samples of a class to real images of it; lower is better"),
 )
 
 

@@ -1,20 +1,19 @@
 import hashlib
-import pickle
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
-from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+from torch import Tensor
 
 from src.data.dataset import Split
 from src.data.digits import Digits
 from src.data.mnist import MNIST, FashionMNIST
 from src.errors import UserError
-from src.metrics import extractors
-from src.metrics.extractors import CLASSIFIERS, WEIGHTS, Extractor, load_extractor
+from src.metrics import classifiers
+from src.metrics.classifiers import CLASSIFIERS, WEIGHTS
+from src.metrics.extractors import NAMES, Extractor, load_extractor
 
 TRAINING_IMAGES = "train-images-idx3-ubyte"
 
@@ -50,7 +49,7 @@ def test_damaged_weights_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyP
     content = bytearray((WEIGHTS / "digits.safetensors").read_bytes())
     content[-1] ^= 1
     (tmp_path / "digits.safetensors").write_bytes(content)
-    monkeypatch.setattr(extractors, "WEIGHTS", tmp_path)
+    monkeypatch.setattr(classifiers, "WEIGHTS", tmp_path)
     with pytest.raises(UserError, match="damaged"):
         load_extractor("digits")
     with pytest.raises(UserError, match="no weights at"):
@@ -71,8 +70,17 @@ def test_wrong_name_and_wrong_files_are_user_errors(tmp_path: Path) -> None:
     (tmp_path / "junk").write_bytes(b"junk")
     with pytest.raises(UserError, match="holds no weights"):
         load_extractor("digits", tmp_path / "junk")
-    with pytest.raises(UserError, match="holds no Inception weights"):
-        load_extractor("inception-v3-compat", tmp_path / "junk")
+    for name in NAMES[3:-1]:
+        with pytest.raises(UserError, match=r"holds no .* weights: give"):
+            load_extractor(name, tmp_path / "junk")
+        with pytest.raises(UserError, match="no weights at"):
+            load_extractor(name, tmp_path / "nothing")
+
+
+def test_names_to_choose_from() -> None:
+    assert " ".join(NAMES) == (
+        "digits fashion stacked_digits inception-v3-compat efficientnet-lite0 clip-vit-b-32 dinov2-vit-b-14 points"
+    )
 
 
 def test_any_size_and_colour(digits: Extractor, test_images: Tensor) -> None:
@@ -93,60 +101,3 @@ def test_digits_of_8_by_8_are_recognised(digits: Extractor) -> None:
 
 def test_batches_do_not_show(digits: Extractor, test_images: Tensor) -> None:
     assert torch.allclose(digits(test_images[:501]).features[500], digits(test_images[500:501]).features[0], atol=1e-4)
-
-
-@pytest.fixture(scope="module")
-def he_inception(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Random weights of the Inception network; default initialisation would give features near 1e-8."""
-
-    class Untrained(FeatureExtractorInceptionV3):
-        def load_state_dict(self, *_: object, **__: object) -> None:
-            generator = torch.Generator().manual_seed(0)
-            for layer in self.modules():
-                if isinstance(layer, nn.Conv2d | nn.Linear):
-                    nn.init.kaiming_normal_(layer.weight, nonlinearity="relu", generator=generator)
-
-    folder = tmp_path_factory.mktemp("inception")
-    torch.save({}, folder / "empty.pth")
-    module = Untrained("inception-v3-compat", ["2048"], feature_extractor_weights_path=str(folder / "empty.pth"))
-    torch.save(module.state_dict(), folder / "he.pth")
-    return folder / "he.pth"
-
-
-def test_inception_with_weights_from_a_path(he_inception: Path, test_images: Tensor) -> None:
-    loaded = load_extractor("inception-v3-compat", he_inception)
-    digest = hashlib.sha256(he_inception.read_bytes()).hexdigest()
-    assert loaded.weights_sha256 == digest
-    assert loaded.key("fd") == f"fd_inception-v3-compat-{digest[:8]}", "only the official weights make a FID"
-    assert loaded.key("is") == f"is_inception-v3-compat-{digest[:8]}"
-    features, logits = loaded(test_images[:8])
-    assert features.shape == (8, 2048)
-    assert logits.shape == (8, 1008)
-    assert features.std() > 1e-3
-
-
-def test_official_inception_weights_make_a_fid(he_inception: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(extractors, "INCEPTION_SHA256", hashlib.sha256(he_inception.read_bytes()).hexdigest())
-    loaded = load_extractor("inception-v3-compat", he_inception)
-    assert [loaded.key(name) for name in ("fd", "is", "kid")] == ["fid", "is", "kid"]
-    assert loaded.key("precision") == "precision_inception-v3-compat"
-
-
-def test_inception_download_that_fails_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(extractors, "URL_INCEPTION_V3", (tmp_path / "nowhere.pth").as_uri())
-    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    with pytest.raises(UserError, match="put it at"):
-        load_extractor("inception-v3-compat")
-
-
-def test_inception_file_cannot_run_code(tmp_path: Path) -> None:
-    class Malicious:
-        def __reduce__(self) -> tuple:
-            return (tmp_path / "ran").touch, ()
-
-    (tmp_path / "weights.pth").write_bytes(pickle.dumps(Malicious(), protocol=2))
-    torch.save({"x": Malicious()}, tmp_path / "zipped.pth")
-    for name in ("weights.pth", "zipped.pth"):
-        with pytest.raises(UserError, match="holds no Inception weights"):
-            load_extractor("inception-v3-compat", tmp_path / name)
-    assert not (tmp_path / "ran").exists()

@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from src.errors import UserError
-from src.modalities import image
+from src.modalities import image, pictures
 from src.pixels import from_uint8
 
 PROVENANCE = {"model": "0123abcd" * 8, "run": "runs/mlp_gan-digits-1a2b/0", "step": 400, "ema": True}
@@ -254,7 +254,7 @@ def test_a_film_in_colour_with_captions(tmp_path) -> None:
     frames = [np.full((64, 80, 3), colour, np.uint8) for colour in ((200, 30, 30), (30, 30, 200))]
     image.film(frames, tmp_path / "film.gif", captions=["step 0", "step 1,000"])
     shown, _ = gif(tmp_path / "film.gif")
-    assert [frame.shape for frame in shown] == [(64 + image.CAPTION, 80, 3)] * 2
+    assert [frame.shape for frame in shown] == [(64 + pictures.CAPTION, 80, 3)] * 2
     for before, after in zip(frames, shown, strict=True):
         assert np.abs(after[:64].astype(int) - before).max() <= 2
     captions = [frame[64:] for frame in shown]
@@ -268,7 +268,7 @@ def test_a_long_film_keeps_its_first_and_last_frame(tmp_path) -> None:
     frames[0] = np.full((4, 4), 222, np.uint8)
     image.film(frames, tmp_path / "film.gif", milliseconds=100, captions=[f"step {i}" for i in range(500)])
     shown, durations = gif(tmp_path / "film.gif")
-    assert len(shown) == image.FILM_FRAMES
+    assert len(shown) == pictures.FILM_FRAMES
     assert abs(int(shown[0][0, 0, 0]) - 222) <= 5
     assert shown[-1][0, 0, 0] == 255
     assert sum(durations) == 59 * 100 + 2000

@@ -1,0 +1,158 @@
+"""What points in the plane mean to a person: dots around the modes that they should find. See image.py for the names.
+
+samples: [N, 2], float; the picture shows the square [-EDGE, EDGE]^2, and what lies beyond it on its border.
+Rings stand for the modes of src/data/gaussians.py: they reach to 3 standard deviations, where high quality ends.
+"""
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw
+from torch import Tensor
+
+from src.data.gaussians import CENTRES, SIGMA
+from src.errors import Diverged, UserError
+from src.files import write_atomic
+from src.modalities.pictures import film, marks_of, png, read_provenance, sidecar_json, write_picture
+
+__all__ = ["QUANTISATION", "film", "neighbours", "preview", "read_provenance", "save", "save_npz", "strip", "to_uint8"]
+
+QUANTISATION = "none: float32 coordinates"
+
+EDGE = 1.0
+SIZE = 512  # pixels
+FINE = 4  # drawn so much larger, for smooth edges
+PAPER, RING, GRID = (255, 255, 255), (200, 206, 217), (242, 244, 248)
+INK = np.array([24, 66, 148])
+OPACITY = 0.55  # of one dot: where dots lie on each other it is darker
+DOT = 1.6  # pixels, the radius
+HUES = ((24, 66, 148), (200, 76, 9), (30, 122, 60), (128, 58, 150), (176, 20, 60), (0, 120, 140), (120, 92, 10), (80, 80, 80))
+
+
+def to_uint8(x: Tensor) -> Tensor:
+    """The points as they are, float32: the name is that of images, which become bytes here. NaN raises Diverged."""
+    if x.isnan().any():
+        raise Diverged("the samples contain NaN: the model has diverged, take an earlier checkpoint or lower its learning rate")
+    return x.float()
+
+
+def save(samples: Tensor, folder: str | Path, seeds: Sequence[int], provenance: Mapping[str, Any]) -> list[Path]:
+    """`samples.csv` with a row (seed, x, y) for each point, from which the exact float32 comes back, and `samples.json`."""
+    points, folder = _points(samples), Path(folder)
+    if len(seeds) != len(points):
+        raise ValueError(f"{len(points)} samples, but {len(seeds)} seeds")
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["seed", "x", "y"])
+    writer.writerows([seed, f"{x:.9g}", f"{y:.9g}"] for seed, (x, y) in zip(seeds, points, strict=True))
+    path, sidecar = folder / "samples.csv", folder / "samples.json"
+    folder.mkdir(parents=True, exist_ok=True)
+    sidecar.unlink(missing_ok=True)
+    write_atomic(path, text.getvalue().encode())
+    record = {**marks_of(provenance), "quantisation": QUANTISATION, "provenance": provenance, "seeds": list(seeds)}
+    write_atomic(sidecar, sidecar_json(record))
+    return [path]
+
+
+def save_npz(samples: Tensor, path: str | Path, seeds: Sequence[int], provenance: Mapping[str, Any]) -> None:
+    """All points in one NumPy archive: `arr_0` is float32 [N, 2], `seeds` int64 [N]."""
+    points = _points(samples)
+
+    def encode(marks: dict[str, str]) -> bytes:
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, arr_0=points, seeds=np.asarray(seeds, np.int64), marks=json.dumps(marks))
+        return buffer.getvalue()
+
+    write_picture(path, encode, provenance)
+
+
+def preview(samples: Tensor, path: str | Path, provenance: Mapping[str, Any] | None = None) -> None:
+    """A dot for each point over the modes, with the same axes each time, as a PNG: pictures of a training make a film."""
+    canvas = np.asarray(_canvas()[0], np.float64)
+    depth = _depth(_points(samples))[:, :, None]  # [H, W, 1]
+    clear = (1 - OPACITY) ** depth
+    _write(canvas * clear + INK * (1 - clear), path, provenance)
+
+
+def strip(samples: Tensor, path: str | Path, provenance: Mapping[str, Any] | None = None) -> None:
+    """Interpolations [R, T, 2] as a PNG: a path for each of R pairs, from its ring to its dot."""
+    paths = _pixels(_points(samples.flatten(0, 1))).reshape(*samples.shape)
+    canvas, draw = _canvas()
+    for i, line in enumerate(paths):
+        hue = HUES[i % len(HUES)]
+        draw.line([tuple(point) for point in line], fill=hue, width=round(1.2 * FINE), joint="curve")
+        for point in line[1:-1]:
+            _circle(draw, point, 1.8, fill=hue)
+        _circle(draw, line[0], 5, fill=PAPER, outline=hue, width=round(1.6 * FINE))
+        _circle(draw, line[-1], 5, fill=hue)
+    _write(np.asarray(canvas), path, provenance)
+
+
+def neighbours(samples: Tensor, nearest: Tensor, path: str | Path, provenance: Mapping[str, Any] | None = None) -> None:
+    """Each sample as a dot, with lines to the K training points `nearest` to it, [N, K, 2], in grey, as a PNG."""
+    points, others = _pixels(_points(samples)), _pixels(_points(nearest.flatten(0, 1))).reshape(*nearest.shape)
+    canvas, draw = _canvas()
+    for point, near in zip(points, others, strict=True):
+        for other in near:
+            draw.line([tuple(point), tuple(other)], fill=(150, 155, 165), width=FINE)
+            _circle(draw, other, 1.8, fill=(105, 110, 120))
+    for point in points:
+        _circle(draw, point, 3.5, fill=HUES[1])
+    _write(np.asarray(canvas), path, provenance)
+
+
+def _points(samples: Tensor) -> np.ndarray:
+    """float32 [N, 2] in the memory of the CPU."""
+    if samples.ndim != 2 or samples.shape[1] != 2:
+        raise UserError(f"points are [N, 2], not {list(samples.shape)}: choose data of points for this model")
+    if not len(samples):
+        raise UserError("there are no points to show: ask for one sample or more")
+    return to_uint8(samples.detach()).cpu().numpy()
+
+
+def _pixels(points: np.ndarray) -> np.ndarray:
+    """Coordinates [N, 2] -> places on the fine canvas, y upwards, [N, 2]; what lies outside goes to the border."""
+    inside = np.clip(points, -EDGE, EDGE) * [1, -1] / EDGE
+    return (inside + 1) / 2 * (SIZE * FINE - 1)
+
+
+def _canvas() -> tuple[Image.Image, ImageDraw.ImageDraw]:
+    """The fine canvas with axes and modes, and a pen for it."""
+    canvas = Image.new("RGB", (SIZE * FINE, SIZE * FINE), PAPER)
+    draw = ImageDraw.Draw(canvas)
+    middle, end = SIZE * FINE // 2, SIZE * FINE
+    draw.line([(0, middle), (end, middle)], fill=GRID, width=FINE)
+    draw.line([(middle, 0), (middle, end)], fill=GRID, width=FINE)
+    for centre in _pixels(CENTRES):
+        _circle(draw, centre, 3 * SIGMA / EDGE * SIZE / 2, outline=RING, fill=GRID, width=FINE)
+    return canvas, draw
+
+
+def _circle(draw: ImageDraw.ImageDraw, centre: np.ndarray, radius: float, **style: Any) -> None:
+    x, y = centre
+    radius *= FINE
+    draw.ellipse([x - radius, y - radius, x + radius, y + radius], **style)
+
+
+def _depth(points: np.ndarray) -> np.ndarray:
+    """How many dots cover each pixel of the fine canvas, [H, W]."""
+    radius = DOT * FINE
+    reach = np.arange(-int(radius), int(radius) + 1)
+    across, down = (axis.ravel() for axis in np.meshgrid(reach, reach))
+    disc = across**2 + down**2 <= radius**2
+    centres = _pixels(points).round().astype(int)
+    x, y = ((centres[:, axis, None] + offset[disc]).clip(0, SIZE * FINE - 1) for axis, offset in enumerate((across, down)))
+    depth = np.zeros((SIZE * FINE, SIZE * FINE))
+    np.add.at(depth, (y, x), 1)
+    return depth
+
+
+def _write(canvas: np.ndarray, path: str | Path, provenance: Mapping[str, Any] | None) -> None:
+    """The fine canvas [H, W, 3], averaged to SIZE, as a PNG."""
+    image = canvas.reshape(SIZE, FINE, SIZE, FINE, 3).mean(axis=(1, 3)).round().astype(np.uint8)
+    write_picture(path, lambda marks: png(image, marks), provenance)

@@ -85,7 +85,8 @@ def explain_key(error: Exception, config_name: str) -> str:
     """Name the key that an override or the config got wrong, with the nearest keys that exist."""
     text = f"{error}\n{error.__cause__ or ''}"
     if missing := re.search(r"Missing mandatory value: (\S+)", text):
-        return f"say which {missing.group(1)}: {missing.group(1)}=..."
+        key = (re.search(r"full_key: (\S+)", text) or missing).group(1)
+        return f"say which {key}: {key}=..."
     unknown = re.search(r"Could not override '([^']+)'", text) or re.search(r"full_key: (\S+)", text)
     if unknown is None:
         return first_line(error)

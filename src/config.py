@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import os
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -13,10 +14,11 @@ from src.errors import UserError, nearest
 
 # What a config may build with. The rest of src reads and writes files, asks servers and starts programs.
 ALLOWED_TARGETS = (
-    *("src.augment.", "src.data.", "src.ema.", "src.losses.", "src.models.", "src.networks.", "src.schedules."),
+    *("src.adaptive_augment.", "src.augment.", "src.data.", "src.ema.", "src.losses.", "src.models.", "src.networks.", "src.schedules."),
     "torch.optim.",
 )
-REFUSED_TARGETS = ("src.data.sources.", "src.data.clients.")
+REFUSED_TARGETS = ("src.data.sources.", "src.data.clients.", "src.data.decoded.")
+PACKAGES = "AIGC_PACKAGES"  # the environment's word, never a config's: what may run is for the user to say
 
 SECRET = re.compile(r"((api|access|private|secret|wandb)_?key|(^|[._])(secret|token|password|credentials?))$", re.IGNORECASE)
 URL_PASSWORD = re.compile(r"://[^/@\s]+:[^/@\s]+@")
@@ -67,20 +69,32 @@ RANGES = {
     "images": POSITIVE,
     "minutes": POSITIVE,
     "distance": POSITIVE,
+    "truncation": POSITIVE,
+    "side": COUNT,
+    "limit": POSITIVE,
+    "decay": FRACTION,
+    "width": COUNT,
+    "size": COUNT,
+    "crop": COUNT,
+    "max_broken": FRACTION,
 }
 CHOICES = {
     "logger.mode": ("offline", "online", "disabled"),
     "trainer.accelerator": ("auto", "cpu", "gpu", "cuda", "mps"),
     "trainer.strategy": ("auto", "ddp", "ddp_find_unused_parameters_true", "ddp_spawn", "ddp_fork", "fsdp"),
     "trainer.precision": ("32-true", "64-true", "bf16-mixed", "bf16-true"),
-    "evaluation.extractor": ("digits", "fashion", "inception-v3-compat"),
+    "evaluation.extractor": (
+        *("digits", "fashion", "stacked_digits", "points", "efficientnet-lite0"),
+        *("inception-v3-compat", "clip-vit-b-32", "dinov2-vit-b-14"),
+    ),
+    "data.channels": (1, 3),
     "on_change": ("refuse", "accept", "restart"),
     "on_divergence": ("fail", "record"),
     "format": ("png", "npz", "safetensors", "onnx"),
     "weights": ("ema", "raw"),
     "checkpoint": ("best", "last"),
 }
-NULLABLE = ("stop.", "trainer.threads")  # keys that start so may be null
+NULLABLE = ("stop.", "trainer.threads", "truncation", "side")  # keys that start so may be null
 
 
 def is_number(value: object) -> bool:
@@ -128,7 +142,7 @@ def validate(config: Mapping[str, Any], nullable: tuple[str, ...] = ()) -> None:
     for key, value in leaves(config):
         name = key.rpartition(".")[2]
         if key in CHOICES and value is not None and value not in CHOICES[key]:
-            raise UserError(f"{key}={value} is not known: {nearest(str(value), CHOICES[key])}")
+            raise UserError(f"{key}={value} is not known: {nearest(str(value), map(str, CHOICES[key]))}")
         wanted = RANGES.get(name)
         may_be_null = key.startswith(NULLABLE + nullable)
         if wanted is None or (value is None and may_be_null):
@@ -142,9 +156,18 @@ def check_target(key: str, target: object) -> None:
     """Configs may name public parts of our own code and optimizers; more could run what the author of a config likes."""
     parts = target.split(".") if isinstance(target, str) else [""]
     public = all(part.isidentifier() and not part.startswith("_") for part in parts)
-    if not public or not str(target).startswith(ALLOWED_TARGETS) or str(target).startswith(REFUSED_TARGETS):
-        allowed = ", ".join(package.rstrip(".") for package in ALLOWED_TARGETS)
-        raise UserError(f"{key}={target!r} is not allowed: a _target_ must be a public class or function of {allowed}")
+    allowed = (*ALLOWED_TARGETS, *(f"{package}." for package in user_packages()))
+    if not public or not str(target).startswith(allowed) or str(target).startswith(REFUSED_TARGETS):
+        packages = ", ".join(package.rstrip(".") for package in allowed)
+        raise UserError(
+            f"{key}={target!r} is not allowed: a _target_ must be a public class or function of {packages} "
+            f"(your own package: {PACKAGES}=its_name in the environment)"
+        )
+
+
+def user_packages() -> list[str]:
+    """The user's own packages that configs may name, separated by commas in the environment."""
+    return [name for name in os.environ.get(PACKAGES, "").split(",") if name.isidentifier() and name != "src"]
 
 
 def check_secret(key: str, value: object) -> None:

@@ -7,26 +7,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from src.code import sources
 from src.files import sha256
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("torch", "pytorch-lightning", "numpy", "torch-fidelity")
 
-# Entry points and pages that read results and make none, and the ways to data whose bytes are pinned: a change to them
-# changes no run.
-READERS = {"evaluate", "extractor", "generate", "intervals", "prepare", "readme", "report", "reporting", "verify"}
-FETCHERS = {"data/clients", "data/sources"}
 
-
-def software() -> dict[str, Any]:
-    """The code that makes a run, file by file, and the lock file; found in milliseconds, without torch."""
-    files = sorted((ROOT / "src").rglob("*.py"))
-    names = {file.relative_to(ROOT / "src").with_suffix("").as_posix(): file for file in files}
-    makers = [file for name, file in names.items() if name.split("/")[0] not in READERS and name not in FETCHERS]
+def software(config: Mapping[str, Any], kind: str) -> dict[str, Any]:
+    """The code that makes a config's run on data of this kind, file by file, and the lock file; found without torch."""
     return {
         "commit": commit(),
         "lock": sha256(ROOT / "requirements.lock"),
-        "sources": {file.relative_to(ROOT).as_posix(): sha256(file)[:16] for file in makers},
+        "sources": sources("src.train", config, kind),
     }
 
 
@@ -49,7 +42,8 @@ def software_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[
     """How the code or the lock file differ from those of an earlier manifest, for people; empty where they do not."""
     changes = []
     old, new = before.get("sources", {}), now["sources"]
-    if files := sorted(name for name in old.keys() | new.keys() if old and old.get(name) != new.get(name)):
+    # A file that is no longer needed shows in those that no longer import it.
+    if files := sorted(name for name in new if old and old.get(name) != new[name]):
         shown = ", ".join(files[:3]) + (f" and {len(files) - 3} more" if len(files) > 3 else "")
         changes.append(f"code of {before['commit'][:8]} -> {now['commit'][:8]}: {shown}")
     if before.get("lock", now["lock"]) != now["lock"]:

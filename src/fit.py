@@ -71,7 +71,7 @@ def fit(config: dict[str, Any], run: RunFolder, dataset: Dataset, stop: int | No
     if checkpoint is None:
         run.write_config(config)
         run.update_manifest(
-            **software(),
+            **software(config, dataset.spec.kind),
             **machine(),
             data=dataset.hashes(),
             initial_weights=state_hash(model.state_dict()),
@@ -158,7 +158,7 @@ def go_on(config: dict[str, Any], run: RunFolder, dataset: Dataset, step: int) -
     """Refuse to continue with what makes another result than the run's beginning, or note it down where that is wanted."""
     manifest = run.manifest()
     changes = run.changes(config, dataset.hashes())
-    changes += software_changes(manifest, software()) + machine_changes(manifest, machine())
+    changes += software_changes(manifest, software(config, dataset.spec.kind)) + machine_changes(manifest, machine())
     if changes and config["on_change"] != "accept":
         raise UserError(changed(run, changes))
     if changes:

@@ -27,7 +27,7 @@ def train(config: dict[str, Any]) -> dict[str, Any]:
     if config["fresh"]:  # whatever state the earlier run is in
         run.set_aside()
     inputs = run.changes(config, dataset.hashes()) if run.started() else []
-    code = software_changes(run.manifest(), software())
+    code = software_changes(run.manifest(), software(config, dataset.spec.kind))
     if (inputs or code) and config["on_change"] == "restart":
         run.set_aside()
     elif config["on_change"] == "refuse" and (inputs or (code and not run.finished())):
@@ -66,7 +66,7 @@ def make(config: dict[str, Any], run: RunFolder, dataset: Dataset, stop: int | N
     if run.result() is None and config["evaluate"]:
         evaluate(config, run, dataset)
     elif ended:
-        code = software_changes(run.manifest(), software())
+        code = software_changes(run.manifest(), software(config, dataset.spec.kind))
         print("this result was there already; fresh=true makes it again" + "".join(f"\n  made with other {c}" for c in code))
 
 

@@ -105,11 +105,12 @@ def check_again(config: dict[str, Any], run: RunFolder, dataset: Dataset, start:
 
     cache = Path(config["paths"]["cache"])
     manifest, whole = run.manifest(), end == run.manifest()["ended"]["step"]
+    code = software(run.config(), dataset.spec.kind)
     again = RunFolder(cache / "verify" / f"{manifest['config_hash']}-{run.config()['seed']}-{start}-{end}")
-    if again.started() and software_changes(again.manifest(), software()):  # an interrupted verification of other code
+    if again.started() and software_changes(again.manifest(), code):  # an interrupted verification of other code
         shutil.rmtree(again.path)
     with again:
-        recipe = recipe_of(run, again, start)
+        recipe = recipe_of(run, again, start, code)
         if not again.finished():
             fit(recipe, again, dataset, end, "verification")
         different, compared = differences(run, again, start, end, whole)
@@ -124,14 +125,14 @@ def check_again(config: dict[str, Any], run: RunFolder, dataset: Dataset, start:
         shutil.rmtree(again.path)
         print(f"bitwise equal over steps {start + 1:,} to {end:,}: {', '.join(compared)}")
         return []
-    reasons = software_changes(manifest, software()) + machine_changes(manifest, machine())
+    reasons = software_changes(manifest, code) + machine_changes(manifest, machine())
     if not reasons:
         return [*different, f"code, lock file and machine are those of the run: this must not be ({again.path} is kept)"]
     print(f"not bitwise equal ({'; '.join(different)}), and not promised here: other {'; other '.join(reasons)}")
     return check_metric(run, measured, Path(config["published"]))
 
 
-def recipe_of(run: RunFolder, again: RunFolder, start: int) -> dict[str, Any]:
+def recipe_of(run: RunFolder, again: RunFolder, start: int, code: dict[str, Any]) -> dict[str, Any]:
     """The run's own config, to be made again in another folder from a checkpoint on."""
     recipe = copy.deepcopy(run.config())
     recipe["run_dir"], recipe["publish"], recipe["logger"]["mode"] = str(again.path), None, "disabled"
@@ -144,7 +145,7 @@ def recipe_of(run: RunFolder, again: RunFolder, start: int) -> dict[str, Any]:
         for old, new in ((digest_path(source), digest_path(target)), (source, target)):
             shutil.copyfile(old, new)
         again.write_config(recipe)
-        again.update_manifest(**software(), **machine(), data=run.manifest()["data"])
+        again.update_manifest(**code, **machine(), data=run.manifest()["data"])
     return recipe
 
 

@@ -38,12 +38,16 @@ def test_losses(loss: str, compose: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("data", options("data"))
-def test_data(data: str, compose: Any) -> None:
+def test_data(data: str, compose: Any, tmp_path: Path) -> None:
+    """What each one's classes are, its own test says; here that it can be built, before any file is there, and is sound."""
     from src.run import build_dataset
 
-    dataset = build_dataset(compose(f"data={data}"))
+    path = [f"data.path={tmp_path}"] if data == "folder" else []
+    dataset = build_dataset(compose(f"data={data}", f"paths.data={tmp_path}", *path))
     assert dataset.name == data
-    assert len(dataset.spec.classes) == 10
+    assert len(dataset.spec.shape) == {"image": 3, "points": 1}[dataset.spec.kind]
+    assert len(set(dataset.spec.classes)) == len(dataset.spec.classes) != 1
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("name", ["train", "evaluate", "generate", "prepare"])

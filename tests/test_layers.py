@@ -7,12 +7,27 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 LAYERS = [
-    {"errors", "files", "pixels", "spec", "rng", "schedules", "ema", "augment", "config", "environment", "intervals"},
+    {
+        "errors",
+        "files",
+        "pixels",
+        "spec",
+        "rng",
+        "schedules",
+        "ema",
+        "augment",
+        "adaptive_augment",
+        "config",
+        "code",
+        "environment",
+        "intervals",
+        "distributed",
+    },
     {"instantiate", "data", "networks", "losses", "metrics"},
     {"models", "modalities", "export", "protocol"},
     {"run", "scoring", "callbacks", "cli", "reporting"},
     {"fit"},
-    {"train", "evaluate", "generate", "prepare", "extractor", "readme", "report", "verify"},
+    {"train", "evaluate", "generate", "prepare", "extractor", "readme", "recipe", "report", "verify"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 FILES = sorted((ROOT / "src").rglob("*.py"))

@@ -35,10 +35,10 @@ def _commit(run: Run) -> str:
 
 
 def _changed_files(runs: list[Run]) -> str:
-    """The files of the code that differ between runs; empty where none does."""
+    """The files of the code that differ between runs that have them; empty where none does."""
     sources: list[dict[str, Any]] = [run.manifest.get("sources", {}) for run in runs]
     names = sorted({name for files in sources for name in files})
-    changed = [name for name in names if len({files.get(name) for files in sources}) > 1]
+    changed = [name for name in names if len({files[name] for files in sources if name in files}) > 1]
     more = f" and {len(changed) - 6} more" if len(changed) > 6 else ""
     return f"they differ in {', '.join(changed[:6])}{more}" if changed else ""
 

@@ -1,8 +1,9 @@
-# make train: digits from nothing. make test: the same set-up, then the tests. make repro: README's tables again.
+# make train: digits from nothing. make test: the same set-up, then the tests. make repro: README's tables again. make zoo: the
+# zoo's runs, two at a time, which repro would make one after the other.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: train data repro test lint clean
+.PHONY: train data repro zoo test lint clean
 
 train: .venv/installed
 	$(BIN)/python -m src.train model=mlp_gan
@@ -14,6 +15,11 @@ data: .venv/installed
 repro: data
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc repro
 	$(BIN)/python -m src.readme
+
+zoo: data
+	PATH="$(CURDIR)/$(BIN):$$PATH"; export PATH; \
+	dvc repro --glob 'zoo_evaluate@*-mnist-*' & dvc repro --glob 'zoo_evaluate@*-fashion_mnist-*'; wait
+	$(BIN)/dvc repro zoo_report
 
 test: .venv/installed lint
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile

@@ -129,7 +129,7 @@ def fit(config: dict[str, Any], run: RunFolder, dataset: Dataset, stop: int | No
         trainer.fit(model, datamodule=data, ckpt_path=checkpoint)
         finished = signals.number is None
     except Diverged as error:
-        progress = {"step": model.step, "images_seen": model.images_seen, "seconds": round(budget.seconds, 3)}
+        progress = {"step": model.step, "images_seen": model.images_seen, **budget.spent()}
         run.update_manifest(ended={"reason": "diverged", **progress, "message": str(error)})
         raise
     finally:
@@ -147,7 +147,7 @@ def fit(config: dict[str, Any], run: RunFolder, dataset: Dataset, stop: int | No
             "reason": budget.reason,
             "step": model.step,
             "images_seen": model.images_seen,
-            "seconds": round(budget.seconds, 3),
+            **budget.spent(),
             "best_step": validate.best_step,
             "best_distance": validate.best,
         },

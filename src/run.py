@@ -184,10 +184,15 @@ def summary(result: dict[str, Any]) -> str:
     floor, noise = result["anchors"]["real"], result["anchors"]["noise"]
     lines = []
     for name, value in result["metrics"].items():
-        if isinstance(value, float):
-            beside = f"   (real {floor[name]:.3f}, noise {noise[name]:.3f})" if name in floor else ""
-            lines.append(f"  {name:22} {value:9.3f}{beside}")
+        if isinstance(value, int | float):
+            beside = f"   (real {short(floor[name])}, noise {short(noise[name])})" if name in floor else ""
+            lines.append(f"  {name:22} {short(value):>9}{beside}")
     return "\n".join(lines)
+
+
+def short(value: float) -> str:
+    """Three decimals, or four digits where that would be nothing; whole numbers as they are."""
+    return str(value) if isinstance(value, int) else f"{value:.3f}" if abs(value) >= 0.001 or not value else f"{value:.1e}"
 
 
 def digest_path(path: Path) -> Path:

@@ -13,29 +13,33 @@ class Budget(Callback):
     """Stops at `minutes` of training (all sittings together) or at a validation distance of at most `distance`.
 
     Images and epochs are the data loader's business: it has no further batch. `reason` says what ended the run; it is
-    `otherwise` until one of the two did.
+    `otherwise` until one of the two did. `seconds` is the time on the clock, `cpu_seconds` that of all threads.
     """
 
     def __init__(self, minutes: float | None, distance: float | None, validate: Validate, otherwise: str) -> None:
         self.minutes, self.distance, self.validate, self.reason = minutes, distance, validate, otherwise
-        self.seconds = 0.0
-        self._earlier = self._started = 0.0
+        self.seconds = self.cpu_seconds = 0.0
+        self._start = self._cpu_start = 0.0  # as if all sittings had been one
 
     def on_train_start(self, trainer: Trainer, model: Model) -> None:
-        self._started = time.monotonic()
+        self._start = time.monotonic() - self.seconds
+        self._cpu_start = time.process_time() - self.cpu_seconds
 
     def on_train_batch_end(self, trainer: Trainer, model: Model, *_: Any) -> None:
-        self.seconds = self._earlier + time.monotonic() - self._started
+        self.seconds, self.cpu_seconds = time.monotonic() - self._start, time.process_time() - self._cpu_start
         if self.distance is not None and self.validate.last is not None and self.validate.last <= self.distance:
             self._stop(trainer, "distance")
         elif self.minutes is not None and self.seconds >= 60 * self.minutes:
             self._stop(trainer, "minutes")
 
     def state_dict(self) -> dict[str, Any]:
-        return {"seconds": self.seconds}
+        return {"seconds": self.seconds, "cpu_seconds": self.cpu_seconds}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.seconds = self._earlier = state["seconds"]
+        self.seconds, self.cpu_seconds = state["seconds"], state.get("cpu_seconds", 0.0)
+
+    def spent(self) -> dict[str, float]:
+        return {"seconds": round(self.seconds, 3), "cpu_seconds": round(self.cpu_seconds, 3)}
 
     def _stop(self, trainer: Trainer, reason: str) -> None:
         self.reason = reason

@@ -10,7 +10,7 @@ from src.reporting.charts import swatch
 from src.reporting.runs import Run
 from src.reporting.tables import Group, Table
 
-COST = ("recipe", "seed", "ended by", "steps", "images", "seconds", "images/s", "threads", "CPU", "torch", "final weights")
+COST = ("recipe", "seed", "ended by", "steps", "images", "seconds", "CPU seconds", "images/s", "threads", "CPU", "torch", "final weights")
 
 
 def origin(tables: list[Table]) -> str:
@@ -79,6 +79,7 @@ def _cost_row(group: Group, index: int, run: Run) -> str:
         _whole(ended.get("step")),
         _whole(images),
         "" if seconds is None else f"{seconds:,.1f}",
+        f"{ended['cpu_seconds']:,.1f}" if "cpu_seconds" in ended else "",
         f"{images / seconds:,.0f}" if seconds and images else "",
         manifest.get("threads", ""),
         manifest.get("cuda") or manifest.get("cpu_capability", ""),

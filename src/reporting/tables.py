@@ -162,10 +162,19 @@ def _table(groups: list[Group], baseline: str | None) -> Table:
         extractor=first.result["protocol"]["extractor"],
         main=first.main,
         protocol=shared_protocol(first),
-        anchors=first.result["anchors"],
+        anchors=_anchors(measured),
         groups=groups,
         comparisons=_compare(measured, _baseline(groups, baseline) or measured[0], first.main),
     )
+
+
+def _anchors(groups: list[Group]) -> dict[str, dict[str, Any]]:
+    """Of all groups together: class-conditional ones have more metrics, and what two have is the same in both."""
+    anchors: dict[str, dict[str, Any]] = defaultdict(dict)
+    for group in groups:
+        for name, metrics in (group.finished[0].result or {})["anchors"].items():
+            anchors[name] |= metrics
+    return dict(anchors)
 
 
 def _baseline(groups: list[Group], name: str | None) -> Group | None:

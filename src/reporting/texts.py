@@ -10,7 +10,11 @@ from src.reporting.runs import ANCHORS
 from src.reporting.tables import Group, Table
 from src.reporting.words import columns, count, losses, mean, number, reasons
 
-SHOWN = ("fd", "fid", "kid", "precision", "recall", "coverage", "copies", "class_min_share")  # what a README has room for
+# What a README has room for.
+SHOWN = (
+    *("fd", "fid", "kid", "precision", "recall", "coverage", "copies", "class_min_share"),
+    *("accuracy", "fd_class_mean", "modes", "kl", "high_quality"),
+)
 ANCHOR_NAMES = {"real": "real images (floor)", "noise": "noise (ceiling)", "training_copies": "training copies"}
 
 

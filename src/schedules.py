@@ -14,6 +14,15 @@ def linear_decay(images_seen: int, start: int = 0, end: int | None = None, final
     return 1.0 + (final - 1.0) * progress
 
 
+def cosine(images_seen: int, initial: float, final: float, end: int, start: int = 0) -> float:
+    """A value that is `initial` until `start` images, goes on half a cosine to `final` at `end`, and then stays there.
+
+    Loshchilov and Hutter 2017 (SGDR), eq. 5, without restarts; R3GAN's learning rate, beta2 and gamma follow it.
+    """
+    progress = min(max((images_seen - start) / max(end - start, 1), 0.0), 1.0)
+    return initial + (final - initial) * (1 - math.cos(math.pi * progress)) / 2
+
+
 def is_every(step: int, interval: int) -> bool:
     """True at steps interval, 2 interval, ...; never at 0 and never where interval is 0."""
     return interval > 0 and step > 0 and step % interval == 0

@@ -38,7 +38,12 @@ EVERYTHING = [  # whatever carries state or draws random numbers, all at once
     "model.discriminator={widths: [16, 16], dropout: 0.3, spectral_norm: true}",
     "model.d_steps=2",
     "model.penalties.r1.every=3",
-    "model.augment.pixels=1",
+    "+model.penalties.gp={_target_: src.losses.regularizers.Penalty, weight: 0.1}",
+    "+model.penalties.gp.function={_target_: src.losses.regularizers.wgan_gp, _partial_: true}",
+    "+model.penalties.lecam={_target_: src.losses.regularizers.Penalty, weight: 0.1, every: 2}",
+    "+model.penalties.lecam.function={_target_: src.losses.regularizers.LeCam}",
+    "~model.augment",
+    "+model.augment={_target_: src.adaptive_augment.ADA, policy: [shift, contrast], target: -1, every: 2, kimg: 0.1}",
     "model.ema.half_life=100",
 ]
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -112,8 +117,33 @@ def test_the_tiny_run_has_everything_in_it(stopped: Path) -> None:
     state = load_checkpoint(RunFolder(stopped / "whole").newest("step"))  # type: ignore[arg-type]
     names = " ".join(state["state_dict"])
     assert all(part in names for part in ("ema.network", "running_mean", "parametrizations.weight", "discriminator"))
+    assert state["state_dict"]["augment.p"] > 0.5
+    assert state["state_dict"]["penalties.lecam.function.means"].all()
     assert len(state["optimizer_states"]) == 2
     assert state["clock"] == {"step": STEPS, "images_seen": STEPS * 32}
+
+
+@pytest.mark.parametrize("model", sorted(path.stem for path in (ROOT / "conf" / "model").glob("*.yaml")))
+def test_every_model_goes_on_as_if_nothing_had_happened(
+    model: str, compose: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also running means of styles, adaptive augmentation, terms that draw numbers: whatever a model keeps."""
+    save = Checkpoint.save
+
+    def save_and_keep(self: Checkpoint, trainer: Any, model: Any) -> None:
+        save(self, trainer, model)
+        if model.step == 3:
+            shutil.copytree(tmp_path / "whole", tmp_path / "stopped")
+
+    words = [f"model={model}", "data=digits", "debug=tiny", "trainer.threads=1", "data.batch_size=8", "stop={epochs: null}"]
+    words += ["checkpoint.every=3", "validation={every: 100, samples: 32}", "samples.n=4", "evaluate=false"]
+    updates = 5 * compose(*words)["model"]["d_steps"] * 8
+    words.append(f"stop.images={updates}")
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoint, "save", save_and_keep)
+        train(compose(*words, f"run_dir={tmp_path / 'whole'}"))
+    train(compose(*words, f"run_dir={tmp_path / 'stopped'}"))
+    assert_same_run(tmp_path / "stopped", tmp_path / "whole")
 
 
 @pytest.mark.parametrize("damage", ["truncated", "one bit flipped"])

@@ -33,7 +33,9 @@ def load_points(weights: str | Path | None) -> Backbone:
     digest = hashlib.sha256(CENTRES.tobytes() + str(SIGMA).encode()).hexdigest()
     module = PointsExtractor(torch.from_numpy(CENTRES).float(), SIGMA)
     names = Gaussians().spec.classes
-    return Backbone(module, digest, digest, feature_size=2, batch_size=10_000, class_names=names, channels=())
+    return Backbone(
+        module, digest, digest, feature_size=2, batch_size=10_000, class_names=names, channels=(), training_images=10_000
+    )
 
 
 def mode_quality(points: Tensor, centres: Tensor | None = None, sigma: float = SIGMA) -> dict[str, float]:

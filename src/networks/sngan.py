@@ -39,14 +39,16 @@ class SNGANDiscriminator(nn.Module):
     """Images to one logit each through residual blocks and a sum over the positions (Miyato et al. 2018, table 4).
 
     width: channels of every feature map below 32 x 32; beyond, they halve with each doubling.
+    spectral_norm: without it this is the critic of WGAN-GP (Gulrajani et al. 2017), to be used with its penalty.
     """
 
-    def __init__(self, spec: Spec, width: int = 128) -> None:
+    def __init__(self, spec: Spec, width: int = 128, spectral_norm: bool = True) -> None:
         super().__init__()
         self.blocks = nn.Sequential(*discriminator_blocks(spec, width))
         self.head = nn.Linear(width, 1)
         xavier(self)
-        add_spectral_norm(self)
+        if spectral_norm:
+            add_spectral_norm(self)
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """Images [B, *shape] in [-1, 1] to logits [B]; y is ignored."""

@@ -69,7 +69,7 @@ RANGES = {
     "images": POSITIVE,
     "minutes": POSITIVE,
     "distance": POSITIVE,
-    "truncation": POSITIVE,
+    "truncation": NOT_NEGATIVE,
     "side": COUNT,
     "limit": POSITIVE,
     "decay": FRACTION,

@@ -1,7 +1,7 @@
 """python -m src.readme: the tables of README.md from the published results, and nothing else of it.
 
 A block between `<!-- NAME -->` and `<!-- /NAME -->` is written anew: TABLE from results/mlp_gan, STORY row by row (all but the
-words of its second column), SEEDS from results/seeds.md.
+words of its second column), SEEDS and ZOO from results/seeds.md and results/zoo.md.
 """
 
 import json
@@ -30,7 +30,8 @@ def filled(text: str, results: Path) -> str:
     """README's text with all blocks as the results say; raises UserError where a result is missing."""
     text = replace_block(text, "TABLE", lambda _: table(record(results / "mlp_gan")))
     text = replace_block(text, "STORY", lambda rows: story(rows, results))
-    return replace_block(text, "SEEDS", lambda _: read(results / "seeds.md"))
+    text = replace_block(text, "SEEDS", lambda _: read(results / "seeds.md"))
+    return replace_block(text, "ZOO", lambda _: read(results / "zoo.md"))
 
 
 def replace_block(text: str, name: str, make: Any) -> str:

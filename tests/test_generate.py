@@ -7,9 +7,11 @@ import pytest
 import torch
 from PIL import Image
 
+from src.errors import UserError
 from src.generate import generate
-from src.modalities.image import read_provenance
+from src.modalities.image import read_provenance, to_uint8
 from src.run import load_run
+from src.train import train
 
 
 @pytest.fixture
@@ -89,3 +91,52 @@ def test_exports_agree_with_the_model(draw: Any, tiny_run: Path) -> None:
         assert torch.equal(state[name], tensor)
     state, _ = load_safetensors(tiny_run / "generator.safetensors")
     assert state.keys() == model.sampler().state_dict().keys()
+
+
+@pytest.fixture(scope="module")
+def drawn_from(compose: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """drawn_from("cdcgan", "class=3", ...): the folder of samples of a tiny run of that model, and the model."""
+    runs = tmp_path_factory.mktemp("runs")
+
+    def drawn(name: str, *words: str) -> tuple[np.ndarray, Any]:
+        run = runs / name / "0"
+        if not run.exists():
+            train(compose(f"model={name}", "data=digits", "debug=tiny", "stop.images=64", "evaluate=false", f"run_dir={run}"))
+        out = runs / "out"
+        path = generate(compose(f"run={run}", f"out={out}", "n=5", "format=npz", *words, name="generate", nullable=("n",)))
+        with np.load(path) as stored:
+            return stored["arr_0"], load_run(run)
+
+    return drawn
+
+
+def test_classes_by_number_by_name_and_in_turn(drawn_from: Any) -> None:
+    by_number, model = drawn_from("cdcgan", "class=3")
+    asked = to_uint8(model.sample(range(5), y=torch.full((5,), 3))).permute(0, 2, 3, 1).numpy()
+    assert np.array_equal(by_number, asked)
+    assert np.array_equal(by_number, drawn_from("cdcgan", "class='3'")[0])
+    in_turn, _ = drawn_from("cdcgan")
+    assert np.array_equal(in_turn[3], by_number[3])
+    assert not np.array_equal(in_turn[2], by_number[2])
+
+
+def test_truncation_draws_the_typical(drawn_from: Any) -> None:
+    spread = [drawn_from("cdcgan", "class=3", f"truncation={t}")[0].std(axis=0).mean() for t in (3, 0.5, 0)]
+    assert spread[0] > spread[1] > spread[2] == 0
+
+
+def test_a_function_of_coordinates_has_any_side(drawn_from: Any) -> None:
+    assert drawn_from("implicit_gan", "side=20")[0].shape == (5, 20, 20, 1)
+
+
+@pytest.mark.parametrize(
+    ("model", "words", "message"),
+    [
+        ("cdcgan", "class=cat", "class=cat is none of the data's: known: 0, 1, 2"),
+        ("cdcgan", "side=20", "one size only"),
+        ("implicit_gan", "class=3", "not class-conditional"),
+    ],
+)
+def test_what_a_model_cannot_do_is_said(drawn_from: Any, model: str, words: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        drawn_from(model, words)

@@ -14,7 +14,8 @@ from src.errors import UserError, nearest
 
 # What a config may build with. The rest of src reads and writes files, asks servers and starts programs.
 ALLOWED_TARGETS = (
-    *("src.adaptive_augment.", "src.augment.", "src.data.", "src.ema.", "src.losses.", "src.models.", "src.networks.", "src.schedules."),
+    *("src.adaptive_augment.", "src.augment.", "src.ema.", "src.schedules."),
+    *("src.data.", "src.losses.", "src.models.", "src.networks."),
     "torch.optim.",
 )
 REFUSED_TARGETS = ("src.data.sources.", "src.data.clients.", "src.data.decoded.")

@@ -1,4 +1,4 @@
-"""python -m src.generate run=PATH [n=64 seed=0 class=3 interpolate=8 format=png|npz|safetensors|onnx]: run folder to samples."""
+"""python -m src.generate run=PATH [n=64 class=3 interpolate=8 format=png|npz|safetensors|onnx]: run folder to samples."""
 
 import importlib
 from pathlib import Path

@@ -250,7 +250,7 @@ def test_a_target_is_refused_by_what_it_is(target: str) -> None:
 
 def test_every_target_of_our_configs_is_found() -> None:
     text = "".join(path.read_text() for path in (ROOT / "conf").rglob("*.yaml"))
-    targets = {line.split("_target_:")[1].split()[0].rstrip("}") for line in text.splitlines() if "_target_:" in line}
+    targets = {line.split("_target_:")[1].split()[0].rstrip("},") for line in text.splitlines() if "_target_:" in line}
     assert len(targets) > 8
     for target in targets:
         assert callable(locate(target, "key")), target

@@ -10,7 +10,10 @@ from src.reporting.charts import swatch
 from src.reporting.runs import Run
 from src.reporting.tables import Group, Table
 
-COST = ("recipe", "seed", "ended by", "steps", "images", "seconds", "CPU seconds", "images/s", "threads", "CPU", "torch", "final weights")
+COST = (
+    *("recipe", "seed", "ended by", "steps", "images", "seconds", "CPU seconds", "images/s"),
+    *("threads", "CPU", "torch", "final weights"),
+)
 
 
 def origin(tables: list[Table]) -> str:

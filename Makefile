@@ -2,6 +2,7 @@
 # zoo's runs, two at a time, which repro would make one after the other.
 PYTHON ?= python3
 BIN := .venv/bin
+ZOO := zoo_cdcgan,zoo_dcgan,zoo_mlp_gan,zoo_cgan_pd,zoo_sngan,zoo_r3gan
 
 .PHONY: train data repro zoo test lint clean
 
@@ -16,10 +17,12 @@ repro: data
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc repro
 	$(BIN)/python -m src.readme
 
+# A process for each data set; DVC then takes up the finished runs, which it would make one after the other.
 zoo: data
-	PATH="$(CURDIR)/$(BIN):$$PATH"; export PATH; \
-	dvc repro --glob 'zoo_evaluate@*-mnist-*' & dvc repro --glob 'zoo_evaluate@*-fashion_mnist-*'; wait
-	$(BIN)/dvc repro zoo_report
+	for data in mnist fashion_mnist; do $(BIN)/python -m src.train -m seed=0,1,2,3,4 experiment=$(ZOO) data=$$data \
+	    trainer.threads=1 'run_dir=runs/results/zoo/$${name}-$${data.name}/$${seed}' evaluate=false on_change=restart \
+	    on_divergence=record & done; wait
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc repro zoo_report
 
 test: .venv/installed lint
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile

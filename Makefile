@@ -1,5 +1,5 @@
-# make train: digits from nothing. make test: the same set-up, then the tests. make repro: README's tables again. make zoo: the
-# zoo's runs, two at a time, which repro would make one after the other.
+# make train: digits from nothing. make test: the same set-up, then the tests. make repro: README's tables again. make -j2
+# zoo: the zoo's table, two runs at a time.
 PYTHON ?= python3
 BIN := .venv/bin
 ZOO := zoo_cdcgan,zoo_dcgan,zoo_mlp_gan,zoo_cgan_pd,zoo_sngan,zoo_r3gan
@@ -17,12 +17,13 @@ repro: data
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc repro
 	$(BIN)/python -m src.readme
 
-# A process for each data set; DVC then takes up the finished runs, which it would make one after the other.
-zoo: data
-	for data in mnist fashion_mnist; do $(BIN)/python -m src.train -m seed=0,1,2,3,4 experiment=$(ZOO) data=$$data \
-	    trainer.threads=1 'run_dir=runs/results/zoo/$${name}-$${data.name}/$${seed}' evaluate=false on_change=restart \
-	    on_divergence=record & done; wait
+# Finished runs first, which DVC then takes up: it would make them one after the other.
+zoo: zoo-mnist zoo-fashion_mnist
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc repro zoo_report
+
+zoo-%: data
+	$(BIN)/python -m src.train -m seed=0,1,2,3,4 experiment=$(ZOO) data=$* trainer.threads=1 evaluate=false \
+	    'run_dir=runs/results/zoo/$${name}-$${data.name}/$${seed}' on_change=restart on_divergence=record
 
 test: .venv/installed lint
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile

@@ -27,6 +27,7 @@ from torch import nn
 
 from src import rng, train
 from src.config import plain
+from src.losses.regularizers import Update
 from src.models.gan import GAN
 from src.pixels import from_uint8
 from src.run import RunFolder, build_dataset, build_model
@@ -78,12 +79,14 @@ def by_hand(config: dict[str, Any], updates: int) -> float:
             for optimizer in (g_optimizer, d_optimizer):
                 for group in optimizer.param_groups:
                     group["lr"] = group.setdefault("initial_lr", group["lr"]) * (1 - step / updates)
-        fake = g(torch.randn(batch, model.z_dim))
+        z = torch.randn(batch, model.z_dim)
+        fake = g(z)
         real_view, fake_view = view(real), view(fake)
-        d_loss = model.loss.discriminator(d(real_view), d(fake_view.detach())).mean()
+        real_logits, fake_logits = d(real_view), d(fake_view.detach())
+        d_loss = model.loss.discriminator(real_logits, fake_logits).mean()
         for penalty in model.penalties.values():
             if step % penalty.every == 0:
-                d_loss = d_loss + penalty(d, real_view, fake_view.detach(), None)
+                d_loss = d_loss + penalty(Update(g, d, z, None, real_view, fake_view.detach(), real_logits, fake_logits))
         d_optimizer.zero_grad()
         d_loss.backward()
         d_optimizer.step()

@@ -43,7 +43,8 @@ class Progress(Callback):
         parts = [f"step {model.step:,}", f"{rate:,.0f} images/s", f"left {self.left(model, now)}"]
         parts += [f"{name} {value:.3f}" for name, value in model.scalars().items()]
         if self.validate.last is not None:
-            parts.append(f"{self.validate.name} {self.validate.last:.1f}")
+            digits = ".1f" if self.validate.last >= 0.1 else ".1e"
+            parts.append(f"{self.validate.name} {self.validate.last:{digits}}")
         if self.stop_step is not None and self.terminal:
             done = BAR * model.step // self.stop_step
             parts.insert(0, f"[{'#' * done}{'.' * (BAR - done)}]")

@@ -17,7 +17,7 @@ def test_a_result_has_its_own_code(compose: Any, tmp_path: Path) -> None:
     mlp, again = make(compose, tmp_path / "a", "model=mlp_gan"), make(compose, tmp_path / "b", "model=mlp_gan", "seed=1")
     dcgan = make(compose, tmp_path / "c", "model=dcgan")
     assert mlp.keys() == {"params.yaml", "train.code", "evaluate.code"}
-    assert yaml.safe_load(mlp["params.yaml"])["model"]["generator"]["z_dim"] == 32
+    assert yaml.safe_load(mlp["params.yaml"]) == compose("model=mlp_gan", f"publish={tmp_path / 'a'}")
     assert mlp["train.code"] == again["train.code"] != dcgan["train.code"]
     assert mlp["evaluate.code"] == again["evaluate.code"] != mlp["train.code"]
 

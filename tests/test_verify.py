@@ -1,6 +1,7 @@
 """A result that holds is verified, one that does not is found out, and what another machine may change is told apart."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -81,7 +82,7 @@ SPOILT = {
         lambda text: text.replace('"fd_digits": ', '"fd_digits": 1', 1),
         "metrics.json has other numbers",
     ),
-    "the recipe": ("config.yaml", lambda text: text.replace("lr: 0.003", "lr: 0.0031"), "final weights"),
+    "the recipe": ("config.yaml", lambda text: re.sub(r"\blr: .*", "lr: 0.0031", text, count=1), "final weights"),
 }
 
 

@@ -2,7 +2,9 @@
 # zoo: the zoo's table, two runs at a time.
 PYTHON ?= python3
 BIN := .venv/bin
-ZOO := zoo_cdcgan,zoo_dcgan,zoo_mlp_gan,zoo_cgan_pd,zoo_sngan,zoo_r3gan
+# <model>-<data>-<seed>, a seed of every model before the next
+ZOO := $(foreach seed,0 1 2 3 4,$(foreach data,mnist fashion_mnist,\
+    $(foreach model,cdcgan dcgan mlp_gan cgan_pd sngan r3gan,$(model)-$(data)-$(seed))))
 
 .PHONY: train data repro zoo test lint clean
 
@@ -17,13 +19,12 @@ repro: data
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc repro
 	$(BIN)/python -m src.readme
 
-# Finished runs first, which DVC then takes up: it would make them one after the other.
-zoo: zoo-mnist zoo-fashion_mnist
+# Each cell through its own stages: DVC by itself makes one after the other, and its lock is held between commands only.
+zoo: $(addprefix zoo-,$(ZOO))
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc repro zoo_report
 
 zoo-%: data
-	$(BIN)/python -m src.train -m seed=0,1,2,3,4 experiment=$(ZOO) data=$* trainer.threads=1 evaluate=false \
-	    'run_dir=runs/results/zoo/$${name}-$${data.name}/$${seed}' on_change=restart on_divergence=record
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc --wait-for-lock repro --single-item zoo_recipe@$* zoo_train@$* zoo_evaluate@$*
 
 test: .venv/installed lint
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile

@@ -83,11 +83,13 @@ CHOICES = {
     "logger.mode": ("offline", "online", "disabled"),
     "trainer.accelerator": ("auto", "cpu", "gpu", "cuda", "mps"),
     "trainer.strategy": ("auto", "ddp", "ddp_find_unused_parameters_true", "ddp_spawn", "ddp_fork", "fsdp"),
+    "trainer.matmul_precision": ("highest", "high", "medium", "auto"),
     "trainer.precision": ("32-true", "64-true", "bf16-mixed", "bf16-true"),
     "evaluation.extractor": (
         *("digits", "fashion", "stacked_digits", "points", "efficientnet-lite0"),
         *("inception-v3-compat", "clip-vit-b-32", "dinov2-vit-b-14"),
     ),
+    "evaluation.split": ("train", "validation", "test"),
     "data.channels": (1, 3),
     "on_change": ("refuse", "accept", "restart"),
     "on_divergence": ("fail", "record"),

@@ -23,8 +23,12 @@ def software(config: Mapping[str, Any], kind: str) -> dict[str, Any]:
     }
 
 
-def machine() -> dict[str, Any]:
-    """What rounding depends on."""
+# What a manifest written before these were settings stands for.
+EARLIER: dict[str, Any] = {"matmul_precision": "highest", "channels_last": False}
+
+
+def machine(channels_last: bool) -> dict[str, Any]:
+    """What rounding depends on; channels_last: the memory layout that a run's convolutions have."""
     import torch
 
     return {
@@ -34,6 +38,8 @@ def machine() -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "cpu": cpu(),
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "matmul_precision": torch.get_float32_matmul_precision(),
+        "channels_last": channels_last,
         "cuda": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
     }
 
@@ -58,7 +64,8 @@ def machine_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[s
         old, new = before["packages"].get(name), now["packages"].get(name)
         if old != new:
             changes.append(f"{name} {old} -> {new}")
-    for part in ("threads", "cpu", "cpu_capability", "cuda"):
+    before = EARLIER | dict(before)
+    for part in ("threads", "cpu", "cpu_capability", "matmul_precision", "channels_last", "cuda"):
         if before[part] != now[part]:
             changes.append(f"{part} {before[part]} -> {now[part]}")
     return changes

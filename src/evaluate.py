@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from src import cli
+from src.environment import EARLIER
 from src.files import check_writable, write_json
 from src.run import RunFolder, build_dataset, summary
 
@@ -20,17 +21,18 @@ def evaluate(config: dict[str, Any]) -> dict[str, Any]:
         return failed
     run.checkpoint()  # there is one, and it is whole
     # The run's own protocol makes metrics.json; another one has a file of its own beside it.
-    name = "metrics" if settings == own else f"metrics-{settings['extractor']}-{settings['samples']}-{settings['seed']}"
+    parts = ("extractor", "samples", "seed", *(["split"] if "split" in settings else []))
+    name = "metrics" if settings == own else "-".join(["metrics", *(str(settings[part]) for part in parts)])
     dataset = build_dataset(run.config())
     dataset.prepare()
     cache = Path(config["paths"]["cache"])
     check_writable(cache, "paths.cache")
 
-    import torch
-
+    from src.numerics import set_numerics
     from src.scoring import score
 
-    torch.set_num_threads(run.manifest()["threads"])  # another number rounds differently
+    made = EARLIER | run.manifest()
+    set_numerics(made["threads"], made["matmul_precision"])  # others round differently
     with run:
         result = score(run, dataset, settings, cache, run.path / f"{name}.json")
     print(summary(result))

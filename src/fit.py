@@ -5,6 +5,7 @@ torch and all that needs it are imported when everything that can be checked wit
 
 import logging
 import math
+import os
 import warnings
 from pathlib import Path
 from typing import Any
@@ -51,14 +52,17 @@ def fit(config: dict[str, Any], run: RunFolder, dataset: Dataset, stop: int | No
     from src.data.loader import DataModule
     from src.export import save_safetensors, state_hash
     from src.metrics.extractors import load_extractor
+    from src.numerics import keep_freed_memory, set_numerics
     from src.scoring import validation_measure
 
     # Lightning's advice is for users of its own loops; its errors still come through.
     for name in ("pytorch_lightning", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
         warnings.filterwarnings("ignore", module=name)
-    if config["trainer"]["threads"]:
-        torch.set_num_threads(config["trainer"]["threads"])
+    keep_freed_memory()
+    set_numerics(config["trainer"]["threads"], config["trainer"]["matmul_precision"])
+    # Lightning has CUDA asked for through NVML, without a cache: each optimizer step would load a library that is not there.
+    os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "0"
     # Deterministic algorithms are wanted, the costly filling of fresh memory that comes with them is not.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
@@ -66,13 +70,15 @@ def fit(config: dict[str, Any], run: RunFolder, dataset: Dataset, stop: int | No
     torch.set_flush_denormal(True)
 
     model = build_model(config, dataset.spec)
+    if config["trainer"]["channels_last"]:
+        model.to(memory_format=torch.channels_last)
     checkpoint = run.newest("step")
     step = int(checkpoint.stem.removeprefix("step-")) if checkpoint else 0
     if checkpoint is None:
         run.write_config(config)
         run.update_manifest(
             **software(config, dataset.spec.kind),
-            **machine(),
+            **machine(config["trainer"]["channels_last"]),
             data=dataset.hashes(),
             initial_weights=state_hash(model.state_dict()),
             config_hash=short_hash(config),
@@ -158,7 +164,8 @@ def go_on(config: dict[str, Any], run: RunFolder, dataset: Dataset, step: int) -
     """Refuse to continue with what makes another result than the run's beginning, or note it down where that is wanted."""
     manifest = run.manifest()
     changes = run.changes(config, dataset.hashes())
-    changes += software_changes(manifest, software(config, dataset.spec.kind)) + machine_changes(manifest, machine())
+    changes += software_changes(manifest, software(config, dataset.spec.kind))
+    changes += machine_changes(manifest, machine(config["trainer"]["channels_last"]))
     if changes and config["on_change"] != "accept":
         raise UserError(changed(run, changes))
     if changes:

@@ -79,8 +79,8 @@ def evaluate(
     also says whether the classes came out, and the anchors say it of real images, of noise and of copies.
 
     anchors: `real`, as many training images against the reference (the floor; its `copies` is measured on the
-    validation split); `noise`, uniform noise (the ceiling); `training_copies`, training images drawn with replacement:
-    as good as real by every distance, and caught by `copies` alone.
+    validation split), or all test images where the reference is the training split; `noise`, uniform noise (the ceiling);
+    `training_copies`, training images drawn with replacement: as good as real by every distance, and caught by `copies` alone.
     """
     extractor = load_extractor(protocol.extractor, protocol.weights, protocol.device)
     count = sample_count(dataset, protocol)
@@ -169,12 +169,13 @@ def _reference(dataset: Dataset, protocol: Protocol, extractor: Extractor, count
     looked_at = train_samples if limit is None else train_samples[_subset(len(train_samples), limit, protocol.seed, "training")]
     train = extractor(_tensor(looked_at)).features
     spacing = radii(train, NEIGHBOURS["copies"])
+    validation = extractor(_tensor(dataset.split("validation").x)).features
     reference = {
         "real": real.numpy(),
         "radius": radii(real, NEIGHBOURS["density_coverage"]).numpy(),
         "train": train.numpy(),
         "spacing": spacing.numpy(),
-        "held_out": closeness(real, train, spacing).numpy(),
+        "held_out": closeness(validation if protocol.split == "train" else real, train, spacing).numpy(),
     }
     if extractor.classes >= MANY_CLASSES:
         reference["class_counts"] = class_counts(real_logits).numpy()
@@ -183,7 +184,6 @@ def _reference(dataset: Dataset, protocol: Protocol, extractor: Extractor, count
         name: _measure(extractor(samples), reference, extractor, protocol.seed)
         for name, (samples, _) in _anchor_samples(dataset, protocol, count).items()
     }
-    validation = extractor(_tensor(dataset.split("validation").x)).features
     fresh = copies(closeness(validation, train, spacing), torch.from_numpy(reference["held_out"]))
     anchors["real"][extractor.key("copies")] = fresh
     return reference | {"anchors": np.array(json.dumps(anchors))}
@@ -202,10 +202,11 @@ def _conditional_anchors(dataset: Dataset, protocol: Protocol, extractor: Extrac
 def _anchor_samples(dataset: Dataset, protocol: Protocol, count: int) -> dict[str, tuple[Tensor, Tensor | None]]:
     """The samples of the three anchors with their labels; noise is asked for each class in turn."""
     x, y = dataset.split("train")
-    floor = _subset(len(x), count, protocol.seed, "floor")
+    real_x, real_y = dataset.split("test") if protocol.split == "train" else (x, y)
+    floor = _subset(len(real_x), count, protocol.seed, "floor")
     drawn = torch.randint(len(x), (count,), generator=rng.generator(protocol.seed, "copies anchor")).numpy()
     return {
-        "real": (_tensor(x[floor]), None if y is None else _tensor(y[floor])),
+        "real": (_tensor(real_x[floor]), None if real_y is None else _tensor(real_y[floor])),
         "noise": (_noise(dataset, count, protocol.seed), torch.arange(count) % max(1, len(dataset.spec.classes))),
         "training_copies": (_tensor(x[drawn]), None if y is None else _tensor(y[drawn])),
     }
@@ -265,8 +266,12 @@ def _digest(x: np.ndarray) -> str:
 
 
 def _cached(folder: Path, described: dict[str, Any], compute: Callable[[], Arrays]) -> Arrays:
-    """Arrays from the cache, or computed and put there; a damaged file is computed again."""
-    digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
+    """Arrays from the cache, or computed and put there; a damaged file is computed again.
+
+    What another number of threads or another precision has put there differs in the last bits: it has a key of its own.
+    """
+    rounding = {"threads": torch.get_num_threads(), "matmul_precision": torch.get_float32_matmul_precision()}
+    digest = hashlib.sha256(json.dumps(described | rounding, sort_keys=True).encode()).hexdigest()
     path = folder / f"reference-{digest[:32]}.npz"
     try:
         with np.load(path, allow_pickle=False) as stored:

@@ -27,25 +27,26 @@ def score(run: RunFolder, dataset: Dataset, settings: dict[str, Any], cache: Pat
     """Evaluate a finished run under `settings` (the config's `evaluation`), write the record to `path` and return it."""
     model = load_run(run.path)
     modality = importlib.import_module(f"src.modalities.{dataset.spec.kind}")
-    protocol = Protocol(settings["extractor"], settings["weights"], settings["samples"])
+    protocol = Protocol(settings["extractor"], settings["weights"], settings["samples"], settings.get("split", "test"))
     count = sample_count(dataset, protocol)
     labels = model.labels(range(settings["seed"], settings["seed"] + count))
 
-    records = {}
-    for weights in ("ema", "raw"):
-        samples = sampler(model, settings["seed"], weights)
-        records[weights] = evaluate(samples, dataset, protocol, cache, labels)
-    drawn = sampler(model, settings["seed"], "ema")(count)
-    x, y = dataset.split("test")
+    def measured(weights: str) -> tuple[Tensor, dict[str, Any]]:
+        samples = sampler(model, settings["seed"], weights)(count)
+        return samples, evaluate(lambda _: samples, dataset, protocol, cache, labels)
+
+    drawn, record = measured("ema")
+    raw = measured("raw")[1] if model.ema else record
+    x, y = dataset.split(protocol.split)
     real = torch.from_numpy(x[:count].copy())
     real_labels = None if labels is None or y is None else torch.from_numpy(y[:count].copy())
     gap = discriminator_gap(logits(model, real, real_labels), logits(model, drawn, labels))
 
     result = {
-        "metrics": records["ema"]["metrics"] | gap,
-        "raw": records["raw"]["metrics"],
-        "anchors": records["ema"]["anchors"],
-        "protocol": records["ema"]["protocol"]
+        "metrics": record["metrics"] | gap,
+        "raw": raw["metrics"],
+        "anchors": record["anchors"],
+        "protocol": record["protocol"]
         | {
             "quantisation": modality.QUANTISATION,
             "weights": "ema" if model.ema else "raw (this model keeps no average)",

@@ -12,7 +12,7 @@ from typing import Any
 
 from src import cli
 from src.data.dataset import Dataset
-from src.environment import machine, machine_changes, software, software_changes
+from src.environment import EARLIER, machine, machine_changes, software, software_changes
 from src.errors import UserError
 from src.files import sha256
 from src.fit import fit
@@ -125,7 +125,7 @@ def check_again(config: dict[str, Any], run: RunFolder, dataset: Dataset, start:
         shutil.rmtree(again.path)
         print(f"bitwise equal over steps {start + 1:,} to {end:,}: {', '.join(compared)}")
         return []
-    reasons = software_changes(manifest, code) + machine_changes(manifest, machine())
+    reasons = software_changes(manifest, code) + machine_changes(manifest, machine((EARLIER | manifest)["channels_last"]))
     if not reasons:
         return [*different, f"code, lock file and machine are those of the run: this must not be ({again.path} is kept)"]
     print(f"not bitwise equal ({'; '.join(different)}), and not promised here: other {'; other '.join(reasons)}")
@@ -133,10 +133,13 @@ def check_again(config: dict[str, Any], run: RunFolder, dataset: Dataset, start:
 
 
 def recipe_of(run: RunFolder, again: RunFolder, start: int, code: dict[str, Any]) -> dict[str, Any]:
-    """The run's own config, to be made again in another folder from a checkpoint on."""
+    """The run's own config, to be made again in another folder from a checkpoint on, with threads and precision as it was."""
+    from src.numerics import set_numerics
+
     recipe = copy.deepcopy(run.config())
     recipe["run_dir"], recipe["publish"], recipe["logger"]["mode"] = str(again.path), None, "disabled"
-    recipe["trainer"]["threads"] = run.manifest()["threads"]
+    recipe["trainer"] |= {name: (EARLIER | run.manifest())[name] for name in ("threads", *EARLIER)}
+    set_numerics(recipe["trainer"]["threads"], recipe["trainer"]["matmul_precision"])
     recipe["stop"] |= {"minutes": None, "distance": None}  # the number of steps that they led to is known by now
     if start and not again.started():
         source = checkpoint_at(run, start)
@@ -145,7 +148,7 @@ def recipe_of(run: RunFolder, again: RunFolder, start: int, code: dict[str, Any]
         for old, new in ((digest_path(source), digest_path(target)), (source, target)):
             shutil.copyfile(old, new)
         again.write_config(recipe)
-        again.update_manifest(**code, **machine(), data=run.manifest()["data"])
+        again.update_manifest(**code, **machine(recipe["trainer"]["channels_last"]), data=run.manifest()["data"])
     return recipe
 
 

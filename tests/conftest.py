@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,14 @@ CONF = str(ROOT / "conf")
 
 os.environ["WANDB_MODE"] = "offline"
 torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _numerics() -> Iterator[None]:
+    """Runs set threads and precision for the whole process: the next test finds them as they were."""
+    yield
+    torch.set_num_threads(1)
+    torch.set_float32_matmul_precision("highest")
 
 
 @pytest.fixture(scope="session")

@@ -22,6 +22,7 @@ LAYERS = [
         "environment",
         "intervals",
         "distributed",
+        "numerics",
     },
     {"instantiate", "data", "networks", "losses", "metrics"},
     {"models", "modalities", "export", "protocol"},

@@ -102,6 +102,16 @@ def test_cache_is_keyed_by_data_weights_and_protocol(record: dict, cache: Path) 
     assert not list(cache.glob("*.partial"))
 
 
+def test_against_the_training_split(cache: Path) -> None:
+    """As many papers measure: the floor is then that of the test images, and memorised ones still show."""
+    found = evaluate(memorised, DATA, replace(PROTOCOL, split="train", samples=400), cache)
+    assert found["protocol"]["samples"] == 400 > len(DATA.split("test").x)
+    anchors = found["anchors"]
+    assert found["metrics"]["fd_digits"] < anchors["real"]["fd_digits"] < anchors["noise"]["fd_digits"]
+    assert found["metrics"]["copies_digits"] == 1
+    assert anchors["real"]["copies_digits"] < 0.2
+
+
 @pytest.mark.parametrize("damage", ["flip", "cut", "empty", "other"])
 def test_damaged_cache_is_computed_again(
     damage: str, record: dict, tmp_path: Path, cache: Path, caplog: pytest.LogCaptureFixture

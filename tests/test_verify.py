@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from src.errors import UserError
 from src.run import RunFolder
@@ -54,6 +55,26 @@ def test_made_again_whole(run: Path, check: Any, capsys: Any, tmp_path: Path) ->
     assert "final weights, metrics" in said
     assert f"verified: {run}" in said
     assert list((tmp_path / "cache" / "verify").iterdir()) == []
+
+
+def test_with_the_precision_and_layout_of_the_run(compose: Any, check: Any, capsys: Any, tmp_path: Path) -> None:
+    words = [
+        *WORDS,
+        "model=dcgan",
+        "trainer.matmul_precision=medium",
+        "trainer.channels_last=true",
+        "stop.images=160",
+        "checkpoint.every=3",
+    ]
+    manifest = RunFolder(tmp_path / "run").manifest
+    train(compose(*words, f"run_dir={tmp_path / 'run'}"))
+    assert (manifest()["matmul_precision"], manifest()["channels_last"]) == ("medium", True)
+    check(tmp_path / "run")
+    assert "bitwise equal over steps 1 to 5" in capsys.readouterr().out
+    torch.set_num_threads(2)
+    torch.set_float32_matmul_precision("highest")
+    check(tmp_path / "run", "start=3")
+    assert "bitwise equal over steps 4 to 5" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -93,7 +93,7 @@ class GAN(LatentModel):
                 self.generator, self.discriminator, z, y, real_seen, fake_seen, real_logits, fake_logits, self.images_seen
             )
             d_loss = self.loss.discriminator(real_logits, fake_logits).mean() + self.terms(self.penalties, made, f"{k}")
-            self.descend(d_loss, d_optimizer, self.discriminator, "discriminator")
+            self.descend(d_loss, d_optimizer, "discriminator")
             if self.constrain:
                 self.constrain(self.discriminator)
             if self.augment:
@@ -107,7 +107,7 @@ class GAN(LatentModel):
             fake_logits = self.discriminator(fake_seen, y)
         made = made._replace(fake=fake_seen, fake_logits=fake_logits)
         g_loss = self.loss.generator(fake_logits, real_logits.detach()).mean() + self.terms(self.g_penalties, made, "generator")
-        self.descend(g_loss, g_optimizer, self.generator, "generator")
+        self.descend(g_loss, g_optimizer, "generator")
 
         self.step += 1
         self.images_seen += images
@@ -124,14 +124,14 @@ class GAN(LatentModel):
                 total = total + penalty(made._replace(uniform=uniform))
         return total
 
-    def descend(self, loss: Tensor, optimizer: Any, network: nn.Module, name: str) -> None:
+    def descend(self, loss: Tensor, optimizer: Any, name: str) -> None:
         """One optimizer step; a loss that is not finite stops the run before it can touch the weights."""
         if not math.isfinite(loss.item()):
             raise Diverged(
                 f"the {name}'s loss is {loss.item()} at step {self.step}: training has diverged and was stopped before the "
                 "update (lower the learning rates or raise the penalty, in a new run)"
             )
-        parameters = tuple(network.parameters())
+        parameters = tuple(parameter for group in optimizer.param_groups for parameter in group["params"])
         for parameter in parameters:
             parameter.grad = None
         # `inputs` spares the gradients of the other network's weights, which nobody would use. Not `manual_backward`: only

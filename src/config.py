@@ -54,6 +54,7 @@ RANGES = {
     "n": COUNT,
     "threads": COUNT,
     "block": COUNT,
+    "profile": COUNT,
     "keep": COUNT,
     "columns": COUNT,
     "interpolate": INDEX,
@@ -97,7 +98,7 @@ CHOICES = {
     "weights": ("ema", "raw"),
     "checkpoint": ("best", "last"),
 }
-NULLABLE = ("stop.", "trainer.threads", "truncation", "side")  # keys that start so may be null
+NULLABLE = ("stop.", "trainer.threads", "trainer.profile", "truncation", "side")  # keys that start so may be null
 
 
 def is_number(value: object) -> bool:

@@ -44,6 +44,7 @@ def fit(config: dict[str, Any], run: RunFolder, dataset: Dataset, stop: int | No
 
     from src.callbacks.budget import Budget
     from src.callbacks.checkpoint import AtomicCheckpointIO, Checkpoint
+    from src.callbacks.profile import Profile
     from src.callbacks.progress import Progress
     from src.callbacks.record import LogScalars, Record, start_wandb
     from src.callbacks.samples import DrawSamples
@@ -104,6 +105,8 @@ def fit(config: dict[str, Any], run: RunFolder, dataset: Dataset, stop: int | No
         Progress(validate, budget, stop),
         Checkpoint(run, record, config["checkpoint"]["every"], config["checkpoint"]["keep"]),
     ]
+    if config["trainer"]["profile"]:
+        callbacks.insert(0, Profile(run.path / "profile", config["trainer"]["profile"]))
     data = DataModule(
         dataset,
         batch_size=config["data"]["batch_size"],

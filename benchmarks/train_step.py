@@ -36,10 +36,10 @@ PRODUCTS = {
     *("mm", "addmm", "bmm", "baddbmm", "convolution", "convolution_backward"),
     *("_scaled_dot_product_flash_attention_for_cpu", "_scaled_dot_product_flash_attention_for_cpu_backward"),
 }
-PROTOCOL = """Ways taken in turn, forwards and backwards, medians over the rounds, ratios by the round; one process, start-up and
-first updates left out. ours: src.fit.fit with memory-mapped data, Lightning, W&B offline, metrics.jsonl and progress. by hand: a
-plain eager loop with the same networks, fused Adam, shared fakes, no logging. products: the matrix products and convolutions of
-one update without penalties, replayed alone: the floor."""
+PROTOCOL = """Ways taken in turn, forwards and backwards, medians over the rounds, ratios by the round; one process, start-up
+and first updates left out. ours: src.fit.fit with memory-mapped data, Lightning, W&B offline, metrics.jsonl and progress. by
+hand: a plain eager loop with the same networks, fused Adam, shared fakes, no logging. products: the matrix products and
+convolutions of one update without penalties, replayed alone: the floor."""
 
 
 def by_hand(config: dict[str, Any], updates: int, warmup: int) -> float:

@@ -91,11 +91,6 @@ class Clock:
         return (self.ticks[self.total - 1] - self.ticks[self.warmup - 1]) / (self.total - self.warmup) * 1e3
 
 
-def enough(milliseconds: float, seconds: float, least: int = 1) -> int:
-    """How many updates of that many milliseconds fill so many seconds."""
-    return max(least, round(seconds * 1e3 / milliseconds))
-
-
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Standard output into the void: nobody's figure shall hang on how fast a terminal is."""

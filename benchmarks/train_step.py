@@ -156,8 +156,7 @@ def main(words: list[str] | None = None) -> None:
     for recipe in arguments.recipes:
         config = ours.compose(*recipe.split(), f"trainer.threads={arguments.threads}")
         timing.as_torch_starts(arguments.threads)
-        # A block of ours is up to 32 updates, and cut where something is logged.
-        updates = timing.enough(by_hand(config, updates=2, warmup=2), arguments.seconds, least=2)
+        updates = max(2, round(arguments.seconds * 1e3 / by_hand(config, updates=2, warmup=2)))
         warmup = max(1, updates // 10)
         ways = {"ours": ours.milliseconds, "by hand": by_hand, "products": products}
         measured = {name: functools.partial(way, config, updates, warmup) for name, way in ways.items()}

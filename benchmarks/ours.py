@@ -2,11 +2,13 @@
 
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import hydra
+import torch
 from pytorch_lightning import Trainer
 
 from benchmarks.timing import quiet
@@ -40,15 +42,21 @@ def synthetic(*shape: int) -> list[str]:
     ]
 
 
-def milliseconds(config: dict[str, Any], updates: int, warmup: int) -> float:
-    """Of each of the last `updates` generator updates or so, by the clock, in a run of its own; logs included."""
+def milliseconds(config: dict[str, Any], updates: int, warmup: int, watch: Callable[[], None] = lambda: None) -> float:
+    """Of each of the last `updates` generator updates or so, by the clock, in a run of its own; logs included.
+
+    watch: called after each block of updates.
+    """
     steps = warmup + updates
     marks: list[tuple[int, float]] = []
 
     class Stopwatch(Budget):
         def on_train_batch_end(self, trainer: Trainer, model: Model, *_: Any) -> None:
+            if torch.cuda.is_available():
+                torch.cuda.synchronize()  # what is still in its queue belongs to these updates
             super().on_train_batch_end(trainer, model)
             marks.append((model.step, self.seconds))
+            watch()
 
     with tempfile.TemporaryDirectory() as folder, mock.patch("src.callbacks.budget.Budget", Stopwatch), quiet():
         run = RunFolder(Path(folder) / "run" / "0")

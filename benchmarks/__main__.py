@@ -1,8 +1,8 @@
 """python -m benchmarks [--only train_step startup ...] [--mimicry PATH ...]: all benchmarks, one table.
 
-Each script in a process of its own, one after the other; whatever is said beside --only and --out goes to benchmarks.peers, which
-is left out without a checkout. Writes benchmarks/results.json and benchmarks/results.md, which README quotes; a part that is not
-run now stays as it was. For figures that mean something nothing else should run on the machine.
+Each script in a process of its own, one after the other; whatever is said beside --only, --out and --threads goes to
+benchmarks.peers, which is left out without a checkout. Writes benchmarks/results.json and benchmarks/results.md, which README
+quotes; a part that is not run now stays as it was. For figures that mean something nothing else should run on the machine.
 """
 
 import argparse

@@ -1,11 +1,12 @@
 """python -m benchmarks.gpu: how many images a second our training sees on a GPU, and what memory it takes there.
 
-The published recipes on noise in the shape of CIFAR-10 and of 64 x 64 photographs, in float32 and in bf16. Where there is no CUDA
-device it says so and measures nothing.
+The networks of the published recipes on noise in the shape of CIFAR-10 and of 64 x 64 photographs, in float32 and in bf16.
+Where there is no CUDA device it says so and measures nothing.
 """
 
 import functools
 import statistics
+from typing import Any
 
 import torch
 
@@ -20,21 +21,23 @@ RECIPES = [
 ]
 WIDER = "model.{0}.widths=[768,768,768,768,384] model.{0}.cardinality=[96,96,96,96,48]"  # R3GAN: a stage for each side
 PRECISIONS = ("32-true", "bf16-mixed")
-PROTOCOL = """Ways taken in turn, forwards and backwards, medians over the rounds, ratios by the round; src.fit.fit with everything
-on, start-up and first updates left out. Images are real ones shown to the discriminator; memory is the peak that PyTorch's
-allocator gave away (torch.cuda.max_memory_allocated)."""
+PROTOCOL = """Ways taken in turn, forwards and backwards, medians over the rounds; src.fit.fit with everything on, start-up
+and first updates left out. Images are real ones shown to the discriminator; memory is the peak of what PyTorch's allocator gave
+away (torch.cuda.max_memory_allocated)."""
 
 
-def images(recipe: str, side: int, precision: str, updates: int, memory: dict[str, float]) -> float:
-    """Images per second; the peak of memory, in GiB, is noted down."""
-    words = recipe.split()
+def compose(recipe: str, side: int, batch: int, *words: str) -> dict[str, Any]:
+    words = (*recipe.split(), *ours.synthetic(3, side, side), f"data.batch_size={batch}", *words)
     if "r3gan" in recipe and side == 64:
-        words += [word for network in ("generator", "discriminator") for word in WIDER.format(network).split()]
-    shape = ours.synthetic(3, side, side)
-    config = ours.compose(*words, *shape, "trainer.accelerator=cuda", f"trainer.precision={precision}")
+        words += tuple(word for network in ("generator", "discriminator") for word in WIDER.format(network).split())
+    return ours.compose(*words)
+
+
+def images(config: dict[str, Any], updates: int, memory: dict[str, float]) -> float:
+    """Images per second; the peak of memory, in GiB, is noted down under the precision."""
     torch.cuda.reset_peak_memory_stats()
     milliseconds = ours.milliseconds(config, updates, max(1, updates // 2))
-    memory[precision] = torch.cuda.max_memory_allocated() / 2**30
+    memory[config["trainer"]["precision"]] = torch.cuda.max_memory_allocated() / 2**30
     return config["data"]["batch_size"] * config["model"]["d_steps"] / milliseconds * 1e3
 
 
@@ -42,6 +45,7 @@ def main(words: list[str] | None = None) -> None:
     parser = timing.parser(__doc__, rounds=3)
     parser.add_argument("--recipes", nargs="+", default=RECIPES)
     parser.add_argument("--sides", nargs="+", type=int, default=[32, 64])
+    parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--updates", type=int, default=64)
     arguments = parser.parse_args(words)
     if not torch.cuda.is_available():
@@ -51,7 +55,10 @@ def main(words: list[str] | None = None) -> None:
     for recipe in arguments.recipes:
         for side in arguments.sides:
             memory: dict[str, float] = {}
-            ways = {name: functools.partial(images, recipe, side, name, arguments.updates, memory) for name in PRECISIONS}
+            ways = {}
+            for name in PRECISIONS:
+                config = compose(recipe, side, arguments.batch, "trainer.accelerator=cuda", f"trainer.precision={name}")
+                ways[name] = functools.partial(images, config, arguments.updates, memory)
             found = timing.alternate(ways, arguments.rounds, arguments.threads)
             figure = f"`{recipe}`, {side} x {side}"
             rows += [Row(f"{figure}, {name}", "images/s", statistics.median(found[name])) for name in PRECISIONS]

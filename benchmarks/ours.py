@@ -19,13 +19,13 @@ from src.models.model import Model
 from src.run import RunFolder, build_dataset
 
 ROOT = Path(__file__).parent.parent
-os.environ[PACKAGES] = "benchmarks"  # whose data sets and networks configs may name then
 
 
 def compose(*words: str) -> dict[str, Any]:
     """The config of `python -m src.train` with these words, without what happens a few times in a run, however long."""
+    os.environ[PACKAGES] = "benchmarks"  # whose data sets and networks configs may name from now on
     with hydra.initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        config = plain(hydra.compose("train", list(words)))
+        config = plain(hydra.compose("train", ["trainer.accelerator=cpu", *words]))
     config["validation"] = {"every": 10**9, "samples": 10}
     config["checkpoint"]["every"] = 10**9
     config["samples"] = {"n": 1, "per_decade": 0}

@@ -3,7 +3,8 @@
 Each alternative runs from a checkout of its own repository, whose code is not touched; what it lacks on this machine is put
 in its place from outside (see `adapted` of each). Networks and batch are the same on both sides, the data are MNIST or noise
 in the data set's shape, and nothing is downloaded. Milliseconds per generator update with its discriminator updates:
-start-up, first updates, checkpoints and pictures are left out on both sides, logging and progress are not.
+start-up, first updates, checkpoints and pictures are left out on both sides, logging and progress are not. The floor is that
+of benchmarks.train_step.
 
 The checkouts, of which any may be left out:
 
@@ -36,13 +37,15 @@ from benchmarks import ours, timing
 from benchmarks.borrowed import run_script
 from benchmarks.data import Noise
 from benchmarks.timing import Clock
+from benchmarks.train_step import products
 
 CIFAR, CHANNELS_1 = (3, 32, 32), (1, 32, 32)
 BATCH = 64
 FIXED = ["model.ema=null", "model.lr_schedule=null", "model.penalties=null", f"data.batch_size={BATCH}"]
 PROTOCOL = """Each alternative from its own checkout, its training step unmodified, in turn with ours, forwards and backwards,
 medians over the rounds, ratios by the round; one process; start-up, first updates, checkpoints and pictures left out, logging
-and progress not; same networks, batch and discriminator updates on both sides; MNIST, or noise in the shape of CIFAR-10."""
+and progress not; same networks, batch and discriminator updates on both sides; MNIST, or noise in the shape of CIFAR-10.
+products: the matrix products and convolutions of one update without penalties, replayed alone: the floor."""
 
 
 @dataclass(frozen=True)
@@ -346,6 +349,7 @@ def main(words: list[str] | None = None) -> None:
     cases = [case for name in arguments.cases if getattr(arguments, (case := CASES[name]).checkout)]
     if not cases:
         parser.error("no checkout to run: clone one and say where it is, e.g. --pytorch-gan ../PyTorch-GAN")
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""  # some take a GPU wherever they see one
     rows = []
     for case in cases:
         checkout = getattr(arguments, case.checkout).resolve()
@@ -355,10 +359,11 @@ def main(words: list[str] | None = None) -> None:
         ways = {
             "ours": functools.partial(ours.milliseconds, config, updates, warmup),
             case.name: functools.partial(milliseconds, case, checkout, updates, warmup),
+            "products": functools.partial(products, config, updates, warmup),
         }
         print(f"{case.name}, {updates} updates a time", file=sys.stderr)
         found = timing.alternate(ways, arguments.rounds, arguments.threads)
-        rows += timing.compare("one update, its networks and batch", "ms", found, {case.name: case.reach} if case.reach else {})
+        rows += timing.compare(f"one update as in {case.name}", "ms", found, {case.name: case.reach} if case.reach else {})
     adapted = "; ".join(f"{case.name}: {case.adapted}" for case in cases)
     timing.report("peers", f"{PROTOCOL} Adapted from outside: {adapted}.", rows, arguments)
 

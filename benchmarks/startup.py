@@ -68,7 +68,8 @@ def main(words: list[str] | None = None) -> None:
         "import hydra": functools.partial(command, "-c", "import hydra"),
         "import torch and pytorch_lightning": functools.partial(command, "-c", "import torch, pytorch_lightning"),
     }
-    timing.alternate(ways, 1, arguments.threads)
+    if arguments.rounds > 1:
+        timing.alternate(ways, 1, arguments.threads)
     found = timing.alternate(ways, arguments.rounds, arguments.threads)
     rows = []
     for name in ways:

@@ -27,11 +27,11 @@ file included. anonymous: the greatest RssAnon, looked at between blocks of upda
 
 
 def anonymous() -> float:
-    """MiB of the process's own resident memory; nan where the system does not tell."""
+    """MiB of the process's own resident memory; 0 where the system does not tell."""
     try:
         status = Path("/proc/self/status").read_text()
     except OSError:
-        return float("nan")
+        return 0.0
     return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("RssAnon")) / 1024
 
 
@@ -90,6 +90,7 @@ def compare(arguments: argparse.Namespace) -> None:
     rows = [
         row
         for name, values in (("peak", found), ("anonymous", anonymous_found))
+        if all(values[small])
         for row in timing.compare(f"memory of training on {big}, {name}", "MiB", values, {small: 1.1}, ours=big)
     ]
     timing.report("memory", PROTOCOL, rows, arguments)

@@ -1,96 +1,81 @@
-"""python -m benchmarks.train_step [--threads 1] [--updates 3000] [--rounds 5]: our whole training step against a loop by hand.
+"""python -m benchmarks.train_step [--recipes model=dcgan ...]: our whole training step against a loop by hand, and the floor.
 
-Three ways of making the same generator update, taken in turn, medians over the rounds, milliseconds per update:
+Three ways of making the same generator update, taken in turn, milliseconds per update:
 
-ours      `src.train.fit`, everything on: memory-mapped data, Lightning, W&B offline, metrics.jsonl, progress
+ours      `src.fit.fit`, everything on: memory-mapped data, Lightning, W&B offline, metrics.jsonl, progress
 by hand   a plain PyTorch loop as an expert would write it: all images as floats in memory, fused Adam, fakes shared by
-          both updates, the same networks, loss, penalty, average and learning rates, no logging at all
-products  the matrix products that any such update needs, and nothing else
+          both updates, the same networks, loss, penalties, average and learning rates, no logging at all
+products  the matrix products and convolutions that any such update needs, and nothing else: what the machine can do
+
+A recipe is what one would write behind `python -m src.train`; several words need quotes.
 """
 
-import argparse
-import contextlib
 import copy
-import io
-import json
-import statistics
+import functools
 import sys
-import tempfile
 import time
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from typing import Any
 
-import hydra
 import torch
-from torch import nn
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from src import rng, train
-from src.config import plain
+from benchmarks import ours, timing
 from src.losses.regularizers import Update
 from src.models.gan import GAN
 from src.pixels import from_uint8
-from src.run import RunFolder, build_dataset, build_model
+from src.run import build_dataset, build_model
 
-CONF = str(Path(__file__).parent.parent / "conf")
+RECIPES = ["experiment=mlp_gan_listing", "model=mlp_gan", "model=dcgan", "model=cdcgan", "model=sngan", "model=r3gan"]
+MLP, CONVOLUTIONAL = {"by hand": 0.8, "products": 1.7}, {"by hand": 0.8}
+REACH = {"experiment=mlp_gan_listing": MLP, "model=mlp_gan": MLP, "model=dcgan": CONVOLUTIONAL}
 
-
-def compose(experiment: str, updates: int, threads: int, folder: str) -> dict[str, Any]:
-    with hydra.initialize_config_dir(CONF, version_base="1.3"):
-        group = "model" if experiment == "mlp_gan" else "experiment"
-        config = plain(hydra.compose("train", [f"{group}={experiment}", f"trainer.threads={threads}", f"run_dir={folder}/run"]))
-    config["stop"] = {"epochs": None, "images": updates * config["data"]["batch_size"], "minutes": None, "distance": None}
-    # What happens a few times in a run, however long, is not part of a step.
-    config["validation"]["every"] = config["checkpoint"]["every"] = 10**9
-    config["samples"]["per_decade"] = 0
-    return config
-
-
-def ours(config: dict[str, Any], updates: int) -> float:
-    """Milliseconds per update of the real thing, from the first batch to the last."""
-    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
-        run = RunFolder(Path(folder) / "run" / "0")
-        with run:
-            run.write_config(config)
-            train.fit(config, run, build_dataset(config), updates, "images")
-            return run.manifest()["ended"]["seconds"] / updates * 1e3
+# What torch makes of layers, attention and their gradients; the rest of an update is bandwidth and overhead.
+PRODUCTS = {
+    *("mm", "addmm", "bmm", "baddbmm", "convolution", "convolution_backward"),
+    *("_scaled_dot_product_flash_attention_for_cpu", "_scaled_dot_product_flash_attention_for_cpu_backward"),
+}
+PROTOCOL = """Ways taken in turn, forwards and backwards, medians over the rounds, ratios by the round; one process, start-up
+and first updates left out. ours: src.fit.fit with memory-mapped data, Lightning, W&B offline, metrics.jsonl and progress. by
+hand: a plain eager loop with the same networks, fused Adam, shared fakes, no logging. products: the matrix products and
+convolutions of one update without penalties, replayed alone: the floor."""
 
 
-def by_hand(config: dict[str, Any], updates: int) -> float:
+def by_hand(config: dict[str, Any], updates: int, warmup: int) -> float:
     """Milliseconds per update of a loop by hand."""
-    torch.set_flush_denormal(False)  # as PyTorch starts; ours sets it
-    dataset = build_dataset(config)
-    model: GAN = build_model(config, dataset.spec)
+    model = build(config)
     g, d = model.generator, model.discriminator
     g_optimizer, d_optimizer = model.configure_optimizers()
     average = copy.deepcopy(g).requires_grad_(False)
-    x = from_uint8(torch.from_numpy(dataset.split("train").x.copy()))
-    batch = config["data"]["batch_size"]
-    order = torch.randperm(len(x))
-
-    def view(images: torch.Tensor) -> torch.Tensor:
-        return model.augment(images, torch.rand(batch, model.augment.draws)) if model.augment else images
-
-    started = time.perf_counter()
-    for step in range(updates):
-        start = step * batch % (len(x) - batch)
-        real = x[order[start : start + batch]]
+    batches = shuffled(config)
+    clock = timing.Clock(warmup, updates)
+    for step in range(clock.total):
         if config["model"]["lr_schedule"]:
             for optimizer in (g_optimizer, d_optimizer):
                 for group in optimizer.param_groups:
-                    group["lr"] = group.setdefault("initial_lr", group["lr"]) * (1 - step / updates)
-        z = torch.randn(batch, model.z_dim)
-        fake = g(z)
-        real_view, fake_view = view(real), view(fake)
-        real_logits, fake_logits = d(real_view), d(fake_view.detach())
-        d_loss = model.loss.discriminator(real_logits, fake_logits).mean()
-        for penalty in model.penalties.values():
-            if step % penalty.every == 0:
-                d_loss = d_loss + penalty(Update(g, d, z, None, real_view, fake_view.detach(), real_logits, fake_logits))
-        d_optimizer.zero_grad()
-        d_loss.backward()
-        d_optimizer.step()
-        g_loss = model.loss.generator(d(view(fake)), None).mean()  # type: ignore[arg-type]
+                    group["lr"] = group.setdefault("initial_lr", group["lr"]) * (1 - step / clock.total)
+        for _ in range(model.d_steps):
+            real, y = next(batches)
+            z = torch.randn(len(real), model.z_dim)
+            fake = g(z, y)
+            real_view, fake_view = view(model, real), view(model, fake.detach())
+            real_logits, fake_logits = d(real_view, y), d(fake_view, y)
+            d_loss = model.loss.discriminator(real_logits, fake_logits).mean()
+            made = Update(g, d, z, y, real_view, fake_view, real_logits, fake_logits)
+            d_loss = d_loss + sum(term(made) for term in model.penalties.values() if step % term.every == 0)
+            d_optimizer.zero_grad()
+            d_loss.backward()
+            d_optimizer.step()
+            if model.constrain:
+                model.constrain(d)
+        fake_view = view(model, fake)
+        fake_logits = d(fake_view, y)
+        if model.loss.relativistic:
+            real_logits = d(real_view, y)
+        g_loss = model.loss.generator(fake_logits, real_logits.detach()).mean()
+        made = made._replace(fake=fake_view, fake_logits=fake_logits)
+        g_loss = g_loss + sum(term(made) for term in model.g_penalties.values() if step % term.every == 0)
         g_optimizer.zero_grad()
         g_loss.backward()
         g_optimizer.step()
@@ -99,72 +84,87 @@ def by_hand(config: dict[str, Any], updates: int) -> float:
                 torch._foreach_lerp_(tuple(average.parameters()), tuple(g.parameters()), 0.01)
                 for a, b in zip(average.buffers(), g.buffers(), strict=True):
                     a.copy_(b)
-    return (time.perf_counter() - started) / updates * 1e3
+        clock.tick()
+    return clock.milliseconds()
 
 
-def products(config: dict[str, Any], updates: int) -> float:
-    """Milliseconds per update of the matrix products alone."""
-    model: GAN = build_model(config, build_dataset(config).spec)
-    batch = config["data"]["batch_size"]
+def products(config: dict[str, Any], updates: int, warmup: int) -> float:
+    """Milliseconds per update of the matrix products and convolutions alone."""
+    model = build(config)
+    g, d = model.generator, model.discriminator
+    real, y = next(shuffled(config))
+    z = torch.randn(len(real), model.z_dim)
 
-    def layers(network: nn.Module) -> list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
-        """(input [B, in], weight [out, in], gradient of the output [B, out]) of each layer."""
-        linears = [layer for layer in network.modules() if isinstance(layer, nn.Linear)]
-        return [(torch.randn(batch, at.in_features), at.weight.detach(), torch.randn(batch, at.out_features)) for at in linears]
+    with Recorder() as of_d:
+        fake = g(z, y)
+        real_logits, fake_logits = d(real, y), d(fake.detach(), y)
+        model.loss.discriminator(real_logits, fake_logits).mean().backward(inputs=list(d.parameters()))
+    with Recorder() as of_g:
+        if model.loss.relativistic:
+            with torch.no_grad():
+                real_logits = d(real, y)
+        model.loss.generator(d(fake, y), real_logits.detach()).mean().backward(inputs=list(g.parameters()))
 
-    def forward(network: list) -> None:
-        for x, weight, _ in network:
-            x @ weight.T
-
-    def backward(network: list, weights: bool, to_input: bool) -> None:
-        for number, (x, weight, gradient) in reversed(list(enumerate(network))):
-            if weights:
-                gradient.T @ x
-            if number > 0 or to_input:
-                gradient @ weight
-
-    g, d = layers(model.generator), layers(model.discriminator)
-    started = time.perf_counter()
-    for _ in range(updates):
-        forward(g)
-        for _ in ("real", "fake"):
-            forward(d)
-            backward(d, weights=True, to_input=False)
-        forward(d)
-        backward(d, weights=False, to_input=True)
-        backward(g, weights=True, to_input=False)
-    return (time.perf_counter() - started) / updates * 1e3
+    calls = of_d.calls * model.d_steps + of_g.calls
+    clock = timing.Clock(warmup, updates)
+    with torch.no_grad():
+        for _ in range(clock.total):
+            for call in calls:
+                call()
+            clock.tick()
+    return clock.milliseconds()
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--experiments", nargs="+", default=["mlp_gan_listing", "mlp_gan"])
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--updates", type=int, default=3000)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--json", type=Path, help="write the table here too")
-    arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    ways: dict[str, Callable[[dict[str, Any], int], float]] = {"ours": ours, "by hand": by_hand, "products": products}
+class Recorder(TorchDispatchMode):
+    """Keeps each matrix product and convolution that runs under it, with its very operands, to be called again."""
 
-    table: dict[str, Any] = {"threads": arguments.threads, "updates": arguments.updates, "rounds": arguments.rounds}
-    for experiment in arguments.experiments:
-        config = compose(experiment, arguments.updates, arguments.threads, tempfile.gettempdir())
-        times: dict[str, list[float]] = {name: [] for name in ways}
-        for number in range(arguments.rounds):
-            for name, way in ways.items():
-                rng.seed_layers(0, number)
-                times[name].append(way(config, arguments.updates))
-            print(experiment, {name: round(values[-1], 2) for name, values in times.items()}, file=sys.stderr)
-        row = {name: round(statistics.median(values), 3) for name, values in times.items()}
-        row |= {
-            f"{name} / by hand": round(statistics.median(a / b for a, b in zip(times[name], times["by hand"], strict=True)), 3)
-            for name in ("ours", "products")
-        }
-        table[experiment] = row
-        print(experiment, row)
-    if arguments.json:
-        arguments.json.write_text(json.dumps(table, indent=2) + "\n")
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[Callable[[], Any]] = []
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if function.overloadpacket.__name__ in PRODUCTS:
+            self.calls.append(functools.partial(function, *args, **(kwargs or {})))
+        return function(*args, **(kwargs or {}))
+
+
+def build(config: dict[str, Any]) -> GAN:
+    return build_model(config, build_dataset(config).spec)
+
+
+def shuffled(config: dict[str, Any]) -> Iterator[tuple[Tensor, Tensor]]:
+    """Images [B, *shape] in [-1, 1] and labels [B], shuffled once, from memory."""
+    x, y = build_dataset(config).split("train")
+    images, labels = from_uint8(torch.from_numpy(x.copy())), torch.from_numpy(y)
+    order, batch = torch.randperm(len(x)), config["data"]["batch_size"]
+    while True:
+        for rows in order.split(batch)[: len(x) // batch]:
+            yield images[rows], labels[rows]
+
+
+def view(model: GAN, images: Tensor) -> Tensor:
+    """What the discriminator sees."""
+    return model.augment(images, torch.rand(len(images), model.augment.draws)) if model.augment else images
+
+
+def main(words: list[str] | None = None) -> None:
+    parser = timing.parser(__doc__, rounds=5)
+    parser.add_argument("--recipes", nargs="+", default=RECIPES)
+    parser.add_argument("--seconds", type=float, default=3.0, help="of each measurement, about")
+    arguments = parser.parse_args(words)
+    rows = []
+    for recipe in arguments.recipes:
+        config = ours.compose(*recipe.split(), f"trainer.threads={arguments.threads}")
+        timing.as_torch_starts(arguments.threads)
+        updates = max(2, round(arguments.seconds * 1e3 / by_hand(config, updates=2, warmup=2)))
+        warmup = max(1, updates // 10)
+        ways = {"ours": ours.milliseconds, "by hand": by_hand, "products": products}
+        measured = {name: functools.partial(way, config, updates, warmup) for name, way in ways.items()}
+        started = time.perf_counter()
+        found = timing.alternate(measured, arguments.rounds, arguments.threads)
+        print(f"{recipe}: {updates} updates a time, {time.perf_counter() - started:.0f} s in all", file=sys.stderr)
+        rows += timing.compare(f"`{recipe}`, one update", "ms", found, REACH.get(recipe))
+    timing.report("train_step", PROTOCOL, rows, arguments)
 
 
 if __name__ == "__main__":

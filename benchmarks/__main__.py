@@ -1,0 +1,76 @@
+"""python -m benchmarks [--only train_step startup ...] [--mimicry PATH ...]: all benchmarks, one table.
+
+Each script in a process of its own, one after the other; whatever is said beside --only, --out and --threads goes to
+benchmarks.peers, which is left out without a checkout. Writes benchmarks/results.json and benchmarks/results.md, which README
+quotes; a part that is not run now stays as it was. For figures that mean something nothing else should run on the machine.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks.timing import table
+
+HERE = Path(__file__).parent
+SCRIPTS = ("startup", "train_step", "peers", "evaluation", "sampling", "memory", "gpu")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="+", choices=SCRIPTS, default=SCRIPTS)
+    parser.add_argument("--out", type=Path, default=HERE / "results", help="without the endings .json and .md")
+    parser.add_argument("--threads", type=int, default=1)
+    arguments, checkouts = parser.parse_known_args()
+    path = arguments.out.with_suffix(".json")
+    records = json.loads(path.read_text()) if path.is_file() else {}
+    failed = []
+    for name in arguments.only:
+        if name == "peers" and not checkouts:
+            print("peers: left out, no checkout is named (see python -m benchmarks.peers --help)", file=sys.stderr)
+            continue
+        started = time.perf_counter()
+        record = run(name, "--threads", str(arguments.threads), *(checkouts if name == "peers" else ()))
+        if record:
+            records[name] = record
+            path.write_text(json.dumps(records, indent=2) + "\n")
+            arguments.out.with_suffix(".md").write_text(markdown(records))
+        elif record is None:
+            failed.append(name)
+        print(f"{name}: {time.perf_counter() - started:.0f} s", file=sys.stderr)
+    if failed:
+        sys.exit(f"failed: {', '.join(failed)}; their tables are as before")
+
+
+def run(name: str, *words: str) -> dict[str, Any] | None:
+    """A script's record; empty where it had nothing to measure, None where it failed."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, f"{name}.json")
+        threads = words[words.index("--threads") + 1]
+        environment = {**os.environ, "OMP_NUM_THREADS": threads}
+        command = [sys.executable, "-m", f"benchmarks.{name}", "--json", str(path), *words]
+        if subprocess.run(command, cwd=HERE.parent, env=environment).returncode:
+            return None
+        return json.loads(path.read_text()) if path.is_file() else {}
+
+
+def markdown(records: dict[str, Any]) -> str:
+    """All tables, each under the machine, the day and the way it was measured."""
+    parts = ["Ratios are ours / theirs: below 1, ours is faster, or takes less. Made by `python -m benchmarks`."]
+    for name in (name for name in SCRIPTS if name in records):
+        record = records[name]
+        machine, settings = record["machine"], record["settings"]
+        versions = ", ".join(f"{package} {version}" for package, version in machine["packages"].items())
+        device = machine["cuda"] or f"{machine['cpu']} ({machine['cpu_capability']}, {settings['threads']} thread(s))"
+        made = f"{record['date']}, commit {record['commit'][:8]}, {device}, Python {machine['python']}, {versions}"
+        parts += [f"### {name}", f"{made}; {settings['rounds']} rounds. {record['protocol']}", table(record["rows"])]
+    return "\n\n".join(parts) + "\n"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+"""python -m benchmarks.evaluation [--samples 10000]: measuring a set of samples, ours against torch-fidelity's own command.
+
+The same arrays, the same registered extractor (`digits`), the same test images, warm caches on both sides, seconds:
+
+ours            `src.protocol.evaluate`: Frechet and kernel distance, inception score, precision and recall, density and
+                coverage, copies, class shares; the real side (features, radii, anchors) comes from our cache
+torch-fidelity  `torch_fidelity.calculate_metrics` with fid, isc, kid and prc; the features and the statistics of the real
+                images come from its cache (input2_cache_name), its other settings are its defaults
+features        the extractor on the samples, and nothing else: the floor
+"""
+
+import functools
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch_fidelity
+from torch import Tensor
+
+from benchmarks import ours, timing
+from src import rng
+from src.data.digits import Digits
+from src.data.mnist import MNIST
+from src.metrics.extractors import load_extractor
+from src.protocol import Protocol, evaluate, sample_count
+
+REACH = {"torch-fidelity": 0.4}
+PROTOCOL = """Ways taken in turn, forwards and backwards, medians over the rounds, ratios by the round; one process, the same
+uint8 samples and extractor, both caches warm. ours: src.protocol.evaluate, all metrics of its record (density, coverage, copies
+and class shares beside the others' four). torch-fidelity: calculate_metrics with fid, isc, kid, prc and its defaults, the real
+side cached. features: the extractor on the samples alone, the floor."""
+
+
+class Images(torch.utils.data.Dataset):
+    def __init__(self, images: Tensor) -> None:
+        self.images = images
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, number: int) -> Tensor:
+        return self.images[number]
+
+
+def seconds(work: Callable[[], Any]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def main(words: list[str] | None = None) -> None:
+    parser = timing.parser(__doc__, rounds=5)
+    parser.add_argument("--samples", type=int, default=10_000)
+    parser.add_argument("--data", choices=("mnist", "digits"), default="mnist")
+    arguments = parser.parse_args(words)
+    dataset = Digits() if arguments.data == "digits" else MNIST(ours.ROOT / "data" / "mnist")
+    protocol = Protocol("digits", samples=arguments.samples)
+    count = sample_count(dataset, protocol)
+    extractor = load_extractor("digits")
+    # Real images with a little noise stand for a good model's samples: what is in them takes no longer or shorter.
+    train = torch.from_numpy(dataset.split("train").x[:count].copy())
+    noise = torch.randint(0, 32, train.shape, generator=rng.generator(0, "benchmark"), dtype=torch.uint8)
+    samples = torch.maximum(train, noise)
+    real = torch.from_numpy(dataset.split("test").x[:count].copy())
+
+    with tempfile.TemporaryDirectory() as folder, timing.quiet():
+        theirs = functools.partial(
+            torch_fidelity.calculate_metrics,
+            input1=Images(samples),
+            input2=Images(real),
+            input2_cache_name="real",
+            cache_root=f"{folder}/theirs",
+            feature_extractor="digits",
+            **dict.fromkeys(("fid", "isc", "kid", "prc"), True),
+            kid_subset_size=min(1000, count // 2),
+            cuda=False,
+            verbose=False,
+        )
+        work = {
+            "ours": lambda: evaluate(lambda n: samples, dataset, protocol, Path(folder, "ours")),
+            "torch-fidelity": theirs,
+            "features": lambda: extractor(samples),
+        }
+        timing.as_torch_starts(arguments.threads)
+        for warm in work.values():
+            warm()
+        ways = {name: functools.partial(seconds, one) for name, one in work.items()}
+        found = timing.alternate(ways, arguments.rounds, arguments.threads)
+    timing.report("evaluation", PROTOCOL, timing.compare(f"measuring {count:,} samples", "s", found, REACH), arguments)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,372 @@
+"""python -m benchmarks.peers --mimicry PATH --pytorch-gan PATH ...: our whole pipeline against others, as they are published.
+
+Each alternative runs from a checkout of its own repository, whose code is not touched; what it lacks on this machine is put
+in its place from outside (see `adapted` of each). Networks and batch are the same on both sides, the data are MNIST or noise
+in the data set's shape, and nothing is downloaded. Milliseconds per generator update with its discriminator updates:
+start-up, first updates, checkpoints and pictures are left out on both sides, logging and progress are not. The floor is that
+of benchmarks.train_step.
+
+The checkouts, of which any may be left out:
+
+    git clone https://github.com/eriklindernoren/PyTorch-GAN      --pytorch-gan
+    git clone https://github.com/kwotsin/mimicry                  --mimicry
+    git clone https://github.com/torchgan/torchgan                --torchgan
+    git clone https://github.com/brownvc/R3GAN                    --r3gan
+"""
+
+import contextlib
+import functools
+import io
+import itertools
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import torch
+from packaging import version
+from torch import Tensor
+from torch.utils.data import DataLoader
+from torchvision import transforms
+
+from benchmarks import ours, timing
+from benchmarks.borrowed import run_script
+from benchmarks.data import Noise
+from benchmarks.timing import Clock
+from benchmarks.train_step import products
+
+CIFAR, CHANNELS_1 = (3, 32, 32), (1, 32, 32)
+BATCH = 64
+FIXED = ["model.ema=null", "model.lr_schedule=null", "model.penalties=null", f"data.batch_size={BATCH}"]
+PROTOCOL = """Each alternative from its own checkout, its training step unmodified, in turn with ours, forwards and backwards,
+medians over the rounds, ratios by the round; one process; start-up, first updates, checkpoints and pictures left out, logging
+and progress not; same networks, batch and discriminator updates on both sides; MNIST, or noise in the shape of CIFAR-10.
+products: the matrix products and convolutions of one update without penalties, replayed alone: the floor."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One alternative.
+
+    checkout: the option that says where it is. ours: the words behind `python -m src.train` for the same work.
+    run: (checkout, clock) trains until the clock has seen enough updates. updates: so many take some seconds.
+    adapted: what is not as published. reach: what ours / theirs is to be at most.
+    """
+
+    name: str
+    checkout: str
+    ours: Callable[[Path], list[str]]
+    run: Callable[[Path, Clock], None]
+    updates: int
+    adapted: str
+    reach: float | None = None
+
+
+class Finished(BaseException):
+    """Enough updates: out of a loop that others wrote. Not an Exception, which they may catch."""
+
+
+class Ticking(io.TextIOBase):
+    """A standard output on which each line that starts with a mark is an update."""
+
+    def __init__(self, clock: Clock, mark: str) -> None:
+        self.clock, self.mark = clock, mark
+
+    def write(self, text: str) -> int:
+        if text.startswith(self.mark):
+            self.clock.tick()
+            if len(self.clock.ticks) == self.clock.total:
+                raise Finished
+        return len(text)
+
+
+@contextlib.contextmanager
+def ticking(clock: Clock, mark: str) -> Iterator[None]:
+    with contextlib.suppress(Finished), contextlib.redirect_stdout(Ticking(clock, mark)):
+        yield
+
+
+@contextlib.contextmanager
+def importing(checkout: Path, **missing: Any) -> Iterator[None]:
+    """Imports from a checkout; `missing` stand in for modules that may not be installed and do nothing that is measured."""
+    absent = {name: module for name, module in missing.items() if name not in sys.modules}
+    sys.modules.update(absent)
+    try:
+        with mock.patch.object(sys, "path", [str(checkout), *sys.path]):
+            yield
+    finally:
+        for name in absent:
+            del sys.modules[name]
+
+
+def loader(shape: tuple[int, ...]) -> DataLoader:
+    """As the alternatives load CIFAR-10: an array to a PIL image, to a tensor, to [-1, 1], one after the other."""
+    x, y = Noise(shape).split("train")
+    prepare = transforms.Compose([transforms.ToPILImage(), transforms.ToTensor(), transforms.Normalize((0.5,), (0.5,))])
+
+    class Images(torch.utils.data.Dataset):
+        def __len__(self) -> int:
+            return len(x)
+
+        def __getitem__(self, number: int) -> tuple[Tensor, int]:
+            return prepare(x[number].transpose(1, 2, 0)), int(y[number])
+
+    return DataLoader(Images(), batch_size=BATCH, shuffle=True, drop_last=True)
+
+
+# PyTorch-GAN
+
+
+def pytorch_gan(script: str, *words: str) -> Callable[[Path, Clock], None]:
+    """One of its scripts, on MNIST's own files, until it has printed enough updates."""
+
+    def run(checkout: Path, clock: Clock) -> None:
+        with ticking(clock, "[Epoch"):
+            run_script(checkout / "implementations" / script, *words)
+
+    return run
+
+
+def our_mlp(checkout: Path) -> list[str]:
+    return [
+        *("model=mlp_gan", *FIXED, "data.batch_size=32", "model.augment=null", "model.generator.z_dim=100"),
+        *(
+            "model.generator.widths=[128,256,512,1024]",
+            "model.discriminator.widths=[512,256]",
+            "model.discriminator.offset=0.0",
+        ),
+        *("model.g_optimizer.lr=2e-4", "model.g_optimizer.betas=[0.5,0.999]"),
+        *("model.d_optimizer.lr=2e-4", "model.d_optimizer.betas=[0.5,0.999]"),
+    ]
+
+
+def our_borrowed(checkout: Path) -> list[str]:
+    script = checkout / "implementations" / "dcgan" / "dcgan.py"
+    networks = [
+        word
+        for name in ("generator", "discriminator")
+        for word in (
+            f"model.{name}._target_=benchmarks.borrowed.{name.title()}",
+            f"+model.{name}.script='{script}'",
+            *(f"~model.{name}.{key}" for key in ("width", "conditional")),
+        )
+    ]
+    return [
+        *("model=dcgan", *FIXED, *ours.synthetic(*CHANNELS_1), *networks, "~model.generator.z_dim"),
+        *(f"~model.discriminator.{key}" for key in ("batch_norm", "spectral_norm", "auxiliary")),
+    ]
+
+
+# mimicry
+
+
+def mimicry(kind: str, name: str) -> Callable[[Path, Clock], None]:
+    """Its Trainer with the networks, optimizers and settings of its README."""
+
+    def run(checkout: Path, clock: Clock) -> None:
+        missing = {name: mock.MagicMock() for name in ("torch.utils.tensorboard", "skimage", "torch_mimicry.metrics")}
+        with tempfile.TemporaryDirectory() as folder, importing(checkout, **missing):
+            from torch_mimicry import nets, training
+
+            module = getattr(nets, kind)
+            g, d = getattr(module, f"{name}Generator32")(), getattr(module, f"{name}Discriminator32")()
+            trainer = training.Trainer(
+                netD=d,
+                netG=g,
+                optD=torch.optim.Adam(d.parameters(), 2e-4, betas=(0.0, 0.9)),
+                optG=torch.optim.Adam(g.parameters(), 2e-4, betas=(0.0, 0.9)),
+                n_dis=5,
+                num_steps=clock.total,
+                lr_decay="linear",
+                dataloader=loader(CIFAR),
+                log_dir=folder,
+                device=torch.device("cpu"),
+            )
+            with ticking(clock, "INFO: [Epoch"):
+                trainer.train()
+
+    return run
+
+
+def our_resnet(*words: str) -> Callable[[Path], list[str]]:
+    return lambda checkout: [
+        *("experiment=sngan_cifar10", *ours.synthetic(*CIFAR), f"data.batch_size={BATCH}", "trainer.block=1"),
+        *words,
+    ]
+
+
+# torchgan
+
+
+def torchgan(checkout: Path, clock: Clock) -> None:
+    """Its Trainer with its DCGAN and its minimax losses, all at their defaults."""
+    with tempfile.TemporaryDirectory() as folder, importing(checkout), contextlib.chdir(folder), timing.quiet():
+        os.environ["TENSORBOARD_LOGGING"] = os.environ["VISDOM_LOGGING"] = "0"
+        from torchgan.losses import MinimaxDiscriminatorLoss, MinimaxGeneratorLoss
+        from torchgan.models import DCGANDiscriminator, DCGANGenerator
+        from torchgan.trainer import Trainer
+
+        optimizer = {"name": torch.optim.Adam, "args": {"lr": 2e-4, "betas": (0.5, 0.999)}}
+        trainer = Trainer(
+            {
+                "generator": {"name": DCGANGenerator, "optimizer": optimizer},
+                "discriminator": {"name": DCGANDiscriminator, "optimizer": optimizer},
+            },
+            [MinimaxGeneratorLoss(), MinimaxDiscriminatorLoss()],
+            device=torch.device("cpu"),
+            epochs=1,
+        )
+        batches = Ticked(loader(CIFAR), clock)
+        with contextlib.suppress(Finished):
+            trainer(batches)
+
+
+class Ticked:
+    """A loader without end: to be asked for the next batch means that an update has ended."""
+
+    def __init__(self, inner: DataLoader, clock: Clock) -> None:
+        self.inner, self.clock, self.batch_size = inner, clock, inner.batch_size
+
+    def __iter__(self) -> Iterator[Any]:
+        for batch in itertools.chain.from_iterable(itertools.repeat(self.inner)):
+            yield batch
+            self.clock.tick()
+            if len(self.clock.ticks) == self.clock.total:
+                raise Finished
+
+
+def our_dcgan(checkout: Path) -> list[str]:
+    return [
+        *("model=dcgan", *FIXED, *ours.synthetic(*CIFAR), "model.generator.z_dim=100", "model.generator.width=64"),
+        *("model.discriminator.width=64", "model.discriminator.batch_norm=true"),
+    ]
+
+
+# R3GAN
+
+WIDTHS, GROUPS, BLOCKS, R3GAN_BATCH = [96] * 4, [12] * 4, 2, 32  # its CIFAR-10 preset with an eighth of the channels
+
+
+def r3gan(checkout: Path, clock: Clock) -> None:
+    """Its networks and its Trainer, called as its training loop does, which insists on CUDA."""
+    with importing(checkout, pkg_resources=mock.MagicMock(parse_version=version.parse)):
+        from R3GAN.Networks import Discriminator, Generator
+        from R3GAN.Trainer import AdversarialTraining
+
+    g = Generator(64, WIDTHS, GROUPS, [BLOCKS] * 4, ExpansionFactor=2)
+    d = Discriminator(WIDTHS, GROUPS, [BLOCKS] * 4, ExpansionFactor=2)
+    trainer = AdversarialTraining(g, d)
+    optimizers = [torch.optim.Adam(network.parameters(), 2e-4, betas=(0.0, 0.9)) for network in (g, d)]
+    x = torch.from_numpy(Noise(CIFAR).split("train").x)
+    average = [p.detach().clone() for p in g.parameters()]
+    for _ in range(clock.total):
+        for network, other, optimizer in ((d, g, optimizers[1]), (g, d, optimizers[0])):
+            real = x[torch.randint(len(x), (R3GAN_BATCH,))].float() / 127.5 - 1
+            z = torch.randn(R3GAN_BATCH, 64)
+            optimizer.zero_grad(set_to_none=True)
+            network.requires_grad_(True)
+            other.requires_grad_(False)
+            if network is d:
+                trainer.AccumulateDiscriminatorGradients(z, real, None, 0.05)
+            else:
+                trainer.AccumulateGeneratorGradients(z, real, None)
+            optimizer.step()
+        with torch.no_grad():
+            for a, p in zip(average, g.parameters(), strict=True):
+                a.copy_(p.lerp(a, 0.999))
+        clock.tick()
+
+
+def our_r3gan(checkout: Path) -> list[str]:
+    shape = [
+        f"{key}={value}".replace(" ", "") for key, value in (("widths", WIDTHS), ("cardinality", GROUPS), ("blocks", BLOCKS))
+    ]
+    return [
+        *("model=r3gan", *ours.synthetic(*CIFAR), f"data.batch_size={R3GAN_BATCH}", "model.lr_schedule=null"),
+        *(f"model.{network}.{words}" for network in ("generator", "discriminator") for words in shape),
+        *("model.penalties.r1.every=1", "model.penalties.r2.every=1", "trainer.block=1"),
+    ]
+
+
+LOADED = "noise through the same transforms for CIFAR-10, in the main process, and no TensorBoard"
+CASES = {
+    "gan": Case(
+        "PyTorch-GAN gan.py",
+        "pytorch_gan",
+        our_mlp,
+        pytorch_gan("gan/gan.py", "--batch_size", "32"),
+        400,
+        "nothing (ours has a batch norm more, and no biases ahead of batch norms)",
+        reach=0.35,
+    ),
+    "dcgan": Case(
+        "PyTorch-GAN dcgan.py",
+        "pytorch_gan",
+        our_borrowed,
+        pytorch_gan("dcgan/dcgan.py"),
+        12,
+        "nothing (ours trains the script's own networks, on noise in the shape of its 32 x 32 digits)",
+    ),
+    "mimicry-dcgan": Case(
+        "mimicry, DCGAN 32",
+        "mimicry",
+        our_resnet("loss=non_saturating", "+model.discriminator.spectral_norm=false"),
+        mimicry("dcgan", "DCGAN"),
+        1,
+        LOADED,
+        reach=0.6,
+    ),
+    "mimicry-sngan": Case("mimicry, SNGAN 32", "mimicry", our_resnet(), mimicry("sngan", "SNGAN"), 1, LOADED, reach=0.6),
+    "torchgan": Case("torchgan, DCGAN 32", "torchgan", our_dcgan, torchgan, 25, LOADED),
+    "r3gan": Case(
+        "R3GAN, an eighth of the channels",
+        "r3gan",
+        our_r3gan,
+        r3gan,
+        2,
+        "its networks and its Trainer in a loop like its own, which needs CUDA; batch 32, float32, no augmentation",
+    ),
+}
+
+
+def milliseconds(case: Case, checkout: Path, updates: int, warmup: int) -> float:
+    clock = Clock(warmup, updates)
+    case.run(checkout, clock)
+    return clock.milliseconds()
+
+
+def main(words: list[str] | None = None) -> None:
+    parser = timing.parser(__doc__, rounds=3)
+    for option in dict.fromkeys(case.checkout for case in CASES.values()):
+        parser.add_argument(f"--{option.replace('_', '-')}", type=Path, metavar="CHECKOUT")
+    parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
+    parser.add_argument("--updates", type=int, help="of each measurement; by default as many as take some seconds")
+    arguments = parser.parse_args(words)
+    cases = [case for name in arguments.cases if getattr(arguments, (case := CASES[name]).checkout)]
+    if not cases:
+        parser.error("no checkout to run: clone one and say where it is, e.g. --pytorch-gan ../PyTorch-GAN")
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""  # some take a GPU wherever they see one
+    rows = []
+    for case in cases:
+        checkout = getattr(arguments, case.checkout).resolve()
+        updates = arguments.updates or case.updates
+        warmup = max(1, updates // 10)
+        config = ours.compose(*case.ours(checkout), f"trainer.threads={arguments.threads}")
+        ways = {
+            "ours": functools.partial(ours.milliseconds, config, updates, warmup),
+            case.name: functools.partial(milliseconds, case, checkout, updates, warmup),
+            "products": functools.partial(products, config, updates, warmup),
+        }
+        print(f"{case.name}, {updates} updates a time", file=sys.stderr)
+        found = timing.alternate(ways, arguments.rounds, arguments.threads)
+        rows += timing.compare(f"one update as in {case.name}", "ms", found, {case.name: case.reach} if case.reach else {})
+    adapted = "; ".join(f"{case.name}: {case.adapted}" for case in cases)
+    timing.report("peers", f"{PROTOCOL} Adapted from outside: {adapted}.", rows, arguments)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,136 @@
+"""What the benchmarks share: ways of doing the same work taken in turn, medians of them, one form of table for all."""
+
+import argparse
+import contextlib
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from src.environment import commit, machine
+
+HEAD = "| figure | ours | against | theirs | ratio | of the rounds | to reach | |\n|-|-:|-|-:|-:|-|-:|-|"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One figure.
+
+    ours, theirs: medians over the rounds, in `unit`; theirs is None for a figure that stands alone.
+    ratio: ours / theirs, the median of the rounds' own ratios; low, high: the least and the greatest of them.
+    reach: what the ratio (or ours, where it stands alone) is to be at most; None where nothing is asked.
+    """
+
+    figure: str
+    unit: str
+    ours: float
+    against: str | None = None
+    theirs: float | None = None
+    ratio: float | None = None
+    low: float | None = None
+    high: float | None = None
+    reach: float | None = None
+
+    @property
+    def reached(self) -> bool | None:
+        value = self.ours if self.ratio is None else self.ratio
+        return None if self.reach is None else value <= self.reach
+
+
+def alternate(ways: Mapping[str, Callable[[], float]], rounds: int, threads: int) -> dict[str, list[float]]:
+    """Each way once in every round, forwards and backwards in turn, so that a machine that drifts drifts for all."""
+    found: dict[str, list[float]] = {name: [] for name in ways}
+    for number in range(rounds):
+        for name in list(ways)[:: 1 if number % 2 == 0 else -1]:
+            as_torch_starts(threads)
+            found[name].append(ways[name]())
+        print(f"round {number + 1}:", {name: round(values[-1], 3) for name, values in found.items()}, file=sys.stderr)
+    return found
+
+
+def as_torch_starts(threads: int) -> None:
+    """Undo what training here switches on for its process, and set the threads."""
+    import torch
+
+    torch.set_num_threads(threads)
+    torch.set_flush_denormal(False)
+    torch.use_deterministic_algorithms(False)
+    torch.utils.deterministic.fill_uninitialized_memory = True  # type: ignore[attr-defined]
+    torch.backends.cudnn.deterministic = False
+
+
+def compare(
+    figure: str, unit: str, found: Mapping[str, list[float]], reach: Mapping[str, float] | None = None, ours: str = "ours"
+) -> list[Row]:
+    """A row for each other way, by the rounds' own ratios: two ways of one round met the same machine."""
+    rows = []
+    for name, theirs in found.items():
+        if name != ours:
+            ratios = sorted(a / b for a, b in zip(found[ours], theirs, strict=True))
+            medians = statistics.median(found[ours]), name, statistics.median(theirs)
+            rows.append(Row(figure, unit, *medians, statistics.median(ratios), ratios[0], ratios[-1], (reach or {}).get(name)))
+    return rows
+
+
+class Clock:
+    """Milliseconds per update of a loop that calls `tick` after each of its updates; the first `warmup` do not count."""
+
+    def __init__(self, warmup: int, updates: int) -> None:
+        self.warmup, self.total = warmup, warmup + updates
+        self.ticks: list[float] = []
+
+    def tick(self) -> None:
+        self.ticks.append(time.perf_counter())
+
+    def milliseconds(self) -> float:
+        assert len(self.ticks) >= self.total, f"{len(self.ticks)} updates were made, not {self.total}"
+        return (self.ticks[self.total - 1] - self.ticks[self.warmup - 1]) / (self.total - self.warmup) * 1e3
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Standard output into the void: nobody's figure shall hang on how fast a terminal is."""
+    with open("/dev/null", "w") as void, contextlib.redirect_stdout(void):
+        yield
+
+
+def parser(description: str | None, rounds: int) -> argparse.ArgumentParser:
+    """The options that all benchmarks have."""
+    found = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    found.add_argument("--threads", type=int, default=1)
+    found.add_argument("--rounds", type=int, default=rounds)
+    found.add_argument("--json", type=Path, help="write the figures here too")
+    return found
+
+
+def report(name: str, protocol: str, rows: list[Row], arguments: argparse.Namespace) -> None:
+    """Print the table; write it, with all that a reader needs to make it again, as JSON where that is wanted."""
+    record = {
+        "benchmark": name,
+        "date": time.strftime("%Y-%m-%d"),
+        "commit": commit(),
+        "machine": machine(),
+        "settings": {key: value for key, value in vars(arguments).items() if key != "json"},
+        "protocol": " ".join(protocol.split()),
+        "rows": [asdict(row) | {"reached": row.reached} for row in rows],
+    }
+    print(table(record["rows"]))
+    if arguments.json:
+        arguments.json.write_text(json.dumps(record, indent=2, default=str) + "\n")
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Rows of a record as Markdown."""
+    return "\n".join([HEAD, *map(line, rows)])
+
+
+def line(row: dict[str, Any]) -> str:
+    ours, theirs = (f"{row[side]:.4g} {row['unit']}" if row[side] is not None else "" for side in ("ours", "theirs"))
+    ratio, rounds = ("", "") if row["ratio"] is None else (f"{row['ratio']:.2f}", f"{row['low']:.2f} to {row['high']:.2f}")
+    reach = "" if row["reach"] is None else f"{row['reach']:g}" + ("" if row["ratio"] is not None else f" {row['unit']}")
+    mark = {None: "", True: "reached", False: "**not reached**"}[row["reached"]]
+    return f"| {row['figure']} | {ours} | {row['against'] or ''} | {theirs} | {ratio} | {rounds} | {reach} | {mark} |"

@@ -1,0 +1,100 @@
+"""Each benchmark at its smallest: it runs and writes figures. What they say on a busy machine is of no interest."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks import evaluation, gpu, memory, ours, peers, sampling, startup, train_step
+from benchmarks.__main__ import SCRIPTS, markdown
+from src.config import PACKAGES
+from src.data.mnist import MNIST
+from src.run import build_dataset, build_model
+
+
+@pytest.fixture(autouse=True)
+def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(PACKAGES, "benchmarks")  # back to what it was afterwards
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+
+
+def figures(path: Path) -> list[dict]:
+    record = json.loads(path.read_text())
+    assert record["date"]
+    assert record["machine"]["cpu"]
+    assert len(markdown({record["benchmark"]: record}).splitlines()) == 8 + len(record["rows"])
+    assert all(row["ours"] > 0 for row in record["rows"])
+    return record["rows"]
+
+
+def test_train_step(tmp_path: Path) -> None:
+    recipes = ["model=mlp_gan data=digits", "model=cgan_pd data=digits model.d_steps=2"]
+    train_step.main(["--recipes", *recipes, "--seconds=0.02", "--rounds=1", f"--json={tmp_path / 'it.json'}"])
+    rows = figures(tmp_path / "it.json")
+    assert [row["against"] for row in rows] == ["by hand", "products"] * 2
+
+
+def test_products_of_fully_connected_networks() -> None:
+    config = ours.compose("model=mlp_gan", "data=digits")
+    model = train_step.build(config)
+    x, z = torch.rand(4, *model.spec.shape), torch.randn(4, model.z_dim)
+    with train_step.Recorder() as recorder:
+        fake = model.generator(z)  # 3
+        torch.cat([model.discriminator(x), model.discriminator(fake.detach())]).sum().backward()  # 6, 6 weights, 4 inputs
+    assert len(recorder.calls) == 19
+    first = next(layer for layer in model.generator.modules() if isinstance(layer, torch.nn.Linear))
+    assert torch.equal(recorder.calls[0](), z @ first.weight.T)
+
+
+def test_evaluation(tmp_path: Path) -> None:
+    evaluation.main(["--data=digits", "--samples=60", "--rounds=1", f"--json={tmp_path / 'it.json'}"])
+    assert [row["against"] for row in figures(tmp_path / "it.json")] == ["torch-fidelity", "features"]
+
+
+def test_sampling(tmp_path: Path) -> None:
+    sampling.main(["--data=digits", "--updates=2", "--n=10", "--rounds=1", f"--json={tmp_path / 'it.json'}"])
+    assert len(figures(tmp_path / "it.json")) == 6
+
+
+def test_startup(tmp_path: Path) -> None:
+    startup.main(["--data=digits", "--rounds=1", f"--json={tmp_path / 'it.json'}"])
+    assert sum(row["reach"] is not None for row in figures(tmp_path / "it.json")) == 4
+
+
+def test_memory(tmp_path: Path, mnist: MNIST) -> None:
+    memory.main(["--times=2", "--updates=2", "--rounds=1", f"--json={tmp_path / 'it.json'}"])
+    assert len(figures(tmp_path / "it.json")) == 2
+
+
+def test_gpu_without_one(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    gpu.main([f"--json={tmp_path / 'it.json'}"])
+    assert capsys.readouterr().out == "no CUDA device here: nothing was measured\n"
+    assert not (tmp_path / "it.json").exists()
+
+
+def test_gpu_recipes_fit_their_sides() -> None:
+    config = gpu.compose("experiment=r3gan_cifar10", 64, 2)
+    spec = build_dataset(config).spec
+    with torch.device("meta"):
+        assert spec.shape == (3, 64, 64)
+        assert build_model(config, spec).discriminator is not None
+
+
+def test_peers_need_a_checkout() -> None:
+    with pytest.raises(SystemExit) as stopped:
+        peers.main([])
+    assert stopped.value.code == 2
+
+
+@pytest.mark.parametrize("name", sorted(peers.CASES.keys() - {"dcgan"}))  # that one borrows its networks from a checkout
+def test_ours_beside_each_peer(name: str) -> None:
+    config = ours.compose(*peers.CASES[name].ours(Path("nowhere")))
+    model = build_model(config, build_dataset(config).spec)
+    assert (model.spec.shape, model.ema is None) == ((1, 28, 28) if name == "gan" else (3, 32, 32), name != "r3gan")
+
+
+def test_all_scripts_are_known() -> None:
+    names = {path.stem for path in Path(peers.__file__).parent.glob("*.py") if "timing.parser(" in path.read_text()}
+    assert names == set(SCRIPTS)

@@ -22,7 +22,7 @@ from benchmarks import timing
 
 ROOT = Path(__file__).parent.parent
 PROTOCOL = """Each training in a process of its own, in turn, forwards and backwards, medians over the rounds, ratios by the
-round; the same number of updates of model=mlp_gan with its batches of 128, W&B offline. peak: ru_maxrss, pages of the mapped
+round; the same number of updates of model=mlp_gan W&B offline. peak: ru_maxrss, pages of the mapped
 file included. anonymous: the greatest RssAnon, looked at between blocks of updates."""
 
 
@@ -53,9 +53,7 @@ def train(folder: Path, times: int, updates: int) -> None:
 def main(words: list[str] | None = None) -> None:
     parser = timing.parser(__doc__, rounds=3)
     parser.add_argument("--times", type=int, default=10, help="as many images as the small set has")
-    parser.add_argument(
-        "--updates", type=int, default=1500, help="of 128 images each; they touch nearly all of the file's pages"
-    )
+    parser.add_argument("--updates", type=int, default=3000, help="enough to touch nearly all of the file's pages")
     parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args(words)
     if arguments.child:

@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import json
+import os
 import statistics
 import sys
 import time
@@ -56,7 +57,9 @@ def as_torch_starts(threads: int) -> None:
     """Undo what training here switches on for its process, and set the threads."""
     import torch
 
+    os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "0"  # Lightning's, at whose import each optimizer step becomes slower
     torch.set_num_threads(threads)
+    torch.set_float32_matmul_precision("highest")
     torch.set_flush_denormal(False)
     torch.use_deterministic_algorithms(False)
     torch.utils.deterministic.fill_uninitialized_memory = True  # type: ignore[attr-defined]
@@ -113,7 +116,7 @@ def report(name: str, protocol: str, rows: list[Row], arguments: argparse.Namesp
         "benchmark": name,
         "date": time.strftime("%Y-%m-%d"),
         "commit": commit(),
-        "machine": machine(),
+        "machine": machine(channels_last=False),
         "settings": {key: value for key, value in vars(arguments).items() if key != "json"},
         "protocol": " ".join(protocol.split()),
         "rows": [asdict(row) | {"reached": row.reached} for row in rows],

@@ -78,6 +78,11 @@ RANGES = {
     "size": COUNT,
     "crop": COUNT,
     "max_broken": FRACTION,
+    "trials": COUNT,
+    "confirm": INDEX,
+    "startup": INDEX,
+    "prune_from": COUNT,
+    "reduction": COUNT,
 }
 CHOICES = {
     "logger.mode": ("offline", "online", "disabled"),
@@ -94,6 +99,8 @@ CHOICES = {
     "format": ("png", "npz", "safetensors", "onnx"),
     "weights": ("ema", "raw"),
     "checkpoint": ("best", "last"),
+    "sampler": ("tpe", "random"),
+    "pruner": ("asha", "median", "none"),
 }
 NULLABLE = ("stop.", "trainer.threads", "truncation", "side")  # keys that start so may be null
 

@@ -32,7 +32,7 @@ def run(config_name: str, task: Callable[[dict[str, Any]], object], nullable: tu
     """Compose `conf/<config_name>.yaml` with the command line's overrides, check it, call `task` with it, and exit."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then lets exceptions through to us
 
-    codes = [0]
+    codes, here = [0], os.getpid()
 
     def checked(config: DictConfig) -> None:
         """One job; of several (-m) a failed one does not stop the rest."""
@@ -41,6 +41,8 @@ def run(config_name: str, task: Callable[[dict[str, Any]], object], nullable: tu
             validate(values, nullable)
             task(values)
         except Exception as error:
+            if os.getpid() != here:  # a launcher's process, with a copy of our codes: Hydra brings the error back to us
+                raise
             codes.append(answer(error, config_name))
 
     try:
@@ -102,6 +104,8 @@ def explain(error: BaseException, config_name: str, words: Sequence[str] | None 
         return explain_key(error, config_name, sys.argv[1:] if words is None else words)
     if isinstance(error, HydraException):
         return first_line(error)
+    if isinstance(error, RuntimeError) and "srun" in str(error):  # submitit's
+        return "hydra/launcher=slurm needs SLURM (there is no srun here): start it on a cluster's login node"
     return None
 
 

@@ -16,7 +16,8 @@ from src import cli
 from src.errors import Interrupted, UserError
 from src.run import RunFolder
 
-POLL = 0.2  # seconds
+POLL = 0.2  # seconds between two looks at what runs
+IDLE = 2.0  # seconds until it is asked again for a further job, where there was none
 PR_SET_PDEATHSIG = 1
 OUTPUT = "output.txt"
 
@@ -28,9 +29,9 @@ class Job:
     killed, Linux sends it a SIGTERM; elsewhere it goes on, and the folder counts as held until it ends.
     """
 
-    def __init__(self, folder: Path, words: Sequence[str]) -> None:
+    def __init__(self, folder: Path, words: Sequence[str] = ()) -> None:
         self.run = RunFolder(folder)
-        self.words = [*words, f"run_dir={folder}"]
+        self.words = [f"run_dir={folder}", *words]
         self.process: subprocess.Popen | None = None
         self.stopped = False
         self.started_at = 0.0
@@ -139,12 +140,16 @@ class StopOnSignal:
 def run_jobs(next_job: Callable[[], Job | None], workers: int, waiting: Callable[[], bool]) -> None:
     """Keep `workers` claimed jobs going until `next_job` has no further one and nothing that it is `waiting` for."""
     running: list[Job] = []
+    ask_at = 0.0
     with StopOnSignal() as signals:
         try:
             while signals.number is None:
-                while len(running) < workers and (job := next_job()) is not None:
-                    running.append(job)
-                    job.start()
+                while len(running) < workers and time.monotonic() >= ask_at:
+                    if (job := next_job()) is None:
+                        ask_at = time.monotonic() + IDLE
+                    else:
+                        running.append(job)
+                        job.start()
                 if not running and not waiting():
                     return
                 time.sleep(POLL)
@@ -155,6 +160,7 @@ def run_jobs(next_job: Callable[[], Job | None], workers: int, waiting: Callable
                         running.remove(job)
                         job.finish()
                         job.close()
+                        ask_at = 0.0
             for job in running:
                 job.stop()
             while not all(job.ended() for job in running):

@@ -11,7 +11,7 @@ from src.config import NOT_IDENTITY, is_number, is_whole
 from src.errors import UserError, nearest
 
 FIELDS = {"float": ("low", "high", "log", "step"), "int": ("low", "high", "log", "step"), "categorical": ("choices",)}
-PLAIN_WORD = re.compile(r"[\w./-]+")
+PLAIN_WORD = re.compile(r"(?!(true|false|null|nan|inf)$)[a-z_][\w./-]*", re.IGNORECASE)
 
 # They change how well a trial is measured, or how far it is trained, and not how good it is.
 NOT_SEARCHED = re.compile(r"(seed|data|name)$|(stop|validation|evaluation)(\.|$)")
@@ -44,7 +44,7 @@ def literal(value: Any) -> str:
     if isinstance(value, list):
         return f"[{','.join(map(literal, value))}]"
     if isinstance(value, str) and not PLAIN_WORD.fullmatch(value):
-        return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+        return "'" + re.sub(r"(\\*)('|$)", lambda end: 2 * end[1] + (end[2] and "\\'"), value) + "'"
     return str(value)
 
 

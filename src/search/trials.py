@@ -28,12 +28,13 @@ HOPELESS = 5  # so many failures and nothing else mean that it is not the parame
 class TrialJob(Job):
     """One trial's training, in the folder that has its number."""
 
-    def __init__(self, trials: "Trials", trial: Trial, words: Sequence[str], budget: float | None) -> None:
-        super().__init__(trials.folder / f"{trial.number:04d}", words)
-        self.trials, self.trial, self.budget = trials, trial, budget
+    def __init__(self, trials: "Trials", trial: Trial) -> None:
+        super().__init__(trials.folder / f"{trial.number:04d}")
+        self.trials, self.trial = trials, trial
+        self.budget: float | None = None  # images
         self.pruned = False
         self.images = 0
-        self._reported = set(trials.study.trials[trial.number].intermediate_values)
+        self._reported = set(trials.study.get_trials(deepcopy=False)[trial.number].intermediate_values)
         self._earlier = trial.user_attrs.get("seconds", 0.0)
         self._size = self._heartbeat = -1.0
 
@@ -98,7 +99,7 @@ class Trials:
         self.count, self.compose = count, compose
         self._lock = filelock.FileLock(folder / ".next.lock")
         self._mine: set[int] = set()
-        self._failures, self._ended, self._start = 0, 0, time.monotonic()
+        self._failures, self._ended, self._start, self._said = 0, 0, time.monotonic(), False
         with self._lock:  # what tells this file system from other machines'
             if not (mark := folder / "mark").is_file():
                 write_atomic(mark, uuid.uuid4().hex.encode())
@@ -107,7 +108,7 @@ class Trials:
     def run(self, workers: int, wait: bool) -> None:
         """Until there are enough trials; `wait` for those of other commands as well."""
         print(f"{len(self._counted())} of {self.count} trials begun, in {self.folder}", flush=True)
-        run_jobs(self.next_job, workers, (lambda: bool(self._running())) if wait else lambda: False)
+        run_jobs(self.next_job, workers, self.waiting if wait else lambda: False)
 
     def next_job(self) -> TrialJob | None:
         """A claimed trial: one that was running when its command was killed, or a new one; None where there is none to take."""
@@ -115,15 +116,24 @@ class Trials:
             self._give_up_lost()
             for frozen in self._running():
                 if frozen.number not in self._mine and frozen.user_attrs.get("mark") == self.mark:
-                    job = self._job(Trial(self.study, frozen._trial_id))
-                    if job is not None:
+                    job = TrialJob(self, Trial(self.study, frozen._trial_id))
+                    if job.claim() and self._prepare(job):
                         return job
-            while self._may_begin():
-                trial = self.study.ask()
-                trial.set_user_attr("mark", self.mark)
-                if job := self._job(trial):
+            while self._in(TrialState.WAITING) or len(self._counted()) < self.count:
+                job = TrialJob(self, self.study.ask())
+                job.trial.set_user_attr("mark", self.mark)
+                job.run.set_aside()  # what a study of this name had left that is no more
+                if job.claim() and self._prepare(job):
                     return job
         return None
+
+    def waiting(self) -> bool:
+        """Whether other commands still have trials; says so once."""
+        running = self._running()
+        if running and not self._said:
+            self._said = True
+            print(f"waiting for {len(running)} trials of other commands", flush=True)
+        return bool(running)
 
     def tell(self, trial: Trial, state: TrialState, value: float | None = None, reason: str = "") -> None:
         if reason:
@@ -131,7 +141,7 @@ class Trials:
         self.study.tell(trial, value, state, skip_if_finished=True)
         self._mine.discard(trial.number)
         self._ended += 1
-        self._say(self.study.get_trials()[trial.number])
+        self._say(self.study.get_trials(deepcopy=False)[trial.number])
         self._failures = self._failures + 1 if state == TrialState.FAIL and not reason.startswith("diverged") else 0
         if self._failures >= HOPELESS and not self._in(TrialState.COMPLETE, TrialState.PRUNED):
             raise UserError(f"the first {self._failures} trials all failed: {trial.user_attrs['reason']} (see {self.folder})")
@@ -145,29 +155,25 @@ class Trials:
     def _counted(self) -> list[FrozenTrial]:
         return [trial for trial in self.study.get_trials(deepcopy=False) if "lost" not in trial.user_attrs]
 
-    def _may_begin(self) -> bool:
-        return bool(self._in(TrialState.WAITING)) or len(self._counted()) < self.count
-
-    def _job(self, trial: Trial) -> TrialJob | None:
-        """A trial with its parameters, claimed; None where another process has it, or where it has come to its end."""
+    def _prepare(self, job: TrialJob) -> bool:
+        """Give a claimed trial its parameters and its command; False, and the trial told, where there is nothing to train."""
+        trial = job.trial
+        self._mine.add(trial.number)
         for parameter in self.parameters:
             draw(trial, parameter)
-        words = [*self.shared, *words_of(self.parameters, trial)]
+        job.words += [*self.shared, *words(self.parameters, trial.params)]
         try:
-            config = self.compose(words)
+            job.budget = self.compose(job.words)["stop"]["images"]
         except UserError as error:
             self.tell(trial, TrialState.FAIL, reason=str(error))
-            return None
-        job = TrialJob(self, trial, words, config["stop"]["images"])
-        if not job.claim():
-            return None
+            job.close()
+            return False
         if trial.user_attrs.get("pruned"):
             self.tell(trial, TrialState.PRUNED)
             job.close()
-            return None
-        self._mine.add(trial.number)
+            return False
         job.sign()
-        return job
+        return True
 
     def _give_up_lost(self) -> None:
         """Trials of machines that no longer give a sign of life are begun anew, here or elsewhere."""
@@ -203,7 +209,3 @@ def draw(trial: Trial, parameter: Parameter) -> Any:
         return trial.suggest_categorical(key, distribution.choices)
     suggest = trial.suggest_int if isinstance(distribution.low, int) else trial.suggest_float
     return suggest(key, distribution.low, distribution.high, step=distribution.step, log=distribution.log)
-
-
-def words_of(parameters: Sequence[Parameter], trial: Trial | FrozenTrial) -> list[str]:
-    return words(list(parameters), trial.params)

@@ -4,21 +4,13 @@ from typing import Any
 
 import optuna
 import pytest
+from sweep_config import CONFIG, SPACE
 
 from src.errors import UserError
 from src.search.space import read_space
 from src.search.study import importances, open_study, trials_of, winner
 from src.search.trials import draw
 
-SPACE = {
-    "x": {"type": "float", "low": -5.0, "high": 5.0},
-    "n": {"type": "int", "low": 1, "high": 9},
-    "c": {"type": "categorical", "choices": ["a", [1, 2], None]},
-}
-CONFIG: dict[str, Any] = {
-    **{"name": "test", "store": None, "base": ["model=mlp_gan"], "stop": {"images": 640}, "space": SPACE},
-    **{"sampler": "tpe", "startup": 3, "pruner": "none", "prune_from": 20, "reduction": 2, "seed": 0},
-}
 STORES = [None, "{folder}/deep/study.journal", "sqlite:///{folder}/deep/other.db"]
 
 
@@ -116,7 +108,7 @@ def test_a_store_that_cannot_be_opened(tmp_path: Path) -> None:
         with pytest.raises(UserError, match=answer):
             open_study(CONFIG | {"store": store}, tmp_path)
     with sqlite3.connect(tmp_path / "newer.db") as other:
-        other.execute("create table version_info (version_info_id integer primary key, schema_version integer, library_version)")
+        other.execute("create table version_info (version_info_id integer primary key, schema_version, library_version)")
         other.execute("insert into version_info values (1, 999, '99.0')")
     with pytest.raises(UserError, match="cannot open store"):
         open_study(CONFIG | {"store": f"sqlite:///{tmp_path}/newer.db"}, tmp_path)

@@ -22,8 +22,9 @@ from src.search.space import Parameter, corners, literal, read_space, words
 
 def sweep(config: dict[str, Any]) -> Path:
     """Run what is missing of the sweep that a plain, checked config names; the page on it."""
-    if config["workers"] < 1:
-        raise UserError("workers=0: must be a whole number of at least 1")
+    for key, least in (("workers", 1), ("reduction", 2)):
+        if config[key] < least:
+            raise UserError(f"{key}={config[key]}: must be a whole number of at least {least}")
     folder = Path(config["paths"]["runs"]) / "sweeps" / config["name"]
     parameters = read_space(config["space"])
     shared = [*config["base"], *(f"stop.{key}={value}" for key, value in config["stop"].items() if value is not None)]

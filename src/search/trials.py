@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import filelock
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
@@ -33,23 +34,37 @@ class TrialJob(Job):
         self.trials, self.trial = trials, trial
         self.budget: float | None = None  # images
         self.pruned = False
-        self.images = 0
+        self.images = trial.user_attrs.get("images", 0)
         self._reported = set(trials.study.get_trials(deepcopy=False)[trial.number].intermediate_values)
         self._earlier = trial.user_attrs.get("seconds", 0.0)
         self._size = self._heartbeat = -1.0
 
     def watch(self) -> None:
-        if time.monotonic() - self._heartbeat > HEARTBEAT:
-            self._heartbeat = time.monotonic()
-            self.sign()
+        try:
+            if time.monotonic() - self._heartbeat > HEARTBEAT:
+                self.sign()
+            self.report()
+        except UpdateFinishedTrialError:  # another machine took it to be lost
+            self.stop()
+
+    def sign(self) -> None:
+        """Tell the store that this trial is alive, and what it has cost."""
+        self._heartbeat = time.monotonic()
+        self.trial.set_user_attr("seen", time.time())
+        self.trial.set_user_attr("seconds", round(self._earlier + self.seconds(), 1))
+        self.trial.set_user_attr("images", self.images)
+
+    def report(self) -> None:
+        """Hand new validation distances to the study, which may stop the trial for one."""
         path = self.run.path / "metrics.jsonl"
         size = path.stat().st_size if path.is_file() else 0
-        if size == self._size:
+        if size == self._size or self.pruned:
             return
         self._size = size
-        for _, (self.images, distance) in sorted(validation_curve(path).items()):
+        for _, (images, distance) in sorted(validation_curve(path).items()):
+            self.images = images
             # Per cent of the budget, see make_pruner; without a budget of images no trial is stopped.
-            step = min(100, round(100 * self.images / self.budget)) if self.budget else self.images
+            step = min(100, round(100 * images / self.budget)) if self.budget else images
             if step in self._reported:
                 continue
             self._reported.add(step)
@@ -60,24 +75,22 @@ class TrialJob(Job):
                 self.stop()
                 return
 
-    def sign(self) -> None:
-        self.trial.set_user_attr("seen", time.time())
-        self.trial.set_user_attr("seconds", round(self._earlier + self.seconds(), 1))
-
     def finish(self) -> None:
-        self.sign()
-        self.trial.set_user_attr("images", self.images)
         reason, distance = self.failure(), self.run.manifest().get("ended", {}).get("best_distance")
         if reason is None and (distance is None or not math.isfinite(distance)):
             reason = f"its validation distance is {distance}"
-        if reason is None:
-            self.trials.tell(self.trial, TrialState.COMPLETE, distance)
-        elif self.pruned:
-            self.trials.tell(self.trial, TrialState.PRUNED)
-        else:
-            self.trials.tell(self.trial, TrialState.FAIL, reason=reason)
-        if reason is None or self.pruned:
-            shutil.rmtree(self.run.checkpoints)  # the winner is trained again; of many trials they would fill the disk
+        try:
+            self.sign()
+            if reason is None:
+                self.trials.tell(self.trial, TrialState.COMPLETE, distance)
+            elif self.pruned:
+                self.trials.tell(self.trial, TrialState.PRUNED)
+            else:
+                self.trials.tell(self.trial, TrialState.FAIL, reason=reason)
+        except UpdateFinishedTrialError:
+            print(f"trial {self.trial.number}  was begun anew by another machine", flush=True)
+        if reason is None or self.pruned:  # the winner is trained again; of many trials they would fill the disk
+            shutil.rmtree(self.run.checkpoints, ignore_errors=True)
 
 
 class Trials:
@@ -158,6 +171,9 @@ class Trials:
     def _prepare(self, job: TrialJob) -> bool:
         """Give a claimed trial its parameters and its command; False, and the trial told, where there is nothing to train."""
         trial = job.trial
+        if not any(frozen.number == trial.number for frozen in self._running()):  # told before it could be claimed
+            job.close()
+            return False
         self._mine.add(trial.number)
         for parameter in self.parameters:
             draw(trial, parameter)
@@ -183,9 +199,12 @@ class Trials:
             if frozen.user_attrs.get("mark") == self.mark or time.time() - seen < SILENCE:
                 continue
             trial = Trial(self.study, frozen._trial_id)
-            trial.set_user_attr("lost", True)
-            trial.set_user_attr("reason", f"no sign of life for {SILENCE / 60:.0f} minutes: begun anew")
-            self.study.tell(trial, state=TrialState.FAIL, skip_if_finished=True)
+            try:
+                trial.set_user_attr("lost", True)
+                trial.set_user_attr("reason", f"no sign of life for {SILENCE / 60:.0f} minutes: begun anew")
+                self.study.tell(trial, state=TrialState.FAIL)
+            except (UpdateFinishedTrialError, ValueError):  # somebody else was faster
+                continue
             self.study.enqueue_trial(frozen.params)
 
     def _say(self, trial: FrozenTrial) -> None:

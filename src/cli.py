@@ -7,7 +7,7 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -32,7 +32,7 @@ def run(config_name: str, task: Callable[[dict[str, Any]], object], nullable: tu
     """Compose `conf/<config_name>.yaml` with the command line's overrides, check it, call `task` with it, and exit."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then lets exceptions through to us
 
-    codes = [0]
+    codes, here = [0], os.getpid()
 
     def checked(config: DictConfig) -> None:
         """One job; of several (-m) a failed one does not stop the rest."""
@@ -41,6 +41,8 @@ def run(config_name: str, task: Callable[[dict[str, Any]], object], nullable: tu
             validate(values, nullable)
             task(values)
         except Exception as error:
+            if os.getpid() != here:  # a launcher's process, with a copy of our codes: Hydra brings the error back to us
+                raise
             codes.append(answer(error, config_name))
 
     try:
@@ -65,7 +67,31 @@ def answer(error: Exception, config_name: str) -> int:
     return 2
 
 
-def explain(error: BaseException, config_name: str) -> str | None:
+def compose(config_name: str, words: Sequence[str]) -> dict[str, Any]:
+    """The plain, checked config of another command line, for a command that starts such commands; raises UserError."""
+    GlobalHydra.instance().clear()
+    try:
+        with hydra.initialize_config_dir(CONF, version_base="1.3"):
+            config = plain(hydra.compose(config_name, [*search_path(), *words]))
+        validate(config)
+    except Exception as error:
+        if (line := explain(error, config_name, words)) is None:
+            raise
+        raise UserError(line) from error
+    return config
+
+
+def config_dir() -> str | None:
+    """The folder of configs that the user has beside ours (--config-dir): commands that a command starts get it too."""
+    found = re.search(r"(?:^|\0)(?:--config-dir|-cd)[=\0]([^\0]+)", "\0".join(sys.argv[1:]))
+    return found and str(Path(found.group(1)).absolute())
+
+
+def search_path() -> list[str]:
+    return [f"hydra.searchpath=['file://{folder}']"] if (folder := config_dir()) else []
+
+
+def explain(error: BaseException, config_name: str, words: Sequence[str] | None = None) -> str | None:
     """One line with the remedy for an error the user can mend, None for any other."""
     if isinstance(error, UserError):
         return str(error)
@@ -75,13 +101,15 @@ def explain(error: BaseException, config_name: str) -> str | None:
     if isinstance(error, OverrideParseException):
         return f"cannot read {error.override!r} as key=value"
     if isinstance(error, ConfigCompositionException | OmegaConfBaseException):
-        return explain_key(error, config_name)
+        return explain_key(error, config_name, sys.argv[1:] if words is None else words)
     if isinstance(error, HydraException):
         return first_line(error)
+    if isinstance(error, RuntimeError) and "srun" in str(error):  # submitit's
+        return "hydra/launcher=slurm needs SLURM (there is no srun here): start it on a cluster's login node"
     return None
 
 
-def explain_key(error: Exception, config_name: str) -> str:
+def explain_key(error: Exception, config_name: str, words: Sequence[str]) -> str:
     """Name the key that an override or the config got wrong, with the nearest keys that exist."""
     text = f"{error}\n{error.__cause__ or ''}"
     if missing := re.search(r"Missing mandatory value: (\S+)", text):
@@ -91,15 +119,16 @@ def explain_key(error: Exception, config_name: str) -> str:
     if unknown is None:
         return first_line(error)
     key = unknown.group(1)
-    return f"there is no setting {key!r}: {nearest(key, known_keys(config_name))}"
+    return f"there is no setting {key!r}: {nearest(key, known_keys(config_name, words))}"
 
 
-def known_keys(config_name: str) -> list[str]:
-    """Every key that the config has under the config groups chosen on the command line."""
-    groups = [word for word in sys.argv[1:] if "=" in word and Path(CONF, word.split("=")[0].lstrip("+")).is_dir()]
+def known_keys(config_name: str, words: Sequence[str]) -> list[str]:
+    """Every key that the config has under the config groups chosen on a command line."""
+    names = [(word, word.split("=")[0].lstrip("+")) for word in words if "=" in word]
+    groups = [word for word, name in names if any(Path(root, name).is_dir() for root in (CONF, config_dir() or CONF))]
     GlobalHydra.instance().clear()
     with hydra.initialize_config_dir(CONF, version_base="1.3"):
-        config = hydra.compose(config_name, overrides=groups)
+        config = hydra.compose(config_name, overrides=[*search_path(), *groups])
     return [key for key, _ in leaves(OmegaConf.to_container(config))]  # type: ignore[arg-type]
 
 

@@ -79,6 +79,11 @@ RANGES = {
     "size": COUNT,
     "crop": COUNT,
     "max_broken": FRACTION,
+    "trials": COUNT,
+    "confirm": INDEX,
+    "startup": INDEX,
+    "prune_from": COUNT,
+    "reduction": COUNT,
 }
 CHOICES = {
     "logger.mode": ("offline", "online", "disabled"),
@@ -97,6 +102,8 @@ CHOICES = {
     "format": ("png", "npz", "safetensors", "onnx"),
     "weights": ("ema", "raw"),
     "checkpoint": ("best", "last"),
+    "sampler": ("tpe", "random"),
+    "pruner": ("asha", "median", "none"),
 }
 NULLABLE = ("stop.", "trainer.threads", "trainer.profile", "truncation", "side")  # keys that start so may be null
 

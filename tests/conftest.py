@@ -62,6 +62,13 @@ def command() -> Callable[..., subprocess.CompletedProcess]:
     return run
 
 
+@pytest.fixture
+def no_torch(tmp_path: Path) -> dict[str, str]:
+    """An environment in which importing torch is a fault: the answers must come before it, and fast."""
+    (tmp_path / "torch.py").write_text('raise RuntimeError("torch was imported")\n')
+    return {"PYTHONPATH": str(tmp_path)}
+
+
 @pytest.fixture(scope="session")
 def tiny_run(compose: Callable[..., dict[str, Any]], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a finished run of seconds on the 8x8 digits, with W&B offline. Read only."""

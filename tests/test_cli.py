@@ -39,13 +39,6 @@ CASES = {
 }
 
 
-@pytest.fixture
-def no_torch(tmp_path: Path) -> dict[str, str]:
-    """An environment in which importing torch is a fault: the answers must come before it, and fast."""
-    (tmp_path / "torch.py").write_text('raise RuntimeError("torch was imported")\n')
-    return {"PYTHONPATH": str(tmp_path)}
-
-
 @pytest.mark.parametrize("case", CASES)
 def test_bad_input(case: str, command: Any, no_torch: dict[str, str]) -> None:
     words, message = CASES[case]

@@ -26,9 +26,9 @@ LAYERS = [
     },
     {"instantiate", "data", "networks", "losses", "metrics"},
     {"models", "modalities", "export", "protocol"},
-    {"run", "scoring", "callbacks", "cli", "reporting"},
+    {"run", "scoring", "callbacks", "cli", "reporting", "search"},
     {"fit"},
-    {"train", "evaluate", "generate", "prepare", "extractor", "readme", "recipe", "report", "verify"},
+    {"train", "evaluate", "generate", "prepare", "extractor", "readme", "recipe", "report", "sweep", "verify"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 FILES = sorted((ROOT / "src").rglob("*.py"))

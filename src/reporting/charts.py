@@ -83,10 +83,10 @@ def dots(table: Table) -> str:
     else:  # on the axis the floor would press the dots together
         axis = axis_for(values, start, end, log)
         parts = [f'<text class="floor" x="{start}" y="16">◂ floor {number(floor)}</text>']
-    parts += _vertical_ticks(axis, 22, bottom)
+    parts += vertical_ticks(axis, 22, bottom)
     for row, (index, group) in enumerate(rows):
         parts += _dot_row(group, axis, 26 + ROW * row, table.main, colour(index))
-    return _svg(parts, bottom + 44, f"{table.main} of each seed, with mean and 95 % interval", table.main)
+    return svg(parts, bottom + 44, f"{table.main} of each seed, with mean and 95 % interval", table.main)
 
 
 def _dot_row(group: Group, axis: Axis, top: int, metric: str, style: str) -> Iterable[str]:
@@ -114,7 +114,7 @@ def training_curves(table: Table) -> str:
     left, top, bottom = 52, 10, HEIGHT - 44
     x = Axis(0, max(images for images, _ in points) or 1, left, WIDTH - MARGIN)
     y = Axis(min(distances) / 1.1, max(distances) * 1.1, bottom, top, log=True)
-    parts = [*_vertical_ticks(x, top, bottom)]
+    parts = [*vertical_ticks(x, top, bottom)]
     for tick in y.ticks():
         parts.append(f'<path class="grid" d="M{left} {y.at(tick)}H{WIDTH - MARGIN}"/>')
         parts.append(f'<text x="{left - 6}" y="{y.at(tick) + 4}" text-anchor="end">{tick:g}</text>')
@@ -133,10 +133,10 @@ def training_curves(table: Table) -> str:
                 parts.append(f'<circle class="dot" cx="{px}" cy="{py}" r="3"/>')
         parts.append("</g>")
     title = f"validation distance ({table.main}) while training"
-    return _svg(parts, HEIGHT, title, "training images seen")
+    return svg(parts, HEIGHT, title, "training images seen")
 
 
-def _vertical_ticks(axis: Axis, top: float, bottom: float) -> Iterable[str]:
+def vertical_ticks(axis: Axis, top: float, bottom: float) -> Iterable[str]:
     for tick in axis.ticks():
         yield f'<path class="grid" d="M{axis.at(tick)} {top}V{bottom}"/>'
         yield f'<text x="{axis.at(tick)}" y="{bottom + 16}" text-anchor="middle">{short(tick)}</text>'
@@ -149,7 +149,7 @@ def short(value: float) -> str:
     return f"{value / 1e3:g}k" if abs(value) >= 1e4 else f"{round(value, 10):g}"
 
 
-def _svg(parts: Iterable[str], height: int, title: str, below: str) -> str:
+def svg(parts: Iterable[str], height: int, title: str, below: str) -> str:
     caption = f'<text class="axis" x="{WIDTH / 2:g}" y="{height - 6}" text-anchor="middle">{escape(below)}</text>'
     return (
         f'<div class="scroll"><svg class="chart" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{escape(title)}">'

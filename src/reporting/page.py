@@ -19,10 +19,21 @@ FILM_LIMIT = 2_000_000  # bytes; a page holds one for each recipe
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
+STATISTICS = """Means come with the half-width of their 95 % t-interval over training seeds (Student 1908). Recipes are compared
+by the paired t-test on common seeds, adjusted for the number of comparisons in a table (Holm 1979): <em>better</em> or
+<em>worse</em> where the adjusted p is below 0.05, otherwise <em>inconclusive</em>, and always so with fewer than five common
+seeds. A training that diverged has no distance: it is counted and named, not averaged. The floor is the distance of real
+training images to the reference, the ceiling that of noise; training copies are what every distance takes for perfect."""
+
+
 def page(tables: list[Table], films: bool = True) -> str:
     """All tables with their charts and pictures, and what it takes to make the runs again."""
-    sections = [_section(table, tables, films) for table in tables]
-    title = _title(tables)
+    sections = [section(table, tables, films) for table in tables]
+    return document(_title(tables), provenance.origin(tables), [*sections, provenance.making(tables)], STATISTICS)
+
+
+def document(title: str, lead: str, sections: Iterable[str], notes: str) -> str:
+    """A whole file; the title is text, the rest HTML."""
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -30,25 +41,20 @@ def page(tables: list[Table], films: bool = True) -> str:
 <meta http-equiv="Content-Security-Policy" content="{POLICY}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
-<title>{title}</title>
+<title>{escape(title)}</title>
 <style>
 {STYLE.read_text()}</style>
 </head>
 <body>
 <header>
-<h1>{title}</h1>
-{provenance.origin(tables)}
+<h1>{escape(title)}</h1>
+{lead}
 </header>
 <main>
 {"".join(sections)}
-{provenance.making(tables)}
 </main>
 <footer>
-<p>Means come with the half-width of their 95 % t-interval over training seeds (Student 1908). Recipes are compared by
-the paired t-test on common seeds, adjusted for the number of comparisons in a table (Holm 1979): <em>better</em> or
-<em>worse</em> where the adjusted p is below 0.05, otherwise <em>inconclusive</em>, and always so with fewer than five common
-seeds. A training that diverged has no distance: it is counted and named, not averaged. The floor is the distance of real
-training images to the reference, the ceiling that of noise; training copies are what every distance takes for perfect.</p>
+<p>{notes}</p>
 </footer>
 </body>
 </html>
@@ -66,15 +72,15 @@ def _title(tables: list[Table]) -> str:
     return ", ".join(f"{n} {noun}{'' if n == 1 else 's'}" for n, noun in counts)
 
 
-def _section(table: Table, tables: list[Table], films: bool) -> str:
+def section(table: Table, tables: list[Table], films: bool) -> str:
     return f"""<section>
 <h2>{escape(table.data)}</h2>
 <p class="lead">{_measured(table, tables)}</p>
 {_verdicts(table)}
 {_means(table)}
-{_figure(charts.dots(table), f"{escape(table.main)} of each seed (dots), mean and 95 % interval of the mean (bars)")}
+{figure(charts.dots(table), f"{escape(table.main)} of each seed (dots), mean and 95 % interval of the mean (bars)")}
 {_seeds(table)}
-{_figure(charts.training_curves(table), f"Distance to the validation split, a line for each seed {_legend(table)}")}
+{figure(charts.training_curves(table), f"Distance to the validation split, a line for each seed {_legend(table)}")}
 {_pictures(table)}
 {_films(table) if films else ""}
 {_protocol(table)}
@@ -132,33 +138,33 @@ def _means(table: Table) -> str:
     for name in ANCHORS:
         cells = [number(table.anchors[name][key]) for key, _ in shown]
         cells.insert(1, times_floor(table.anchors[name][table.main], floor[table.main]))
-        rows.append(f'<tr class="anchor"><th scope="row">{ANCHOR_NAMES[name]}</th><td></td>{_cells(cells)}</tr>')
-    return _table(f'<th scope="col">recipe</th><th scope="col">seeds</th>{"".join(heads)}', rows)
+        rows.append(f'<tr class="anchor"><th scope="row">{ANCHOR_NAMES[name]}</th><td></td>{cells_of(cells)}</tr>')
+    return grid(f'<th scope="col">recipe</th><th scope="col">seeds</th>{"".join(heads)}', rows)
 
 
 def _seeds(table: Table) -> str:
     seeds = sorted({run.seed for run in table.runs})
     rows = [
-        f"<tr>{_row_head(group, index)}{_cells(seed_cell(group, seed, table.main) for seed in seeds)}</tr>"
+        f"<tr>{_row_head(group, index)}{cells_of(seed_cell(group, seed, table.main) for seed in seeds)}</tr>"
         for index, group in enumerate(table.groups)
     ]
     heads = "".join(f'<th scope="col">seed {seed}</th>' for seed in seeds)
-    return _table(f'<th scope="col">{escape(table.main)}</th>{heads}', rows)
+    return grid(f'<th scope="col">{escape(table.main)}</th>{heads}', rows)
 
 
 def _row_head(group: Group, index: int) -> str:
     return f'<th scope="row">{charts.swatch(index)} {escape(group.label)}</th>'
 
 
-def _cells(values: Iterable[object]) -> str:
+def cells_of(values: Iterable[object]) -> str:
     return "".join(f"<td>{escape(str(value))}</td>" for value in values)
 
 
-def _table(head: str, rows: list[str]) -> str:
+def grid(head: str, rows: list[str]) -> str:
     return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
 
 
-def _figure(chart: str, caption: str) -> str:
+def figure(chart: str, caption: str) -> str:
     return f"<figure>{chart}<figcaption>{caption}</figcaption></figure>" if chart else ""
 
 

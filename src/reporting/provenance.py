@@ -67,7 +67,7 @@ def _cost(tables: list[Table]) -> str:
     heads = "".join(f'<th scope="col">{head}</th>' for head in COST)
     listing = f"<table><thead><tr>{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
     return (
-        f"<h3>Cost</h3><p>Training took {_duration(total)}, with validation and sample grids, without final evaluations.</p>"
+        f"<h3>Cost</h3><p>Training took {duration(total)}, with validation and sample grids, without final evaluations.</p>"
         f'<details><summary>each run</summary><div class="scroll">{listing}</div></details>'
     )
 
@@ -99,7 +99,7 @@ def _whole(value: int | None) -> str:
     return "" if value is None else f"{value:,}"
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
     if seconds < 120:
         return f"{seconds:.0f} seconds"
     return f"{seconds / 60:.0f} minutes" if seconds < 7200 else f"{seconds / 3600:.1f} hours"

@@ -98,7 +98,7 @@ def read_run(path: Path, name: str) -> Run:
             manifest=folder.manifest(),
             result=folder.result(),
             recipe=short_hash(config),
-            curve=_validation_curve(path / "metrics.jsonl"),
+            curve=validation_curve(path / "metrics.jsonl"),
             grid=folder.last_grid() or _if_there(path / "samples.png"),
             film=_if_there(folder.samples / "film.gif") or _if_there(path / "film.gif"),
         )
@@ -156,7 +156,7 @@ def _once(runs: list[Run]) -> list[Run]:
     return kept
 
 
-def _validation_curve(path: Path) -> dict[int, tuple[int, float]]:
+def validation_curve(path: Path) -> dict[int, tuple[int, float]]:
     """step -> (images seen, distance) of a metrics.jsonl; a line that a crash cut short is passed over."""
     curve = {}
     for text in path.read_text().splitlines() if path.is_file() else []:

@@ -1,0 +1,171 @@
+"""Trainings in processes of their own: started, watched, stopped, and never two of them in one run folder."""
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import filelock
+
+from src import cli
+from src.errors import Interrupted, UserError
+from src.run import RunFolder
+
+POLL = 0.2  # seconds between two looks at what runs
+IDLE = 2.0  # seconds until it is asked again for a further job, where there was none
+PR_SET_PDEATHSIG = 1
+OUTPUT = "output.txt"
+
+
+class Job:
+    """`python -m src.train WORDS`, in a folder that one command at a time holds.
+
+    The process has a session of its own: a Ctrl-C reaches the command alone, which then stops it once. Where the command is
+    killed, Linux sends it a SIGTERM; elsewhere it goes on, and the folder counts as held until it ends.
+    """
+
+    def __init__(self, folder: Path, words: Sequence[str] = ()) -> None:
+        self.run = RunFolder(folder)
+        self.words = [f"run_dir={folder}", *words]
+        self.process: subprocess.Popen | None = None
+        self.stopped = False
+        self.started_at = 0.0
+        self._lock = filelock.FileLock(folder / ".sweep.lock")
+
+    def claim(self) -> bool:
+        """Hold the folder; False where another command does, or a process that one left behind."""
+        self.run.path.mkdir(parents=True, exist_ok=True)
+        try:
+            self._lock.acquire(timeout=0)
+            with self.run:
+                return True
+        except (filelock.Timeout, UserError):
+            self._lock.release()
+            return False
+
+    def start(self) -> None:
+        parent, configs = os.getpid(), cli.config_dir()
+        self.started_at = time.monotonic()
+        with (self.run.path / OUTPUT).open("ab") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "src.train", *(["--config-dir", configs] if configs else []), *self.words],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                preexec_fn=lambda: end_with(parent),
+            )
+
+    def watch(self) -> None:
+        """Look at what it has come to so far."""
+
+    def finish(self) -> None:
+        """Take up its result, once it has ended."""
+
+    def ended(self) -> bool:
+        return self.process is None or self.process.poll() is not None
+
+    def seconds(self) -> float:
+        return time.monotonic() - self.started_at if self.started_at else 0.0
+
+    def stop(self) -> None:
+        """Have it save and end: once, as a second signal would end it unsaved."""
+        if not self.stopped and not self.ended():
+            self.stopped = True
+            self.process.terminate()  # type: ignore[union-attr]
+
+    def close(self) -> None:
+        """End it, whatever it is at, and let go of the folder."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+        self._lock.release()
+
+    def failure(self) -> str | None:
+        """Why an ended training has no result, in a few words; None where it has one."""
+        assert self.process is not None, "it was started"
+        code, ended = self.process.returncode, self.run.manifest().get("ended", {})
+        if ended.get("reason") == "diverged":
+            return f"diverged: {ended['message']}"
+        if code < 0:
+            name = signal.Signals(-code).name
+            return f"killed by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
+        if code in (1, 2):
+            lines = (self.run.path / OUTPUT).read_text(errors="replace").split("\n")
+            return next((line.removeprefix("error: ") for line in reversed(lines) if line.strip()), f"exit code {code}")
+        if code:
+            return f"exit code {code}"
+        return None if ended else "exit code 0 without a result"
+
+
+# Loaded here: nothing but the call itself is safe between fork and exec.
+_prctl = getattr(ctypes.CDLL(None), "prctl", None) if sys.platform == "linux" else None
+
+
+def end_with(parent: int) -> None:
+    """In a new process: get SIGTERM when the parent dies."""
+    if _prctl is not None:
+        _prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:  # it has died already
+            os._exit(1)
+
+
+class StopOnSignal:
+    """Within it the first Ctrl-C or SIGTERM is noted in `number`; a second one raises KeyboardInterrupt."""
+
+    def __init__(self) -> None:
+        self.number: int | None = None
+        self._handlers: dict[int, Any] = {}
+
+    def __enter__(self) -> Self:
+        self._handlers = {number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+
+    def _on_signal(self, number: int, _: Any) -> None:
+        if self.number is not None:
+            raise KeyboardInterrupt
+        self.number = number
+        print(f"\n{signal.Signals(number).name}: stopping what runs; the same command goes on from there", flush=True)
+
+
+def run_jobs(next_job: Callable[[], Job | None], workers: int, waiting: Callable[[], bool]) -> None:
+    """Keep `workers` claimed jobs going until `next_job` has no further one and nothing that it is `waiting` for."""
+    running: list[Job] = []
+    ask_at = 0.0
+    with StopOnSignal() as signals:
+        try:
+            while signals.number is None:
+                while len(running) < workers and time.monotonic() >= ask_at:
+                    if (job := next_job()) is None:
+                        ask_at = time.monotonic() + IDLE
+                    else:
+                        running.append(job)
+                        job.start()
+                if not running and not waiting():
+                    return
+                time.sleep(POLL)
+                for job in list(running):
+                    ended = job.ended()  # before the look: what it wrote last is seen then
+                    job.watch()
+                    if ended and signals.number is None:
+                        running.remove(job)
+                        job.finish()
+                        job.close()
+                        ask_at = 0.0
+            for job in running:
+                job.stop()
+            while not all(job.ended() for job in running):
+                time.sleep(POLL)
+            raise Interrupted(signals.number)
+        finally:
+            for job in running:
+                job.close()

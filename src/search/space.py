@@ -1,0 +1,101 @@
+"""What a sweep varies: keys of the config with their ranges, and the words of a command line that a point of them is."""
+
+import json
+import re
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from src.config import NOT_IDENTITY, is_number, is_whole
+from src.errors import UserError, nearest
+
+FIELDS = {"float": ("low", "high", "log", "step"), "int": ("low", "high", "log", "step"), "categorical": ("choices",)}
+PLAIN_WORD = re.compile(r"(?!(true|false|null|nan|inf)$)[a-z_][\w./-]*", re.IGNORECASE)
+
+# They change how well a trial is measured, or how far it is trained, and not how good it is.
+NOT_SEARCHED = re.compile(r"(seed|data|name)$|(stop|validation|evaluation)(\.|$)")
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A key of the config that a sweep varies, with what Optuna draws its values from.
+
+    Optuna keeps plain values only: a list among the choices goes by its JSON.
+    """
+
+    key: str
+    distribution: Any
+    choices: Mapping[Any, Any]  # what Optuna calls a choice -> the choice; empty for numbers
+
+    def corners(self) -> list[Any]:
+        """Both ends of a range, or every choice."""
+        return list(self.choices) or [self.distribution.low, self.distribution.high]
+
+    def word(self, value: Any) -> str:
+        """key=value as the command line takes it."""
+        return f"{self.key}={literal(self.choices.get(value, value))}"
+
+
+def literal(value: Any) -> str:
+    """A value in Hydra's grammar."""
+    if value is None or isinstance(value, bool):
+        return json.dumps(value)
+    if isinstance(value, list):
+        return f"[{','.join(map(literal, value))}]"
+    if isinstance(value, str) and not PLAIN_WORD.fullmatch(value):
+        return "'" + re.sub(r"(\\*)('|$)", lambda end: 2 * end[1] + (end[2] and "\\'"), value) + "'"
+    return str(value)
+
+
+def read_space(space: Mapping[str, Any]) -> list[Parameter]:
+    """The parameters of a sweep's `space`; raises UserError for the first that makes no sense."""
+    if not space:
+        raise UserError("the search space is empty: give space some keys of python -m src.train's config")
+    return [read_parameter(key, entry) for key, entry in space.items()]
+
+
+def read_parameter(key: str, entry: Any) -> Parameter:
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    where = f"space: {key}"
+    kind = entry.get("type") if isinstance(entry, Mapping) else None
+    if kind not in FIELDS:
+        raise UserError(f"{where} needs a type: float, int or categorical")
+    if unknown := [name for name in entry if name not in ("type", *FIELDS[kind])]:
+        raise UserError(f"{where} has no setting {unknown[0]!r}: {nearest(unknown[0], ('type', *FIELDS[kind]))}")
+    if NOT_IDENTITY.match(key) or NOT_SEARCHED.match(key):
+        raise UserError(f"{where} cannot be searched: it is no part of the recipe, or of how trials are compared")
+    if kind == "categorical":
+        choices = entry.get("choices")
+        if not isinstance(choices, list) or len(choices) < 2 or any(isinstance(choice, dict) for choice in choices):
+            raise UserError(f"{where} needs choices: a list of at least two words, numbers, lists or null")
+        named = {json.dumps(choice) if isinstance(choice, list) else choice: choice for choice in choices}
+        return Parameter(key, CategoricalDistribution(list(named)), named)
+
+    check, distribution = {"float": (is_number, FloatDistribution), "int": (is_whole, IntDistribution)}[kind]
+    low, high, log, step = (entry.get(name) for name in FIELDS[kind])
+    for name, value in (("low", low), ("high", high), *([("step", step)] if step is not None else [])):
+        if not check(value):
+            raise UserError(f"{where}: {name}={value!r} must be {'a whole number' if kind == 'int' else 'a number'}")
+    if low >= high:
+        raise UserError(f"{where}: low={low} must be below high={high}")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # of a range that the step does not divide
+            options = {"step": step} if step is not None else {}
+            return Parameter(key, distribution(low, high, log=bool(log), **options), {})
+    except (ValueError, UserWarning) as error:
+        raise UserError(f"{where}: {' '.join(str(error).split())}") from error
+
+
+def corners(parameters: list[Parameter]) -> list[dict[str, Any]]:
+    """Points that between them have both ends of every range, and every choice."""
+    values = {parameter.key: parameter.corners() for parameter in parameters}
+    return [
+        {key: found[number % len(found)] for key, found in values.items()} for number in range(max(map(len, values.values())))
+    ]
+
+
+def words(parameters: list[Parameter], point: Mapping[str, Any]) -> list[str]:
+    return [parameter.word(point[parameter.key]) for parameter in parameters]

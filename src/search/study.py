@@ -1,0 +1,169 @@
+"""A sweep's Optuna study: its store, who may go on with it, and how the next trial and the next to be stopped are found."""
+
+import hashlib
+import math
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
+from optuna.pruners import BasePruner, MedianPruner, NopPruner, SuccessiveHalvingPruner
+from optuna.samplers import BaseSampler, RandomSampler, TPESampler
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+
+from src.config import leaves
+from src.errors import UserError
+from src.reporting.search import Trial
+from src.search.space import Parameter
+
+# What a sweep's trials have in common: of other ones, a store's earlier results would say nothing.
+CONTENTS = ("base", "stop", "space", "sampler", "startup", "pruner", "prune_from", "reduction", "seed")
+
+STATES = {
+    TrialState.COMPLETE: "complete",
+    TrialState.PRUNED: "stopped early",
+    TrialState.FAIL: "failed",
+    TrialState.RUNNING: "running",
+    TrialState.WAITING: "waiting",
+}
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+
+
+class Keyed(BaseSampler):
+    """A sampler that starts afresh for every trial, with the seed (sweep's seed, trial's number).
+
+    With a generator that is carried along, a sweep that goes on would draw its first trials once more. So a trial's parameters
+    depend on its number and on the results that were there when it began, and on nothing else.
+    """
+
+    def __init__(self, make: Callable[[int], BaseSampler], seed: int) -> None:
+        self.make, self.seed = make, seed
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        digest = hashlib.sha256(f"{self.seed} {trial.number}".encode()).digest()
+        self.sampler = self.make(int.from_bytes(digest[:4]))
+        return self.sampler.infer_relative_search_space(study, trial)
+
+    def sample_relative(self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]) -> dict[str, Any]:
+        return self.sampler.sample_relative(study, trial, search_space)
+
+    def sample_independent(self, study: Study, trial: FrozenTrial, name: str, distribution: BaseDistribution) -> Any:
+        return self.sampler.sample_independent(study, trial, name, distribution)
+
+
+def make_sampler(config: Mapping[str, Any]) -> BaseSampler:
+    """TPE: Watanabe 2023, "Tree-structured Parzen estimator", arXiv 2304.11127."""
+    if config["sampler"] == "random":
+        return Keyed(lambda seed: RandomSampler(seed), config["seed"])
+    return Keyed(lambda seed: TPESampler(seed=seed, n_startup_trials=config["startup"]), config["seed"])
+
+
+def make_pruner(config: Mapping[str, Any]) -> BasePruner:
+    """The steps of a trial are per cent of its budget, so that trials of other batch sizes and models can be held together.
+
+    ASHA: Li et al. 2020, "A system for massively parallel hyperparameter tuning".
+    """
+    if config["pruner"] == "asha":
+        return SuccessiveHalvingPruner(min_resource=config["prune_from"], reduction_factor=config["reduction"])
+    if config["pruner"] == "median":
+        return MedianPruner(n_startup_trials=config["startup"], n_warmup_steps=config["prune_from"])
+    return NopPruner()
+
+
+def open_study(config: Mapping[str, Any], folder: Path) -> Study:
+    """The study of this name in the store, made where there is none; raises UserError for one of another sweep."""
+    store = config["store"] or f"sqlite:///{folder}/study.db"
+    try:
+        study = optuna.create_study(
+            storage=open_store(store),
+            sampler=make_sampler(config),
+            pruner=make_pruner(config),
+            study_name=config["name"],
+            direction="minimize",
+            load_if_exists=True,
+        )
+        theirs, started = study.user_attrs.get("sweep"), bool(study.get_trials(deepcopy=False))
+    except UserError:
+        raise
+    except ImportError as error:
+        raise UserError(f"store={store} needs a driver that is not installed ({error}): pip install it") from error
+    except Exception as error:  # each database has errors of its own
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(f"cannot open store={store} ({reason[:300]}): mend it, or choose another store=") from error
+
+    ours = {key: config[key] for key in CONTENTS}
+    remedy = "put it back, or choose another name= for this sweep"
+    if theirs is None and started:
+        raise UserError(f"store={store} holds a study {config['name']} that no sweep of ours made: choose another name=")
+    if len(study.directions) != 1 or study.direction != optuna.study.StudyDirection.MINIMIZE:
+        raise UserError(f"store={store} holds a study {config['name']} with another objective: choose another name=")
+    if theirs is None:
+        study.set_user_attr("sweep", ours)
+    elif changes := differences(theirs, ours):
+        raise UserError(f"store={store} holds a study {config['name']} of another sweep ({'; '.join(changes)}): {remedy}")
+    return study
+
+
+def open_store(address: str) -> BaseStorage:
+    """A database's address, or a path that ends in .journal (Optuna's file for file systems without locks)."""
+    if address.endswith(".journal"):
+        Path(address).parent.mkdir(parents=True, exist_ok=True)
+        return JournalStorage(JournalFileBackend(address))
+    if "://" not in address:
+        raise UserError(f"store={address} is neither a database's address (sqlite:///PATH, postgresql://...) nor a .journal")
+    if not address.startswith("sqlite"):
+        return RDBStorage(address, engine_kwargs={"pool_pre_ping": True})
+    Path(address.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+    return RDBStorage(address, engine_kwargs={"connect_args": {"timeout": 60}})  # seconds for another one's write
+
+
+def differences(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> list[str]:
+    """What sets two sweeps apart, as "key: old -> new"."""
+    before, after = dict(leaves(theirs)), dict(leaves(ours))
+    keys = sorted(before.keys() | after.keys())
+    return [f"{key}: {before.get(key)} -> {after.get(key)}" for key in keys if before.get(key) != after.get(key)]
+
+
+def winner(study: Study) -> FrozenTrial | None:
+    """The complete trial of the smallest distance, the first of equals; None where none is complete."""
+    complete = [trial for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)) if trial.value is not None]
+    return min(complete, key=lambda trial: (trial.value, trial.number), default=None)
+
+
+def importances(study: Study) -> dict[str, float]:
+    """Share of each parameter in what sets the best tenth of the complete trials apart, largest first; empty for too few.
+
+    Watanabe et al. 2023, "PED-ANOVA: efficiently quantifying hyperparameter importance in arbitrary subspaces".
+    """
+    values = {trial.value for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))}
+    if len(values) < 4:
+        return {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that a parameter has one value only
+        found = get_param_importances(study, evaluator=PedAnovaImportanceEvaluator())
+    return {} if any(math.isnan(value) for value in found.values()) else found
+
+
+def trials_of(study: Study, parameters: Sequence[Parameter]) -> list[Trial]:
+    """The study as the report takes it."""
+    return [
+        Trial(
+            number=trial.number,
+            state=STATES[trial.state],
+            value=trial.value if trial.state != TrialState.FAIL else None,
+            point={p.key: p.word(trial.params[p.key]).partition("=")[2] for p in parameters if p.key in trial.params},
+            curve=dict(sorted(trial.intermediate_values.items())),
+            images=trial.user_attrs.get("images", 0),
+            seconds=trial.user_attrs.get("seconds", 0.0),
+            reason=trial.user_attrs.get("reason", ""),
+        )
+        for trial in study.get_trials(deepcopy=False)
+    ]

@@ -1,0 +1,362 @@
+"""Whole sweeps, small, with real trials: trouble that costs one trial, kills that cost nothing, two commands on one store."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import optuna
+import psutil
+import pytest
+import yaml
+from optuna.trial import FrozenTrial
+
+from src import cli
+from src.run import RunFolder
+from src.search.space import read_space
+from src.sweep import check
+
+ROOT = Path(__file__).parent.parent
+SWEEPS = sorted(path.stem for path in (ROOT / "conf" / "sweep").glob("*.yaml"))
+TINY = ["model=mlp_gan", "debug=tiny", "trainer.threads=1", "evaluation.samples=64"]
+
+# A data set that gets its process into trouble: into another kind of it each time that one starts.
+TROUBLED = """
+import os, signal, sys
+import numpy as np
+from src.data.digits import Digits
+
+class Troubled(Digits):
+    def __init__(self, log: str, faults: list[str]) -> None:
+        super().__init__()
+        self.log, self.faults, self.noise = log, faults, False
+
+    def prepare(self) -> None:
+        with open(self.log, "a+") as file:
+            file.write("started\\n")
+            file.seek(0)
+            number = len(file.readlines()) - 1
+        fault = self.faults[number] if number < len(self.faults) else "none"
+        if fault == "raise":
+            raise RuntimeError("this one went wrong")
+        if fault.startswith("exit"):
+            sys.exit(int(fault[4:]))
+        if fault == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        self.noise = fault == "noise"
+
+    def split(self, name):
+        x, y = super().split(name)
+        if self.noise and name == "train":
+            x = np.random.RandomState(0).randint(0, 256, x.shape).astype(np.uint8)
+        return super().split(name)._replace(x=x)
+"""
+
+
+class Sweep:
+    """A sweep in a folder of its own: its command, and what its store and its folders hold."""
+
+    def __init__(self, folder: Path, base: list[str], faults: list[str] | None = None, **settings: Any) -> None:
+        self.folder, self.path = folder, folder / "runs" / "sweeps" / "small"
+        self.store = f"sqlite:///{self.path}/study.db"
+        space = {"model.g_optimizer.lr": {"type": "float", "low": 1e-3, "high": 4e-3, "log": True}}
+        config = {"name": "small", "base": [*TINY, *base], "space": space, **settings}
+        source = {"_target_": "troubled.Troubled", "log": str(folder / "log"), "faults": faults or []}
+        data = {"name": "digits", "batch_size": 32, "workers": 0, "extractor": "digits", "source": source}
+        for name, value, head in (("sweep/small", config, "# @package _global_\n"), ("data/troubled", data, "")):
+            file = folder / "conf" / f"{name}.yaml"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(head + yaml.safe_dump(value))
+        (folder / "troubled.py").write_text(TROUBLED)
+        self.environment = {"PYTHONPATH": str(folder), "AIGC_PACKAGES": "troubled", "OMP_NUM_THREADS": "1"}
+
+    def words(self, *words: str) -> list[str]:
+        return ["--config-dir", str(self.folder / "conf"), "sweep=small", f"paths.runs={self.folder / 'runs'}", *words]
+
+    def start(self, *words: str) -> subprocess.Popen:
+        return subprocess.Popen(
+            [sys.executable, "-m", "src.sweep", *self.words(*words)],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=os.environ | self.environment,
+        )
+
+    def trials(self, store: Any = None) -> list[FrozenTrial]:
+        return optuna.load_study(study_name="small", storage=store or self.store).trials
+
+    def trainings(self) -> int:
+        """How many processes have got as far as their data."""
+        return len((self.folder / "log").read_text().splitlines())
+
+    def output(self, number: int) -> str:
+        return (self.path / f"{number:04d}" / "output.txt").read_text()
+
+    def steps(self, number: int) -> list[int]:
+        """Of the checkpoints of a trial."""
+        return [int(path.stem[5:]) for path in (self.path / f"{number:04d}" / "checkpoints").glob("step-*.ckpt")]
+
+
+def wait(for_what: Callable[[], bool], seconds: float = 900) -> None:
+    end = time.monotonic() + seconds
+    while not for_what():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.05)
+
+
+def config_of(run: RunFolder) -> dict[str, Any]:
+    return yaml.safe_load((run.path / "config.yaml").read_text())
+
+
+@pytest.fixture(scope="module")
+def troubled(tmp_path_factory: pytest.TempPathFactory) -> tuple[Sweep, str]:
+    """A finished sweep of six trials, of which the first comes through, and what its command said."""
+    base = ["data=troubled", "stop.images=3200", "validation.every=5", "checkpoint.every=50"]
+    faults = ["none", "raise", "exit3", "kill", "exit0", "noise"]
+    sweep = Sweep(
+        tmp_path_factory.mktemp("troubled"), base, faults, trials=6, pruner="asha", prune_from=5, startup=1, confirm=1
+    )
+    process = sweep.start()
+    said, _ = process.communicate(timeout=900)
+    assert process.returncode == 0, said
+    return sweep, said
+
+
+def test_trouble_costs_one_trial(troubled: tuple[Sweep, str]) -> None:
+    sweep, said = troubled
+    trials = sweep.trials()
+    assert [trial.state.name for trial in trials] == ["COMPLETE", "FAIL", "FAIL", "FAIL", "FAIL", "PRUNED"]
+    reasons = [trial.user_attrs.get("reason", "") for trial in trials]
+    assert reasons == [
+        *("", "RuntimeError: this one went wrong", "exit code 3"),
+        *("killed by SIGKILL (out of memory?)", "exit code 0 without a result", ""),
+    ]
+    lines = [line for line in said.splitlines() if line.startswith("trial ")]
+    assert len(lines) == 6
+    for trial, line, reason in zip(trials, lines, reasons, strict=True):
+        assert line.startswith(f"trial {trial.number}  ")
+        assert reason in line
+        assert f"best {trials[0].value:.4g} (trial 0)  {trial.number + 1} of 6  left 0:" in line
+
+
+def test_a_score_is_the_best_validation_distance(troubled: tuple[Sweep, str]) -> None:
+    sweep, _ = troubled
+    first, *_, last = sweep.trials()
+    ended = RunFolder(sweep.path / "0000").manifest()["ended"]
+    assert first.value == ended["best_distance"] == min(first.intermediate_values.values())
+    assert list(first.intermediate_values) == list(range(5, 101, 5))  # per cent of the budget
+    assert ended["step"] == 100
+    assert first.user_attrs["images"] == 3200
+    # Stopped at the first rung, well before its end, and by a signal that let it save and end by itself.
+    assert list(last.intermediate_values) == [5]
+    assert last.user_attrs["images"] < 3200
+    assert "SIGTERM: saving and stopping" in sweep.output(5)
+
+
+def test_trials_keep_their_record_and_not_their_weights(troubled: tuple[Sweep, str]) -> None:
+    sweep, _ = troubled
+    for number in (0, 5):
+        run = RunFolder(sweep.path / f"{number:04d}")
+        assert config_of(run)["model"]["g_optimizer"]["lr"] == sweep.trials()[number].params["model.g_optimizer.lr"]
+        assert not run.checkpoints.exists()
+
+
+def test_the_winner_is_trained_on_fresh_seeds(troubled: tuple[Sweep, str]) -> None:
+    sweep, _ = troubled
+    lr = sweep.trials()[0].params["model.g_optimizer.lr"]
+    for name, rate in (("trial_0", lr), ("base", 4.2e-3)):
+        run = RunFolder(sweep.path / "confirm" / name / "1")
+        assert config_of(run)["seed"] == 1  # the trials' is 0
+        assert config_of(run)["model"]["g_optimizer"]["lr"] == rate
+        assert (run.result() or {})["metrics"]["fd_digits"] > 0
+    assert sweep.trainings() == 8
+
+
+def test_the_page(troubled: tuple[Sweep, str]) -> None:
+    sweep, said = troubled
+    assert said.splitlines()[-1] == str(sweep.path / "report.html")
+    page = (sweep.path / "report.html").read_text()
+    for words in (
+        "small: 6 trials",
+        "1 complete",
+        "4 failed",
+        "1 stopped early",
+        "this one went wrong",
+        "mlp_gan_trial_0-digits",
+    ):
+        assert words in page
+    assert "inconclusive: too few seeds" in page
+
+
+def test_the_same_command_again_makes_nothing_again(troubled: tuple[Sweep, str]) -> None:
+    sweep, _ = troubled
+    before = sweep.trials()
+    process = sweep.start()
+    said, _ = process.communicate(timeout=900)
+    assert process.returncode == 0
+    assert "6 of 6 trials begun" in said
+    assert "trial 0  " not in said
+    assert sweep.trainings() == 8
+    assert sweep.trials() == before
+
+
+def test_a_killed_sweep_goes_on(tmp_path: Path) -> None:
+    """Ctrl-C with one trial, SIGKILL with two: no process is left, and the same command takes both up where they were."""
+    sweep = Sweep(tmp_path, ["data=digits", "stop.images=48000", "checkpoint.every=25", "validation.every=750"], trials=2)
+    command = sweep.start("confirm=0")
+    wait(lambda: bool(sweep.steps(0)))
+    command.send_signal(signal.SIGINT)
+    said, _ = command.communicate(timeout=900)
+    assert command.returncode == 130, said
+    assert "SIGINT: saving and stopping" not in sweep.output(0)  # the terminal's signal is the command's alone
+    assert "SIGTERM: saving and stopping" in sweep.output(0)
+    (stopped_at,) = {max(sweep.steps(0))}
+    assert [trial.state.name for trial in sweep.trials()] == ["RUNNING"]
+
+    command = sweep.start("confirm=0", "workers=2")
+    wait(lambda: bool(sweep.steps(1)) and max(sweep.steps(0)) > stopped_at)
+    children = psutil.Process(command.pid).children()
+    assert len(children) == 2
+    command.kill()
+    command.communicate()
+    psutil.wait_procs(children, timeout=900)
+    if sys.platform == "linux":
+        assert not any(child.is_running() for child in children)
+    killed = [trial.params for trial in sweep.trials()]
+
+    command = sweep.start("confirm=0", "workers=2")
+    said, _ = command.communicate(timeout=900)
+    assert command.returncode == 0, said
+    trials = sweep.trials()
+    assert [trial.state.name for trial in trials] == ["COMPLETE", "COMPLETE"]
+    assert [trial.params for trial in trials] == killed
+    for number, sittings in ((0, 3), (1, 2)):
+        assert sweep.output(number).count("going on from step") == sittings - 1
+        run = RunFolder(sweep.path / f"{number:04d}")
+        assert run.manifest()["ended"]["step"] == 1500
+        lines = [json.loads(line) for line in (run.path / "metrics.jsonl").read_text().splitlines()]
+        assert [line["step"] for line in lines if "validation/fd_digits" in line] == [750, 1500]
+
+
+def test_two_commands_share_a_store(tmp_path: Path) -> None:
+    """Here a journal; every trial is made once, whoever makes it."""
+    sweep = Sweep(tmp_path, ["data=troubled"], ["raise"] * 9, trials=4, confirm=1)
+    journal = tmp_path / "shared.journal"
+    commands = [sweep.start(f"store={journal}") for _ in range(2)]
+    said = [command.communicate(timeout=900)[0] for command in commands]
+    assert [command.returncode for command in commands] == [2, 2]
+    assert all("no trial of small is complete" in words for words in said)
+    backend = optuna.storages.journal.JournalFileBackend(str(journal))
+    trials = sweep.trials(optuna.storages.JournalStorage(backend))
+    assert [trial.state.name for trial in trials] == ["FAIL"] * 4
+    assert sweep.trainings() == 4
+    assert sum(words.count("  failed  ") for words in said) == 4
+
+
+# Mistakes
+
+
+@pytest.mark.parametrize(
+    ("words", "answer"),
+    [
+        (["+space={model.g_optimizer.rl: {type: float, low: 1, high: 2}}"], "no setting 'model.g_optimizer.rl': did you mean"),
+        (
+            ["+space={model.d_optimizer.lr: {type: float, low: -1, high: 2}}"],
+            "d_optimizer.lr=-1.0: must be a number above 0",
+        ),
+        (["+space={loss: {type: categorical, choices: [hinge, minmax]}}"], "there is no loss=minmax: did you mean minimax"),
+        (["base=['model=mlp_gam']"], "there is no model=mlp_gam: did you mean mlp_gan"),
+        (["base=['stop.images=null']", "stop.images=null"], "would never end"),
+        (["stop.images=null", "stop.minutes=1", "base=['stop.images=null']"], "pruner=median holds trials together"),
+        (["sampler=tpee"], "sampler=tpee is not known: did you mean tpe"),
+        (["trails=3"], "no setting 'trails': did you mean trials"),
+        (["store=nowhere"], "store=nowhere is neither"),
+        (["store=postgresql://me:secret@host/db"], "holds a secret"),
+    ],
+)
+def test_mistakes(words: list[str], answer: str, command: Any, no_torch: dict[str, str], tmp_path: Path) -> None:
+    done = command("sweep", f"paths.runs={tmp_path}", *words, env=no_torch)
+    assert done.returncode == 2, done.stderr
+    assert answer in done.stderr
+    assert done.stderr.startswith("error: ")
+    assert len(done.stderr.splitlines()) == 1
+    assert not list(tmp_path.glob("sweeps/*/0*"))
+
+
+def test_a_store_of_another_sweep_is_refused(troubled: tuple[Sweep, str], command: Any, no_torch: dict[str, str]) -> None:
+    sweep, _ = troubled
+    path = f"{no_torch['PYTHONPATH']}:{sweep.folder}"
+    environment = sweep.environment | {"PYTHONPATH": path}
+    done = command("sweep", *sweep.words("seed=3", "stop.images=6400"), env=environment)
+    assert done.returncode == 2, done.stderr
+    assert "of another sweep (seed: 0 -> 3; stop.images: None -> 6400)" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_help_needs_no_torch(command: Any, no_torch: dict[str, str]) -> None:
+    answer = command("sweep", "--help", env=no_torch)
+    assert answer.returncode == 0
+    assert all(
+        f"sweep: {', '.join(SWEEPS)}" in answer.stdout and word in answer.stdout for word in ("workers: 1", "store: null")
+    )
+
+
+# What conf/ and docs/ offer
+
+
+@pytest.mark.parametrize("name", SWEEPS)
+def test_every_sweep_composes_at_every_end_of_its_space(name: str, compose: Any) -> None:
+    config = compose(f"sweep={name}", name="sweep")
+    assert config["name"] == name
+    shared = [*config["base"], *(f"stop.{key}={value}" for key, value in config["stop"].items() if value is not None)]
+    base = check(config, shared, read_space(config["space"]))
+    assert base["trainer"]["threads"] == 1
+    assert base["stop"]["images"] // base["data"]["batch_size"] >= 5 * base["validation"]["every"]  # a fifth: prune_from
+
+
+def test_the_command_of_the_wandb_sweep_composes() -> None:
+    """Put together as W&B's agent does it, with values as its server sends them."""
+    from wandb.sdk.launch.sweeps import utils
+
+    sweep = yaml.safe_load((ROOT / "docs" / "wandb_sweep.yaml").read_text())
+    for end in ("min", "max"):
+        values = {key: value.get(end, value.get("values", [0])[0]) for key, value in sweep["parameters"].items()}
+        variables = utils.create_sweep_command_args({"args": {key: {"value": value} for key, value in values.items()}})
+        variables |= {"env": ["/usr/bin/env"]}
+        words: list[str] = []
+        for word in utils.create_sweep_command(sweep["command"]):
+            words += variables[word[2:-1]] if word.startswith("${") else [word]
+        assert words[:4] == ["/usr/bin/env", "python", "-m", "src.train"]
+        config = cli.compose("train", words[4:])
+        assert config["model"]["generator"]["z_dim"] == values["model.generator.z_dim"]
+        assert config["model"]["penalties"]["r1"]["weight"] == values["model.penalties.r1.weight"]
+    assert sweep["metric"]["name"] == f"validation/fd_{config['evaluation']['extractor']}"
+
+
+def test_slurm_composes_and_says_where_it_is_missing(command: Any) -> None:
+    import hydra
+
+    with hydra.initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        launcher = hydra.compose("train", ["hydra/launcher=slurm"], return_hydra_config=True).hydra.launcher
+    assert launcher._target_.endswith("SlurmLauncher")
+    assert launcher.max_num_timeout == 5
+    done = command("train", "-m", "hydra/launcher=slurm", "seed=0,1", env={"PATH": "/nowhere"})
+    assert done.returncode == 2, done.stderr
+    assert "needs SLURM" in done.stderr
+
+
+def test_submitit_brings_back_what_its_jobs_said(command: Any, tmp_path: Path) -> None:
+    """The local executor, one process for each run: a good one leaves its result, a bad one its error and exit code 2."""
+    words = [*TINY, "data=digits", "stop.images=64", "evaluate=false", f"paths.runs={tmp_path / 'runs'}"]
+    launch = ["-m", "hydra/launcher=submitit_local", f"hydra.sweep.dir={tmp_path / 'jobs'}"]
+    done = command("train", *launch, *words, "data.batch_size=32,5000")
+    assert done.returncode == 2, done.stderr
+    assert "data.batch_size=5000 is more than the 1197 training samples" in done.stderr
+    (manifest,) = (tmp_path / "runs").rglob("manifest.json")
+    assert json.loads(manifest.read_text())["ended"]["step"] == 2

@@ -61,6 +61,8 @@ def machine_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[s
     for part in ("threads", "cpu", "cpu_capability", "cuda"):
         if before[part] != now[part]:
             changes.append(f"{part} {before[part]} -> {now[part]}")
+    if (old := before.get("processes", 1)) != now["processes"]:
+        changes.append(f"number of processes {old} -> {now['processes']}")
     return changes
 
 

@@ -17,6 +17,7 @@ from src.errors import UserError
 from src.files import sha256
 from src.fit import fit
 from src.intervals import prediction_interval
+from src.processes import Team, place
 from src.reporting.runs import find_runs
 from src.run import RunFolder, build_dataset, digest_path, is_whole, load_checkpoint, load_run
 
@@ -112,7 +113,8 @@ def check_again(config: dict[str, Any], run: RunFolder, dataset: Dataset, start:
     with again:
         recipe = recipe_of(run, again, start, code)
         if not again.finished():
-            fit(recipe, again, dataset, end, "verification")
+            with Team(place(recipe)) as team:
+                fit(recipe, again, dataset, end, "verification", team)
         different, compared = differences(run, again, start, end, whole)
         measured = None
         if whole and start == 0 and run.result():
@@ -125,7 +127,7 @@ def check_again(config: dict[str, Any], run: RunFolder, dataset: Dataset, start:
         shutil.rmtree(again.path)
         print(f"bitwise equal over steps {start + 1:,} to {end:,}: {', '.join(compared)}")
         return []
-    reasons = software_changes(manifest, code) + machine_changes(manifest, machine())
+    reasons = software_changes(manifest, code) + machine_changes(manifest, machine() | place(recipe).record())
     if not reasons:
         return [*different, f"code, lock file and machine are those of the run: this must not be ({again.path} is kept)"]
     print(f"not bitwise equal ({'; '.join(different)}), and not promised here: other {'; other '.join(reasons)}")
@@ -145,7 +147,7 @@ def recipe_of(run: RunFolder, again: RunFolder, start: int, code: dict[str, Any]
         for old, new in ((digest_path(source), digest_path(target)), (source, target)):
             shutil.copyfile(old, new)
         again.write_config(recipe)
-        again.update_manifest(**code, **machine(), data=run.manifest()["data"])
+        again.update_manifest(**code, **machine(), **place(recipe).record(), data=run.manifest()["data"])
     return recipe
 
 

@@ -22,10 +22,11 @@ LAYERS = [
         "environment",
         "intervals",
         "distributed",
+        "processes",
     },
     {"instantiate", "data", "networks", "losses", "metrics"},
     {"models", "modalities", "export", "protocol"},
-    {"run", "scoring", "callbacks", "cli", "reporting"},
+    {"run", "scoring", "callbacks", "cli", "reporting", "strategy"},
     {"fit"},
     {"train", "evaluate", "generate", "prepare", "extractor", "readme", "recipe", "report", "verify"},
 ]

@@ -6,6 +6,7 @@ from typing import Any
 from pytorch_lightning import Callback, Trainer
 
 from src.callbacks.validation import Validate
+from src.distributed import largest, total
 from src.models.model import Model
 
 
@@ -13,20 +14,22 @@ class Budget(Callback):
     """Stops at `minutes` of training (all sittings together) or at a validation distance of at most `distance`.
 
     Images and epochs are the data loader's business: it has no further batch. `reason` says what ended the run; it is
-    `otherwise` until one of the two did. `seconds` is the time on the clock, `cpu_seconds` that of all threads.
+    `otherwise` until one of the two did. `seconds` is the time on the clock, `cpu_seconds` that of all threads and
+    processes.
     """
 
     def __init__(self, minutes: float | None, distance: float | None, validate: Validate, otherwise: str) -> None:
         self.minutes, self.distance, self.validate, self.reason = minutes, distance, validate, otherwise
         self.seconds = self.cpu_seconds = 0.0
-        self._start = self._cpu_start = 0.0  # as if all sittings had been one
+        self._start = self._cpu_start = self._cpu_before = 0.0  # as if all sittings had been one
 
     def on_train_start(self, trainer: Trainer, model: Model) -> None:
         self._start = time.monotonic() - self.seconds
-        self._cpu_start = time.process_time() - self.cpu_seconds
+        self._cpu_start, self._cpu_before = time.process_time(), self.cpu_seconds
 
     def on_train_batch_end(self, trainer: Trainer, model: Model, *_: Any) -> None:
-        self.seconds, self.cpu_seconds = time.monotonic() - self._start, time.process_time() - self._cpu_start
+        self.seconds = largest(time.monotonic() - self._start)
+        self.cpu_seconds = self._cpu_before + total(time.process_time() - self._cpu_start)
         if self.distance is not None and self.validate.last is not None and self.validate.last <= self.distance:
             self._stop(trainer, "distance")
         elif self.minutes is not None and self.seconds >= 60 * self.minutes:

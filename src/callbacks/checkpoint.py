@@ -7,7 +7,7 @@ import torch
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.plugins.io import CheckpointIO
 
-from src.callbacks.record import Record
+from src.callbacks.record import Nowhere, Record
 from src.errors import Diverged
 from src.models.model import Model
 from src.run import RunFolder, load_checkpoint, save_checkpoint
@@ -30,7 +30,7 @@ class AtomicCheckpointIO(CheckpointIO):
 class Checkpoint(Callback):
     """A checkpoint every `every` steps and at the end, the newest `keep` of them kept. Runs after all other callbacks."""
 
-    def __init__(self, run: RunFolder, record: Record, every: int, keep: int) -> None:
+    def __init__(self, run: RunFolder, record: Record | Nowhere, every: int, keep: int) -> None:
         self.run, self.record, self.every, self.keep = run, record, every, keep
 
     def due(self, step: int) -> bool:
@@ -47,7 +47,8 @@ class Checkpoint(Callback):
         check_finite(model)
         self.record.sync()  # what a checkpoint stands for must not be lost with the power after it
         trainer.save_checkpoint(self.run.checkpoint_path("step", model.step))
-        self.run.prune("step", self.keep)
+        if trainer.is_global_zero:
+            self.run.prune("step", self.keep)
 
 
 def check_finite(model: Model) -> None:

@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 
 from src import rng
 from src.augment import Augmentation
+from src.distributed import average_over_processes
 from src.ema import EMA
 from src.errors import Diverged
 from src.losses.adversarial import AdversarialLoss
@@ -126,18 +127,30 @@ class GAN(LatentModel):
 
     def descend(self, loss: Tensor, optimizer: Any, network: nn.Module, name: str) -> None:
         """One optimizer step; a loss that is not finite stops the run before it can touch the weights."""
+        parameters = tuple(network.parameters())
+        for parameter in parameters:
+            parameter.grad = None
+        # `inputs` spares the gradients of the other network's weights, which nobody would use. Not `manual_backward`: its hooks
+        # take a twentieth of a small step.
+        loss.backward(inputs=parameters)
+        if self.trainer.world_size > 1:
+            self.average(loss, parameters)
         if not math.isfinite(loss.item()):
             raise Diverged(
                 f"the {name}'s loss is {loss.item()} at step {self.step}: training has diverged and was stopped before the "
                 "update (lower the learning rates or raise the penalty, in a new run)"
             )
-        parameters = tuple(network.parameters())
-        for parameter in parameters:
-            parameter.grad = None
-        # `inputs` spares the gradients of the other network's weights, which nobody would use. Not `manual_backward`: only
-        # several processes need it, and its hooks take a twentieth of a small step.
-        loss.backward(inputs=parameters)
         optimizer.step()
+
+    def average(self, loss: Tensor, parameters: Sequence[Tensor]) -> None:
+        """Over all processes, in place: what each has found for its slice of the batch becomes that of the whole.
+
+        The running statistics of batch norm too, so that after each update every process holds the same model.
+        """
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        buffers = [*self.generator.named_buffers(), *self.discriminator.named_buffers()]
+        statistics = [buffer for name, buffer in buffers if name.endswith(("running_mean", "running_var"))]
+        average_over_processes([loss.detach(), *gradients, *statistics])
 
     def set_schedules(self, *optimizers: Any) -> None:
         for group in (group for optimizer in optimizers for group in optimizer.param_groups):

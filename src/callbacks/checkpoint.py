@@ -8,7 +8,9 @@ from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.plugins.io import CheckpointIO
 
 from src.callbacks.record import Nowhere, Record
+from src.distributed import from_first, largest, together
 from src.errors import Diverged
+from src.export import state_hash
 from src.models.model import Model
 from src.run import RunFolder, load_checkpoint, save_checkpoint
 from src.schedules import is_every
@@ -45,10 +47,18 @@ class Checkpoint(Callback):
 
     def save(self, trainer: Trainer, model: Model) -> None:
         check_finite(model)
+        check_same(model)
         self.record.sync()  # what a checkpoint stands for must not be lost with the power after it
         trainer.save_checkpoint(self.run.checkpoint_path("step", model.step))
         if trainer.is_global_zero:
             self.run.prune("step", self.keep)
+
+
+def check_same(model: Model) -> None:
+    """Several processes make the same updates to the same weights: never go on where they no longer hold the same model."""
+    digest = state_hash(model.state_dict()) if together() else ""
+    if largest(from_first(lambda: digest) != digest):
+        raise RuntimeError(f"the processes hold different models at step {model.step}: do their machines compute alike?")
 
 
 def check_finite(model: Model) -> None:

@@ -55,6 +55,7 @@ RANGES = {
     "threads": COUNT,
     "block": COUNT,
     "keep": COUNT,
+    "accumulate": COUNT,
     "columns": COUNT,
     "interpolate": INDEX,
     "per_decade": INDEX,

@@ -11,7 +11,7 @@ from typing import Any
 
 from src.config import short_hash
 from src.data.dataset import Dataset
-from src.environment import machine, machine_changes, software, software_changes
+from src.environment import MACHINE, PACKAGES, SPLIT, machine, machine_changes, software, software_changes
 from src.errors import Diverged, Interrupted, UserError
 from src.files import sha256
 from src.processes import ALONE, Place, Team
@@ -105,6 +105,7 @@ def learn(
     model, first = build_model(config, dataset.spec), is_first()
     if place.processes > 1 and place.sync_batchnorm:
         synchronise(model)
+    model.parts = place.accumulate
     if checkpoint is None and first:
         run.write_config(config)
         run.update_manifest(
@@ -212,8 +213,22 @@ def go_on(config: dict[str, Any], run: RunFolder, dataset: Dataset, place: Place
         raise UserError(changed(run, changes))
     if changes:
         run.write_config(config)
-        run.update_manifest(continued=[*manifest.get("continued", []), {"step": step, "changes": changes}])
+        note = {"step": step, "changes": changes, "promise": promise(changes, manifest, place)}
+        run.update_manifest(continued=[*manifest.get("continued", []), note])
     print(f"going on from step {step:,}" + "".join(f"\n  with other {change}" for change in changes))
+    if changes:
+        print(f"  the promise: {note['promise']}")
+
+
+def promise(changes: list[str], before: dict[str, Any], place: Place) -> str:
+    """Which part of README's promise a run keeps that goes on with these changes."""
+    if any(not change.startswith((*SPLIT, *MACHINE, *PACKAGES)) for change in changes):
+        return "none, this is another training from here on"
+    if any(not change.startswith(SPLIT) for change in changes):
+        return "its metric falls in the interval of one further seed"
+    if "per process" in (before.get("batch_norm"), place.record()["batch_norm"]):
+        return "its metric falls in the interval of one further seed (batch norm is over each process's part of the batch)"
+    return "equal within rounding over the next steps, but for what looks at one process's part of the batch"
 
 
 def changed(run: RunFolder, changes: list[str]) -> str:

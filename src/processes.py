@@ -35,6 +35,7 @@ class Place:
     devices: processes on each of the nodes, each with a device of its own (on a CPU: with its share of the cores).
     strategy: ddp (each process holds the whole model), fsdp (each holds a part of it), or single.
     sync_batchnorm: batch norm over the global batch; without, over each process's part.
+    accumulate: parts in which each process takes its part of the batch, one after the other, to save memory.
     external: the processes were started by torchrun.
     """
 
@@ -43,6 +44,7 @@ class Place:
     nodes: int = 1
     strategy: str = "single"
     sync_batchnorm: bool = True
+    accumulate: int = 1
     external: bool = False
 
     @property
@@ -56,6 +58,7 @@ class Place:
             "processes": self.processes,
             "nodes": self.nodes,
             "strategy": self.strategy,
+            "accumulate": self.accumulate,
             "batch_norm": ("synchronised" if self.sync_batchnorm else "per process") if several else None,
         }
 
@@ -88,14 +91,22 @@ def place(config: dict[str, Any]) -> Place:
             )
     elif devices == "auto":
         devices = choose(trainer["accelerator"], batch)
-    if batch % (devices * nodes):
+    accumulate = trainer.get("accumulate", 1)
+    if batch % (devices * nodes * accumulate):
+        parts = f"{devices * nodes} processes" + (f" with {accumulate} parts each" if accumulate > 1 else "")
         raise UserError(
-            f"data.batch_size={batch}, which is that of all processes together, does not divide by {devices * nodes} of them: "
-            "change devices= or data.batch_size="
+            f"data.batch_size={batch}, which is that of all processes together, does not divide by {parts}: "
+            "change devices=, trainer.accumulate= or data.batch_size="
         )
-    several = devices * nodes > 1
-    strategy = trainer["strategy"].replace("auto", "ddp") if several else "single"
-    return Place(trainer["accelerator"], devices, nodes, strategy, trainer.get("sync_batchnorm", True), started_by_torchrun())
+    return Place(
+        accelerator=trainer["accelerator"],
+        devices=devices,
+        nodes=nodes,
+        strategy=trainer["strategy"].replace("auto", "ddp") if devices * nodes > 1 else "single",
+        sync_batchnorm=trainer.get("sync_batchnorm", True),
+        accumulate=accumulate,
+        external=started_by_torchrun(),
+    )
 
 
 def choose(accelerator: str, batch: int) -> int:

@@ -112,8 +112,14 @@ def check_again(config: dict[str, Any], run: RunFolder, dataset: Dataset, start:
         shutil.rmtree(again.path)
     with again:
         recipe = recipe_of(run, again, start, code)
+        where = place(recipe)
+        if manifest.get("batch_norm") == "per process" and where.processes != manifest["processes"]:
+            raise UserError(
+                f"batch norm was over the parts of {manifest['processes']} processes: {where.processes} cannot make the same; "
+                "verify where there are as many"
+            )
         if not again.finished():
-            with Team(place(recipe)) as team:
+            with Team(where) as team:
                 fit(recipe, again, dataset, end, "verification", team)
         different, compared = differences(run, again, start, end, whole)
         measured = None
@@ -127,7 +133,7 @@ def check_again(config: dict[str, Any], run: RunFolder, dataset: Dataset, start:
         shutil.rmtree(again.path)
         print(f"bitwise equal over steps {start + 1:,} to {end:,}: {', '.join(compared)}")
         return []
-    reasons = software_changes(manifest, code) + machine_changes(manifest, machine() | place(recipe).record())
+    reasons = software_changes(manifest, code) + machine_changes(manifest, machine() | where.record())
     if not reasons:
         return [*different, f"code, lock file and machine are those of the run: this must not be ({again.path} is kept)"]
     print(f"not bitwise equal ({'; '.join(different)}), and not promised here: other {'; other '.join(reasons)}")

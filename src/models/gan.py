@@ -16,6 +16,7 @@ from src.ema import EMA
 from src.errors import Diverged
 from src.losses.adversarial import AdversarialLoss
 from src.losses.regularizers import Penalty, Update
+from src.models.accumulation import update_in_parts
 from src.models.latent import LatentModel
 from src.models.model import unstack
 from src.spec import Batch, Spec
@@ -66,6 +67,7 @@ class GAN(LatentModel):
             isinstance(layer, nn.modules.batchnorm._BatchNorm) or getattr(layer, "batch_dependent", False)
             for layer in self.discriminator.modules()
         )
+        self.part, self.parts = 0, 1  # of a batch, where gradients are accumulated (src/models/accumulation.py)
         self._last: dict[str, Tensor] = {}
 
     def configure_optimizers(self) -> list[Optimizer]:
@@ -75,8 +77,9 @@ class GAN(LatentModel):
     def training_step(self, block: Batch, index: int) -> None:
         """A block [updates * d_steps, B, ...] of batches: several updates to one call keep Lightning's overhead small."""
         batches = unstack(block)
+        update = self.update if self.parts == 1 else partial(update_in_parts, self)
         for _ in range(len(block.x) // self.d_steps):
-            self.update([next(batches) for _ in range(self.d_steps)])
+            update([next(batches) for _ in range(self.d_steps)])
 
     def update(self, batches: Sequence[Batch]) -> None:
         """Algorithm 1: `d_steps` updates of the discriminator, each on its own batch, then one of the generator."""
@@ -126,15 +129,19 @@ class GAN(LatentModel):
         return total
 
     def descend(self, loss: Tensor, optimizer: Any, network: nn.Module, name: str) -> None:
-        """One optimizer step; a loss that is not finite stops the run before it can touch the weights."""
+        """One optimizer step by the gradient of a loss."""
         parameters = tuple(network.parameters())
         for parameter in parameters:
             parameter.grad = None
         # `inputs` spares the gradients of the other network's weights, which nobody would use. Not `manual_backward`: its hooks
         # take a twentieth of a small step.
         loss.backward(inputs=parameters)
+        self.take_step(loss, optimizer, network, name)
+
+    def take_step(self, loss: Tensor, optimizer: Any, network: nn.Module, name: str) -> None:
+        """Where the gradients are there; a loss that is not finite stops the run before it can touch the weights."""
         if self.trainer.world_size > 1:
-            self.average(loss, parameters)
+            self.average(loss, network)
         if not math.isfinite(loss.item()):
             raise Diverged(
                 f"the {name}'s loss is {loss.item()} at step {self.step}: training has diverged and was stopped before the "
@@ -142,15 +149,17 @@ class GAN(LatentModel):
             )
         optimizer.step()
 
-    def average(self, loss: Tensor, parameters: Sequence[Tensor]) -> None:
+    def average(self, loss: Tensor, network: nn.Module) -> None:
         """Over all processes, in place: what each has found for its slice of the batch becomes that of the whole.
 
-        The running statistics of batch norm too, so that after each update every process holds the same model.
+        With the generator, whose backward pass is an update's last, also batch norm's running statistics: then all processes
+        hold the same model again.
         """
-        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-        buffers = [*self.generator.named_buffers(), *self.discriminator.named_buffers()]
-        statistics = [buffer for name, buffer in buffers if name.endswith(("running_mean", "running_var"))]
-        average_over_processes([loss.detach(), *gradients, *statistics])
+        found = [loss.detach(), *(parameter.grad for parameter in network.parameters() if parameter.grad is not None)]
+        if network is self.generator:
+            buffers = (*self.generator.named_buffers(), *self.discriminator.named_buffers())
+            found += [buffer for name, buffer in buffers if name.endswith(("running_mean", "running_var"))]
+        average_over_processes(found)
 
     def set_schedules(self, *optimizers: Any) -> None:
         for group in (group for optimizer in optimizers for group in optimizer.param_groups):
@@ -160,10 +169,10 @@ class GAN(LatentModel):
                 group["betas"] = (group["betas"][0], self._beta2_schedule(self.images_seen))
 
     def draw(self, distribution: Callable[..., Tensor], batch: int, size: int, stream: str) -> Tensor:
-        """Random numbers [B, size] of this step: this rank's slice of those for the global batch."""
+        """Random numbers [B, size] of this step: this rank's slice of those for the global batch, or a part of it."""
         random = rng.generator(self.seed, stream, self.step)
-        numbers = distribution(batch * self.trainer.world_size, size, generator=random)
-        return numbers[self.global_rank * batch :][:batch].to(self.device)
+        numbers = distribution(batch * self.parts * self.trainer.world_size, size, generator=random)
+        return numbers[(self.global_rank * self.parts + self.part) * batch :][:batch].to(self.device)
 
     def noise(self, batch: int, k: int) -> Tensor:
         """Latents [B, z_dim] from N(0, I) for discriminator update k of this step."""

@@ -185,6 +185,7 @@ def learn(
 
     save_safetensors(model.sampler(), run.path / "generator.safetensors", {"run": run.path.parent.name})
     run.update_manifest(
+        device=trainer.strategy.root_device.type,
         extractor={"name": extractor.name, "weights_sha256": extractor.weights_sha256},
         final_weights=state_hash(model.state_dict()),
         samples={path.name: sha256(path) for path in sorted(run.samples.glob("step-*.png"))},

@@ -81,14 +81,10 @@ def place(config: dict[str, Any]) -> Place:
     if started_by_torchrun():
         if sweeping():
             raise UserError("every process of torchrun would run the whole sweep: leave torchrun out, or -m")
-        devices, nodes = (
-            int(os.environ["LOCAL_WORLD_SIZE"]),
-            int(os.environ["WORLD_SIZE"]) // int(os.environ["LOCAL_WORLD_SIZE"]),
-        )
+        devices = int(os.environ["LOCAL_WORLD_SIZE"])
+        nodes = int(os.environ["WORLD_SIZE"]) // devices
         if trainer["devices"] not in ("auto", devices):
-            raise UserError(
-                f"torchrun has started {devices} processes here, and devices={trainer['devices']}: make them the same"
-            )
+            raise UserError(f"torchrun has started {devices} processes here, so say devices={devices}")
     elif devices == "auto":
         devices = choose(trainer["accelerator"], batch)
     accumulate = trainer.get("accumulate", 1)
@@ -150,8 +146,8 @@ class Team:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         from src.distributed import together
 
-        dead = self._dead()
         self._over.set()
+        dead = self._dead(wait=3.0 if isinstance(error, RuntimeError) else 0.0)  # its connections end before it does
         try:
             if together() and (error is None or isinstance(error, Interrupted | Diverged)):  # which all have met alike
                 send(None)
@@ -180,8 +176,11 @@ class Team:
         threading.Thread(target=self._watch, daemon=True).start()
         join(store, 0, self.place.processes)
 
-    def _dead(self) -> Exception | None:
-        """What is to be said of another process that has ended before its time."""
+    def _dead(self, wait: float = 0.0) -> Exception | None:
+        """What is to be said of another process that has ended before its time, or does within so many seconds."""
+        until = time.monotonic() + wait
+        while all(other.poll() is None for other in self._others) and time.monotonic() < until:
+            time.sleep(0.05)
         for rank, other in enumerate(self._others, start=1):
             if (code := other.poll()) is not None and code < 0:
                 name = signal.Signals(-code).name

@@ -91,6 +91,13 @@ def reduced(value: float, operation: Any) -> float:
 # Beside it
 
 
+def whole(state: Any) -> Any:
+    """A state_dict with its tensors put together where each process keeps a part of them (fsdp). All processes call this."""
+    if hasattr(state, "full_tensor"):  # a DTensor, whose import takes a second
+        return state.full_tensor()
+    return {name: whole(value) for name, value in state.items()} if isinstance(state, dict) else state
+
+
 def from_first(function: Callable[[], Result]) -> Result:
     """What `function` gives in the first process, in all of them."""
     if not together():

@@ -90,12 +90,11 @@ def learn(
     from src.callbacks.signals import StopOnSignal
     from src.callbacks.validation import Validate
     from src.data.loader import DataModule
-    from src.distributed import is_first
+    from src.distributed import is_first, whole
     from src.export import save_safetensors, state_hash
     from src.metrics.extractors import load_extractor
     from src.networks.batch_norm import synchronise
     from src.scoring import validation_measure
-    from src.strategy import strategy_of
 
     # Lightning's advice is for users of its own loops; its errors still come through.
     for name in ("pytorch_lightning", "lightning_fabric"):
@@ -148,11 +147,16 @@ def learn(
         block=config["trainer"]["block"],
         cut=lambda step: any(callback.due(step) for callback in callbacks if hasattr(callback, "due")),
     )
+    strategy: Any = "auto"
+    if place.processes > 1:
+        from src.strategy import strategy_of
+
+        strategy = strategy_of(place)
     trainer = Trainer(
         accelerator=place.accelerator,
         devices=place.devices,
         num_nodes=place.nodes,
-        strategy=strategy_of(place),
+        strategy=strategy,
         precision=config["trainer"]["precision"],
         max_epochs=1,  # the loader's one epoch is the whole run; the data's epochs are its own business
         deterministic=True,
@@ -180,6 +184,7 @@ def learn(
         if first:
             print(f"stopped at step {model.step:,}; the same command goes on from there")
         raise Interrupted(signals.number)
+    final_weights = state_hash(whole(model.state_dict()))
     if not first:
         return
 
@@ -187,7 +192,7 @@ def learn(
     run.update_manifest(
         device=trainer.strategy.root_device.type,
         extractor={"name": extractor.name, "weights_sha256": extractor.weights_sha256},
-        final_weights=state_hash(model.state_dict()),
+        final_weights=final_weights,
         samples={path.name: sha256(path) for path in sorted(run.samples.glob("step-*.png"))},
         ended={
             "reason": budget.reason,

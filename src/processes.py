@@ -87,6 +87,10 @@ def place(config: dict[str, Any]) -> Place:
             raise UserError(f"torchrun has started {devices} processes here, so say devices={devices}")
     elif devices == "auto":
         devices = choose(trainer["accelerator"], batch)
+    if trainer["strategy"] == "fsdp" and config["model"].get("ema") is None:
+        raise UserError(
+            "fsdp draws samples from averaged weights, and this model keeps none: give it model.ema, or trainer=ddp"
+        )
     accumulate = trainer.get("accumulate", 1)
     if batch % (devices * nodes * accumulate):
         parts = f"{devices * nodes} processes" + (f" with {accumulate} parts each" if accumulate > 1 else "")

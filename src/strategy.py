@@ -1,8 +1,19 @@
 """Lightning's strategies for several processes: they place model and data, and know ranks. See docs/strategies.md."""
 
-from lightning_fabric.plugins.environments import LightningEnvironment
-from pytorch_lightning.strategies import DDPStrategy, Strategy
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
 
+from lightning_fabric.plugins.environments import LightningEnvironment
+from pytorch_lightning import Trainer
+from pytorch_lightning.strategies import DDPStrategy, Strategy
+from torch import Tensor, nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor import distribute_tensor
+from torch.optim import Optimizer
+
+from src.distributed import whole
 from src.processes import Place
 
 
@@ -25,6 +36,73 @@ class Averaging(DDPStrategy):
         pass
 
 
-def strategy_of(place: Place) -> Strategy | str:
-    """What the Trainer takes for `strategy`."""
-    return "auto" if place.processes == 1 else Averaging(cluster_environment=Started())
+class Hidden(nn.Module):
+    """A network whose arguments its hooks do not see."""
+
+    def __call__(self, *arguments: Any, **named: Any) -> Any:
+        return super().__call__(lambda: (arguments, named))
+
+    def forward(self, hidden: Callable[[], tuple[tuple, dict[str, Any]]]) -> Any:
+        arguments, named = hidden()
+        return super().forward(*arguments, **named)  # the network's own, next in line
+
+
+class Sharding(Averaging):
+    """FSDP: each process keeps a part of the weights, gradients and optimizer states, and gathers a network's weights to use.
+
+    Each network is one unit, gathered for an update and given up after its own step. PyTorch reduces a unit's gradients when
+    the backward pass reaches its inputs, or else when the pass has ended. Under a gradient penalty it reaches them before the
+    gradients are complete, and what comes later is lost without a word; so the inputs are hidden (`Hidden`).
+    """
+
+    def configure_ddp(self) -> None:
+        mesh = init_device_mesh(self.root_device.type, (self.world_size,))
+        for network in self.networks():
+            kind = type(network)
+            network.__class__ = type(kind.__name__, (Hidden, kind), {})
+            fully_shard(network, mesh=mesh, reshard_after_forward=False)
+            network.set_reshard_after_backward(False)
+
+    def setup_optimizers(self, trainer: Trainer) -> None:
+        super().setup_optimizers(trainer)
+        generator, discriminator = self.networks()
+        for network, optimizer in zip((generator, discriminator), self.optimizers, strict=True):
+            optimizer.register_step_post_hook(partial(self.after_step, network, network is generator))
+
+    @staticmethod
+    def after_step(network: Any, gather: bool, optimizer: Optimizer, *_: Any) -> None:
+        optimizer.zero_grad()
+        network.reshard()
+        if gather:  # the average takes the new weights
+            network.unshard()
+
+    def networks(self) -> tuple[Any, Any]:
+        return self.lightning_module.generator, self.lightning_module.discriminator  # type: ignore[union-attr]
+
+    # Checkpoints are whole, so that any number of processes, of any strategy, goes on with them.
+
+    def lightning_module_state_dict(self) -> dict[str, Any]:
+        return whole(super().lightning_module_state_dict())
+
+    def optimizer_state(self, optimizer: Optimizer) -> dict[str, Any]:
+        return whole(super().optimizer_state(optimizer))
+
+    def load_optimizer_state_dict(self, checkpoint: Mapping[str, Any]) -> None:
+        for optimizer, state in zip(self.optimizers, checkpoint["optimizer_states"], strict=True):
+            parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+            parts = {
+                number: {name: like(parameters[number], value) for name, value in values.items()}
+                for number, values in state["state"].items()
+            }
+            optimizer.load_state_dict({**state, "state": parts})
+
+
+def like(parameter: Any, value: Any) -> Any:
+    """A whole tensor as the part that this process keeps of one of its shape; anything else as it is."""
+    if isinstance(value, Tensor) and value.shape == parameter.shape:
+        return distribute_tensor(value.to(parameter.device), parameter.device_mesh, parameter.placements)
+    return value
+
+
+def strategy_of(place: Place) -> Strategy:
+    return (Sharding if place.strategy == "fsdp" else Averaging)(cluster_environment=Started())

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -15,7 +16,7 @@ import torch
 
 from src.errors import Diverged, UserError
 from src.fit import fit
-from src.processes import Place, Team
+from src.processes import Place, Team, place
 from src.run import RunFolder, build_dataset, load_checkpoint
 from src.scoring import follow_score, score
 
@@ -129,6 +130,49 @@ def test_the_runs_above_have_moved(alike: Any, compose: Any, tmp_path: Path) -> 
         assert min(moved.values()) > 2e-5
 
 
+# Where
+
+
+TORCHRUN = {"TORCHELASTIC_RUN_ID": "x", "RANK": "0", "LOCAL_WORLD_SIZE": "2", "WORLD_SIZE": "4"}
+
+
+@pytest.mark.parametrize(("gpus", "devices", "said"), [(0, 1, "one process, as there is no GPU"), (7, 4, "4 of 7 GPUs")])
+def test_auto_picks_and_says_what(
+    gpus: int, devices: int, said: str, compose: Any, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    assert place(compose("model=dcgan", "trainer=auto", "data.batch_size=16")).devices == devices
+    assert said in capsys.readouterr().out
+
+
+def test_torchrun_says_how_many(compose: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in TORCHRUN.items():
+        monkeypatch.setenv(name, value)
+    found = place(compose("model=dcgan", "trainer=ddp", "devices=2"))
+    assert (found.devices, found.nodes, found.processes, found.external) == (2, 2, 4, True)
+    with pytest.raises(UserError, match="torchrun has started 2 processes here, so say devices=2"):
+        place(compose("model=dcgan", "trainer=ddp", "devices=3"))
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["devices=3"], "data.batch_size=64, .* does not divide by 3 processes: change devices="),
+        (["devices=2", "trainer.accumulate=3"], "does not divide by 2 processes with 3 parts each"),
+        (["devices=2", "trainer=fsdp", "model.ema=null"], "give it model.ema"),
+    ],
+)
+def test_what_cannot_be_is_refused(words: list[str], message: str, compose: Any) -> None:
+    with pytest.raises(UserError, match=message):
+        place(compose("model=dcgan", *words))
+
+
+def test_a_sweep_of_torchrun_is_refused(command: Any, tmp_path: Path) -> None:
+    answer = command("train", "-m", "seed=0,1", *TINY, f"run_dir={tmp_path / 'run'}", "trainer=ddp", "devices=2", env=TORCHRUN)
+    assert answer.returncode == 2
+    assert "every process of torchrun would run the whole sweep" in answer.stderr
+
+
 # Two processes
 
 
@@ -173,6 +217,25 @@ def test_a_loss_that_is_not_finite_stops_both(two: Team, compose: Any, tmp_path:
         make(compose(*words, f"run_dir={tmp_path / 'bad'}"), two, 20)
     assert RunFolder(tmp_path / "bad").manifest()["ended"]["reason"] == "diverged"
     make(compose("model=mlp_gan", *TINY, f"run_dir={tmp_path / 'good'}"), two, 2)  # both are ready for more
+
+
+def test_fsdp_makes_the_same_and_goes_on_with_what_ddp_has_begun(two: Team, compose: Any, tmp_path: Path, alike: Any) -> None:
+    config = compose(*PARITY["everything"], *TINY, f"run_dir={tmp_path}")
+    for strategy, steps in (("fsdp", 7), ("ddp", 15), ("fsdp", STEPS)):
+        two.place = replace(two.place, strategy=strategy)
+        state = make(config, two, steps)
+    two.place = replace(two.place, strategy="ddp")
+    assert state["optimizer_states"][0]["state"].keys() == alike[1]["everything"]["optimizer_states"][0]["state"].keys()
+    assert_alike(state["state_dict"], alike[1]["everything"]["state_dict"])
+
+
+@pytest.mark.parametrize("model", ["biggan", "stylegan2", "wgan"])
+def test_fsdp_trains(model: str, two: Team, compose: Any, tmp_path: Path) -> None:
+    """Spectral norm and shared embeddings, a path length through parts of the generator, clipped weights."""
+    two.place = replace(two.place, strategy="fsdp")
+    state = make(compose(f"model={model}", *TINY, f"run_dir={tmp_path}"), two, 2)
+    two.place = replace(two.place, strategy="ddp")
+    assert state["clock"]["step"] == 2
 
 
 def test_the_evaluation_is_shared_and_the_same_to_the_last_bit(two: Team, compose: Any, command: Any, tmp_path: Path) -> None:
@@ -250,3 +313,31 @@ def test_all_end_soon_after_one_of_them_has(tmp_path: Path) -> None:
     assert errors == ""
     assert is_gone(second)
     assert "ended" not in RunFolder(folder).manifest()
+
+
+def test_two_nodes_by_the_documented_command(tmp_path: Path) -> None:
+    """Two process groups on this machine."""
+    lines = [line.split() for line in (ROOT / "docs" / "strategies.md").read_text().splitlines() if line.startswith("torchrun")]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        values = {"HOST": "127.0.0.1", "29500": str(free.getsockname()[1])}
+    agents = [
+        subprocess.Popen(
+            [sys.executable, "-m", "torch.distributed.run", *[values.get(word, word) for word in words[1:]], *TINY]
+            + ["stop.images=64", f"run_dir={tmp_path / 'run'}"],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+        for words in lines
+    ]
+    assert len(agents) == 2
+    said = [agent.communicate(timeout=300) for agent in agents]
+    assert [agent.returncode for agent in agents] == [0, 0], said
+    assert "4 steps, 64 images" in said[0][0]
+    assert said[1][0] == ""
+    manifest = RunFolder(tmp_path / "run").manifest()
+    assert (manifest["processes"], manifest["nodes"], manifest["ended"]["step"]) == (2, 2, 4)
+    assert manifest["ended"]["peak_memory_mb"] > 50

@@ -8,7 +8,7 @@ from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.plugins.io import CheckpointIO
 
 from src.callbacks.record import Nowhere, Record
-from src.distributed import from_first, largest, together
+from src.distributed import from_first, largest, together, whole
 from src.errors import Diverged
 from src.export import state_hash
 from src.models.model import Model
@@ -56,14 +56,14 @@ class Checkpoint(Callback):
 
 def check_same(model: Model) -> None:
     """Several processes make the same updates to the same weights: never go on where they no longer hold the same model."""
-    digest = state_hash(model.state_dict()) if together() else ""
+    digest = state_hash(whole(model.state_dict())) if together() else ""
     if largest(from_first(lambda: digest) != digest):
         raise RuntimeError(f"the processes hold different models at step {model.step}: do their machines compute alike?")
 
 
 def check_finite(model: Model) -> None:
     """A finite loss can have gradients that are not: never put such weights in the place of good ones."""
-    for name, tensor in model.state_dict().items():
+    for name, tensor in whole(model.state_dict()).items():
         if tensor.is_floating_point() and not torch.isfinite(tensor).all():
             raise Diverged(
                 f"{name} is not finite at step {model.step}: training has diverged, the last good checkpoint is kept "

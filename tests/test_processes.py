@@ -321,10 +321,10 @@ def test_two_nodes_by_the_documented_command(tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         values = {"HOST": "127.0.0.1", "29500": str(free.getsockname()[1])}
+    run = ["stop.images=64", f"run_dir={tmp_path / 'run'}"]
     agents = [
         subprocess.Popen(
-            [sys.executable, "-m", "torch.distributed.run", *[values.get(word, word) for word in words[1:]], *TINY]
-            + ["stop.images=64", f"run_dir={tmp_path / 'run'}"],
+            [sys.executable, "-m", "torch.distributed.run", *(values.get(word, word) for word in words[1:]), *TINY, *run],
             cwd=ROOT,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -10,7 +10,7 @@ from pytorch_lightning.strategies import DDPStrategy, Strategy
 from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
-from torch.distributed.tensor import distribute_tensor
+from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.optim import Optimizer
 
 from src.distributed import whole
@@ -60,7 +60,8 @@ class Sharding(Averaging):
         for network in self.networks():
             kind = type(network)
             network.__class__ = type(kind.__name__, (Hidden, kind), {})
-            fully_shard(network, mesh=mesh, reshard_after_forward=False)
+            single = {parameter for parameter in network.parameters() if parameter.dim() == 0}
+            fully_shard(network, mesh=mesh, reshard_after_forward=False, ignored_params=single)
             network.set_reshard_after_backward(False)
 
     def setup_optimizers(self, trainer: Trainer) -> None:
@@ -68,6 +69,7 @@ class Sharding(Averaging):
         generator, discriminator = self.networks()
         for network, optimizer in zip((generator, discriminator), self.optimizers, strict=True):
             optimizer.register_step_post_hook(partial(self.after_step, network, network is generator))
+        self.orders = [split(optimizer) for optimizer in self.optimizers]
 
     @staticmethod
     def after_step(network: Any, gather: bool, optimizer: Optimizer, *_: Any) -> None:
@@ -85,21 +87,35 @@ class Sharding(Averaging):
         return whole(super().lightning_module_state_dict())
 
     def optimizer_state(self, optimizer: Optimizer) -> dict[str, Any]:
-        return whole(super().optimizer_state(optimizer))
+        state, order = whole(super().optimizer_state(optimizer)), self.orders[self.optimizers.index(optimizer)]
+        group = {**state["param_groups"][0], "params": list(range(len(order)))}
+        return {"state": {order[n]: values for n, values in state["state"].items()}, "param_groups": [group]}
 
     def load_optimizer_state_dict(self, checkpoint: Mapping[str, Any]) -> None:
-        for optimizer, state in zip(self.optimizers, checkpoint["optimizer_states"], strict=True):
+        for optimizer, order, state in zip(self.optimizers, self.orders, checkpoint["optimizer_states"], strict=True):
             parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-            parts = {
-                number: {name: like(parameters[number], value) for name, value in values.items()}
-                for number, values in state["state"].items()
-            }
-            optimizer.load_state_dict({**state, "state": parts})
+            values = {n: state["state"][number] for n, number in enumerate(order) if number in state["state"]}
+            parts = {n: {name: like(parameters[n], value) for name, value in kept.items()} for n, kept in values.items()}
+            numbers = [group["params"] for group in optimizer.state_dict()["param_groups"]]
+            groups = [{**state["param_groups"][0], "params": those} for those in numbers]
+            optimizer.load_state_dict({"state": parts, "param_groups": groups})
+
+
+def split(optimizer: Optimizer) -> list[int]:
+    """Put single numbers, which no one can have a part of, into a group of their own; where each parameter was before."""
+    (group,) = optimizer.param_groups
+    parameters = group["params"]
+    single = [number for number, parameter in enumerate(parameters) if parameter.dim() == 0]
+    shared = [number for number in range(len(parameters)) if number not in single]
+    if single:
+        group["params"] = [parameters[number] for number in shared]
+        optimizer.add_param_group({**group, "params": [parameters[number] for number in single]})
+    return shared + single
 
 
 def like(parameter: Any, value: Any) -> Any:
     """A whole tensor as the part that this process keeps of one of its shape; anything else as it is."""
-    if isinstance(value, Tensor) and value.shape == parameter.shape:
+    if isinstance(parameter, DTensor) and isinstance(value, Tensor) and value.shape == parameter.shape:
         return distribute_tensor(value.to(parameter.device), parameter.device_mesh, parameter.placements)
     return value
 

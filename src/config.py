@@ -26,7 +26,7 @@ URL_PASSWORD = re.compile(r"://[^/@\s]+:[^/@\s]+@")
 
 # Settings that say where and how a run is watched, not what it computes: they stay out of its identity.
 NOT_IDENTITY = re.compile(
-    r"(paths|logger|checkpoint|run_dir|fresh|on_change|on_divergence|evaluate|publish|data\.workers)(\.|$)|trainer\.(?!precision$)"
+    r"(paths|logger|checkpoint|run_dir|devices|fresh|on_change|on_divergence|evaluate|publish|data\.workers)(\.|$)|trainer\.(?!precision$)"
 )
 
 POSITIVE, NOT_NEGATIVE, FRACTION = "a number above 0", "a number of at least 0", "a number from 0 up to but below 1"
@@ -56,6 +56,7 @@ RANGES = {
     "block": COUNT,
     "profile": COUNT,
     "keep": COUNT,
+    "accumulate": COUNT,
     "columns": COUNT,
     "interpolate": INDEX,
     "per_decade": INDEX,
@@ -88,7 +89,7 @@ RANGES = {
 CHOICES = {
     "logger.mode": ("offline", "online", "disabled"),
     "trainer.accelerator": ("auto", "cpu", "gpu", "cuda", "mps"),
-    "trainer.strategy": ("auto", "ddp", "ddp_find_unused_parameters_true", "ddp_spawn", "ddp_fork", "fsdp"),
+    "trainer.strategy": ("auto", "ddp", "fsdp"),
     "trainer.matmul_precision": ("highest", "high", "medium", "auto"),
     "trainer.precision": ("32-true", "64-true", "bf16-mixed", "bf16-true"),
     "evaluation.extractor": (

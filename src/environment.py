@@ -11,6 +11,8 @@ from src.code import sources
 from src.files import sha256
 
 ROOT = Path(__file__).parent.parent
+MACHINE = ("threads", "cpu", "cpu_capability", "matmul_precision", "channels_last", "cuda")
+SPLIT = ("processes", "accumulate")  # into how many parts a batch goes, beside each other and one after the other
 PACKAGES = ("torch", "pytorch-lightning", "numpy", "torch-fidelity")
 
 
@@ -65,9 +67,14 @@ def machine_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[s
         if old != new:
             changes.append(f"{name} {old} -> {new}")
     before = EARLIER | dict(before)
-    for part in ("threads", "cpu", "cpu_capability", "matmul_precision", "channels_last", "cuda"):
+    for part in MACHINE:
         if before[part] != now[part]:
             changes.append(f"{part} {before[part]} -> {now[part]}")
+    for part in SPLIT:
+        if before.get(part, 1) != now[part]:
+            changes.append(f"{part} {before.get(part, 1)} -> {now[part]}")
+    if (old := before.get("batch_norm")) and now["batch_norm"] not in (None, old):
+        changes.append(f"batch norm {old} -> {now['batch_norm']}")
     return changes
 
 

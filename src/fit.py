@@ -12,10 +12,11 @@ from typing import Any
 
 from src.config import short_hash
 from src.data.dataset import Dataset
-from src.environment import machine, machine_changes, software, software_changes
+from src.environment import MACHINE, PACKAGES, SPLIT, machine, machine_changes, software, software_changes
 from src.errors import Diverged, Interrupted, UserError
 from src.files import sha256
-from src.run import RunFolder, build_model
+from src.processes import ALONE, Place, Team
+from src.run import RunFolder, build_dataset, build_model
 
 
 def stop_step(config: dict[str, Any], train_samples: int) -> tuple[int | None, str]:
@@ -27,8 +28,6 @@ def stop_step(config: dict[str, Any], train_samples: int) -> tuple[int | None, s
         raise UserError("the run would never end: set stop.epochs, stop.images, stop.minutes or stop.distance")
     if batch > train_samples:
         raise UserError(f"data.batch_size={batch} is more than the {train_samples} training samples: make it smaller")
-    if config["trainer"]["devices"] != 1:
-        raise UserError(f"trainer.devices={config['trainer']['devices']}: only one process is supported so far, use 1")
     images = {"images": stop["images"], "epochs": stop["epochs"] and stop["epochs"] * train_samples}
     budgets = {reason: count for reason, count in images.items() if count is not None}
     if not budgets:
@@ -37,8 +36,53 @@ def stop_step(config: dict[str, Any], train_samples: int) -> tuple[int | None, s
     return max(1, math.floor(budgets[reason] / (batch * config["model"].get("d_steps", 1)))), reason
 
 
-def fit(config: dict[str, Any], run: RunFolder, dataset: Dataset, stop: int | None, reason: str) -> None:
+def fit(config: dict[str, Any], run: RunFolder, dataset: Dataset, stop: int | None, reason: str, team: Team = ALONE) -> None:
     """Train from the newest whole checkpoint, or from the start, until the first budget is used up."""
+    numerics(config, team.place)
+    checkpoint = run.newest("step")
+    if checkpoint:
+        go_on(config, run, dataset, team.place, step_of(checkpoint))
+    team.order(follow_fit, config, team.place, run.path, checkpoint, stop, reason)
+    learn(config, team.place, run, dataset, checkpoint, stop, reason)
+
+
+def follow_fit(
+    config: dict[str, Any], place: Place, path: Path, checkpoint: Path | None, stop: int | None, reason: str
+) -> None:
+    """What the other processes do of `fit`."""
+    numerics(config, place)
+    dataset = build_dataset(config)
+    dataset.prepare()
+    learn(config, place, RunFolder(path), dataset, checkpoint, stop, reason)
+
+
+def numerics(config: dict[str, Any], place: Place) -> None:
+    """Set up torch in this process."""
+    import torch
+
+    from src.numerics import keep_freed_memory, set_numerics
+
+    keep_freed_memory()
+    set_numerics(config["trainer"]["threads"], config["trainer"]["matmul_precision"])
+    if not config["trainer"]["threads"] and place.devices > 1:
+        torch.set_num_threads(max(1, torch.get_num_threads() // place.devices))
+    # Deterministic algorithms are wanted, the costly filling of fresh memory that comes with them is not.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+
+    # Numbers below 1e-38 are zero: they take a CPU a hundred times as long as others, and mean nothing here.
+    torch.set_flush_denormal(True)
+
+
+def learn(
+    config: dict[str, Any],
+    place: Place,
+    run: RunFolder,
+    dataset: Dataset,
+    checkpoint: Path | None,
+    stop: int | None,
+    reason: str,
+) -> None:
+    """Train from a checkpoint, or from the start where it is None. All processes do this at once; the first one writes."""
     import torch
     from pytorch_lightning import Trainer
 
@@ -46,53 +90,50 @@ def fit(config: dict[str, Any], run: RunFolder, dataset: Dataset, stop: int | No
     from src.callbacks.checkpoint import AtomicCheckpointIO, Checkpoint
     from src.callbacks.profile import Profile
     from src.callbacks.progress import Progress
-    from src.callbacks.record import LogScalars, Record, start_wandb
+    from src.callbacks.record import LogScalars, Nowhere, Record, start_wandb
     from src.callbacks.samples import DrawSamples
     from src.callbacks.signals import StopOnSignal
     from src.callbacks.validation import Validate
     from src.data.loader import DataModule
+    from src.distributed import is_first, whole
     from src.export import save_safetensors, state_hash
     from src.metrics.extractors import load_extractor
-    from src.numerics import keep_freed_memory, set_numerics
+    from src.networks.batch_norm import synchronise
     from src.scoring import validation_measure
 
     # Lightning's advice is for users of its own loops; its errors still come through.
     for name in ("pytorch_lightning", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
         warnings.filterwarnings("ignore", module=name)
-    keep_freed_memory()
-    set_numerics(config["trainer"]["threads"], config["trainer"]["matmul_precision"])
-    # Lightning has CUDA asked for through NVML, without a cache: each optimizer step would load a library that is not there.
+    # It has CUDA asked for through NVML, without a cache: each optimizer step would look for a library that is not there.
     os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "0"
-    # Deterministic algorithms are wanted, the costly filling of fresh memory that comes with them is not.
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
-    # Numbers below 1e-38 are zero: they take a CPU a hundred times as long as others, and mean nothing here.
-    torch.set_flush_denormal(True)
-
-    model = build_model(config, dataset.spec)
+    model, first = build_model(config, dataset.spec), is_first()
     if config["trainer"]["channels_last"]:
         model.to(memory_format=torch.channels_last)
-    checkpoint = run.newest("step")
-    step = int(checkpoint.stem.removeprefix("step-")) if checkpoint else 0
-    if checkpoint is None:
+    if place.processes > 1 and place.sync_batchnorm:
+        synchronise(model)
+    model.parts = place.accumulate
+    if checkpoint is None and first:
         run.write_config(config)
         run.update_manifest(
             **software(config, dataset.spec.kind),
             **machine(config["trainer"]["channels_last"]),
+            **place.record(),
             data=dataset.hashes(),
             initial_weights=state_hash(model.state_dict()),
             config_hash=short_hash(config),
         )
-    else:
-        go_on(config, run, dataset, step)
 
     extractor = load_extractor(config["evaluation"]["extractor"], config["evaluation"]["weights"])
     validation = config["validation"]
     measure = validation_measure(
         dataset, extractor, validation["samples"], config["evaluation"]["seed"], Path(config["paths"]["cache"])
     )
-    record = Record(run.path, step, start_wandb(run.path, config), replay=config["logger"]["mode"] == "offline")
+    record: Record | Nowhere = Nowhere()
+    if first:
+        step = step_of(checkpoint) if checkpoint else 0
+        record = Record(run.path, step, start_wandb(run.path, config), replay=config["logger"]["mode"] == "offline")
     signals = StopOnSignal()
     validate = Validate(run, record, signals, extractor.key("fd"), measure, validation["every"])
     budget = Budget(config["stop"]["minutes"], config["stop"]["distance"], validate, reason)
@@ -102,10 +143,10 @@ def fit(config: dict[str, Any], run: RunFolder, dataset: Dataset, stop: int | No
         DrawSamples(run.samples, record, signals, dataset.spec.kind, **config["samples"]),
         validate,
         budget,
-        Progress(validate, budget, stop),
+        *([Progress(validate, budget, stop)] if first else []),
         Checkpoint(run, record, config["checkpoint"]["every"], config["checkpoint"]["keep"]),
     ]
-    if config["trainer"]["profile"]:
+    if config["trainer"]["profile"] and first:
         callbacks.insert(0, Profile(run.path / "profile", config["trainer"]["profile"]))
     data = DataModule(
         dataset,
@@ -117,10 +158,16 @@ def fit(config: dict[str, Any], run: RunFolder, dataset: Dataset, stop: int | No
         block=config["trainer"]["block"],
         cut=lambda step: any(callback.due(step) for callback in callbacks if hasattr(callback, "due")),
     )
+    strategy: Any = "auto"
+    if place.processes > 1:
+        from src.strategy import strategy_of
+
+        strategy = strategy_of(place)
     trainer = Trainer(
-        accelerator=config["trainer"]["accelerator"],
-        devices=config["trainer"]["devices"],
-        strategy=config["trainer"]["strategy"],
+        accelerator=place.accelerator,
+        devices=place.devices,
+        num_nodes=place.nodes,
+        strategy=strategy,
         precision=config["trainer"]["precision"],
         max_epochs=1,  # the loader's one epoch is the whole run; the data's epochs are its own business
         deterministic=True,
@@ -138,19 +185,25 @@ def fit(config: dict[str, Any], run: RunFolder, dataset: Dataset, stop: int | No
         trainer.fit(model, datamodule=data, ckpt_path=checkpoint)
         finished = signals.number is None
     except Diverged as error:
-        progress = {"step": model.step, "images_seen": model.images_seen, **budget.spent()}
-        run.update_manifest(ended={"reason": "diverged", **progress, "message": str(error)})
+        if first:
+            progress = {"step": model.step, "images_seen": model.images_seen, **budget.spent()}
+            run.update_manifest(ended={"reason": "diverged", **progress, "message": str(error)})
         raise
     finally:
         record.close(exit_code=0 if finished else 1)
     if signals.number is not None:
-        print(f"stopped at step {model.step:,}; the same command goes on from there")
+        if first:
+            print(f"stopped at step {model.step:,}; the same command goes on from there")
         raise Interrupted(signals.number)
+    final_weights = state_hash(whole(model.state_dict()))
+    if not first:
+        return
 
     save_safetensors(model.sampler(), run.path / "generator.safetensors", {"run": run.path.parent.name})
     run.update_manifest(
+        device=trainer.strategy.root_device.type,
         extractor={"name": extractor.name, "weights_sha256": extractor.weights_sha256},
-        final_weights=state_hash(model.state_dict()),
+        final_weights=final_weights,
         samples={path.name: sha256(path) for path in sorted(run.samples.glob("step-*.png"))},
         ended={
             "reason": budget.reason,
@@ -163,18 +216,36 @@ def fit(config: dict[str, Any], run: RunFolder, dataset: Dataset, stop: int | No
     )
 
 
-def go_on(config: dict[str, Any], run: RunFolder, dataset: Dataset, step: int) -> None:
+def step_of(checkpoint: Path) -> int:
+    return int(checkpoint.stem.removeprefix("step-"))
+
+
+def go_on(config: dict[str, Any], run: RunFolder, dataset: Dataset, place: Place, step: int) -> None:
     """Refuse to continue with what makes another result than the run's beginning, or note it down where that is wanted."""
     manifest = run.manifest()
     changes = run.changes(config, dataset.hashes())
     changes += software_changes(manifest, software(config, dataset.spec.kind))
-    changes += machine_changes(manifest, machine(config["trainer"]["channels_last"]))
+    changes += machine_changes(manifest, machine(config["trainer"]["channels_last"]) | place.record())
     if changes and config["on_change"] != "accept":
         raise UserError(changed(run, changes))
     if changes:
         run.write_config(config)
-        run.update_manifest(continued=[*manifest.get("continued", []), {"step": step, "changes": changes}])
+        note = {"step": step, "changes": changes, "promise": promise(changes, manifest, place)}
+        run.update_manifest(continued=[*manifest.get("continued", []), note])
     print(f"going on from step {step:,}" + "".join(f"\n  with other {change}" for change in changes))
+    if changes:
+        print(f"  the promise: {note['promise']}")
+
+
+def promise(changes: list[str], before: dict[str, Any], place: Place) -> str:
+    """Which part of README's promise a run keeps that goes on with these changes."""
+    if any(not change.startswith((*SPLIT, *MACHINE, *PACKAGES)) for change in changes):
+        return "none, this is another training from here on"
+    if any(not change.startswith(SPLIT) for change in changes):
+        return "its metric falls in the interval of one further seed"
+    if "per process" in (before.get("batch_norm"), place.record()["batch_norm"]):
+        return "its metric falls in the interval of one further seed (batch norm is over each process's part of the batch)"
+    return "equal within rounding over the next steps, but for what looks at one process's part of the batch"
 
 
 def changed(run: RunFolder, changes: list[str]) -> str:

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from src import rng
 from src.data.dataset import Dataset
+from src.distributed import from_first, shared
 from src.files import write_atomic
 from src.metrics.classes import accuracy, class_counts, class_distances, class_entropy, class_shares, mode_coverage
 from src.metrics.extractors import Extractor, Features, load_extractor
@@ -86,9 +87,7 @@ def evaluate(
     count = sample_count(dataset, protocol)
     described = _describe(dataset, protocol, extractor, count)
     reference = _cached(cache, described, lambda: _reference(dataset, protocol, extractor, count))
-    samples = generate(count)
-    assert len(samples) == count, f"{count} samples were asked for, {len(samples)} came"
-    found = extractor(samples)
+    found = extract(generate, count, extractor)
     metrics = _measure(found, reference, extractor, protocol.seed)
     anchors = json.loads(str(reference["anchors"]))
     if labels is not None:
@@ -101,6 +100,14 @@ def evaluate(
     return {"metrics": metrics, "anchors": anchors, "protocol": described}
 
 
+def extract(generate: Generate, n: int, extractor: Extractor) -> Features:
+    """Features of `n` samples; each of several processes looks at a part of them."""
+    samples = generate(n)
+    assert len(samples) == n, f"{n} samples were asked for, {len(samples)} came"
+    parts = shared(lambda rows: extractor(samples[rows]), n, extractor.batch_size)
+    return Features(*map(torch.cat, zip(*parts, strict=True)))
+
+
 def validation_distance(generate: Generate, dataset: Dataset, extractor: Extractor, n: int, cache: Path) -> float:
     """Frechet distance of `n` samples to the whole validation split: cheap, to choose checkpoints by while training.
 
@@ -108,8 +115,13 @@ def validation_distance(generate: Generate, dataset: Dataset, extractor: Extract
     """
     real = dataset.split("validation").x
     described = {"validation": _digest(real), "extractor": extractor.weights_sha256, "revision": REVISION}
-    reference = _cached(cache, described, lambda: statistics(extractor(_tensor(real)).features))
-    return frechet_distance(statistics(extractor(generate(n)).features), reference)
+    found = extract(generate, n, extractor)
+
+    def distance() -> float:
+        reference = _cached(cache, described, lambda: statistics(extractor(_tensor(real)).features))
+        return frechet_distance(statistics(found.features), reference)
+
+    return from_first(distance)
 
 
 def _measure(found: Features, reference: Arrays, extractor: Extractor, seed: int) -> dict[str, Any]:

@@ -10,14 +10,16 @@ import torch
 from torch import Tensor
 
 from src.data.dataset import Dataset
+from src.distributed import shared
 from src.export import state_hash
 from src.files import write_json
 from src.metrics.discriminator_gap import discriminator_gap
-from src.metrics.extractors import Extractor
+from src.metrics.extractors import Extractor, load_extractor
 from src.metrics.neighbours import nearest
+from src.models.latent import SAMPLE_BATCH
 from src.pixels import from_uint8
-from src.protocol import Protocol, evaluate, sample_count, validation_distance
-from src.run import RunFolder, load_run
+from src.protocol import Protocol, evaluate, extract, sample_count, validation_distance
+from src.run import RunFolder, build_dataset, load_run
 
 NEIGHBOUR_ROWS, NEIGHBOURS = 8, 8
 BATCH = 500  # samples through the discriminator at once
@@ -27,7 +29,7 @@ def score(run: RunFolder, dataset: Dataset, settings: dict[str, Any], cache: Pat
     """Evaluate a finished run under `settings` (the config's `evaluation`), write the record to `path` and return it."""
     model = load_run(run.path)
     modality = importlib.import_module(f"src.modalities.{dataset.spec.kind}")
-    protocol = Protocol(settings["extractor"], settings["weights"], settings["samples"], settings.get("split", "test"))
+    protocol = protocol_of(settings)
     count = sample_count(dataset, protocol)
     labels = model.labels(range(settings["seed"], settings["seed"] + count))
 
@@ -60,10 +62,32 @@ def score(run: RunFolder, dataset: Dataset, settings: dict[str, Any], cache: Pat
     return result
 
 
+def follow_score(path: Path, settings: dict[str, Any]) -> None:
+    """What other processes do of `score`: their part of the samples, and of looking at them."""
+    model = load_run(path)
+    dataset = build_dataset(RunFolder(path).config())
+    dataset.prepare()
+    protocol = protocol_of(settings)
+    count, extractor = sample_count(dataset, protocol), load_extractor(protocol.extractor, protocol.weights, protocol.device)
+    for weights in ("ema", "raw") if model.ema else ("ema",):
+        extract(sampler(model, settings["seed"], weights), count, extractor)
+
+
+def protocol_of(settings: dict[str, Any]) -> Protocol:
+    return Protocol(settings["extractor"], settings["weights"], settings["samples"], settings.get("split", "test"))
+
+
 def sampler(model: Any, seed: int, weights: str = "ema") -> Callable[[int], Tensor]:
-    """n -> samples [n, ...] of the seeds seed .. seed + n - 1, as the data has them (uint8 images)."""
+    """n -> samples [n, ...] of the seeds seed .. seed + n - 1, as the data has them (uint8 images).
+
+    Each of several processes makes a part of them, and all get all.
+    """
     modality = importlib.import_module(f"src.modalities.{model.spec.kind}")
-    return lambda n: modality.to_uint8(model.sample(range(seed, seed + n), weights=weights))
+
+    def part(rows: slice) -> Tensor:
+        return modality.to_uint8(model.sample(range(seed + rows.start, seed + rows.stop), weights=weights))
+
+    return lambda n: torch.cat(shared(part, n, SAMPLE_BATCH))
 
 
 def validation_measure(dataset: Dataset, extractor: Extractor, n: int, seed: int, cache: Path) -> Callable[[Any], float]:

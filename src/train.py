@@ -14,11 +14,17 @@ from src.environment import software, software_changes
 from src.errors import Diverged, UserError
 from src.files import check_writable
 from src.fit import changed, fit, stop_step
+from src.processes import Team, follow, follows, join, place
 from src.run import RunFolder, build_dataset, default_path, summary
 
 
 def train(config: dict[str, Any]) -> dict[str, Any]:
     """Make the result that a plain, checked config names, or go on with it, or find it made; what metrics.json says."""
+    where = place(config)
+    if follows():
+        join()
+        follow()
+        return {}
     run = RunFolder(default_path(config))
     dataset = build_dataset(config)
     dataset.prepare()
@@ -34,7 +40,8 @@ def train(config: dict[str, Any]) -> dict[str, Any]:
         raise UserError(changed(run, inputs + code))
     with run:
         try:
-            make(config, run, dataset, stop, reason)
+            with Team(where) as team:
+                make(config, run, dataset, stop, reason, team)
         except Diverged as error:
             if config["on_divergence"] == "fail":
                 raise
@@ -56,24 +63,27 @@ def train(config: dict[str, Any]) -> dict[str, Any]:
         return show(run)
 
 
-def make(config: dict[str, Any], run: RunFolder, dataset: Dataset, stop: int | None, reason: str) -> None:
+def make(config: dict[str, Any], run: RunFolder, dataset: Dataset, stop: int | None, reason: str, team: Team) -> None:
     """What is missing of a run: its training, its evaluation."""
     ended = run.manifest().get("ended")
     if ended is None:
-        fit(config, run, dataset, stop, reason)
+        fit(config, run, dataset, stop, reason, team)
     elif ended["reason"] == "diverged":
         raise Diverged(f"this run has ended before: {ended['message']}; fresh=true makes it again")
     if run.result() is None and config["evaluate"]:
-        evaluate(config, run, dataset)
+        evaluate(config, run, dataset, team)
     elif ended:
         code = software_changes(run.manifest(), software(config, dataset.spec.kind))
         print("this result was there already; fresh=true makes it again" + "".join(f"\n  made with other {c}" for c in code))
 
 
-def evaluate(config: dict[str, Any], run: RunFolder, dataset: Dataset) -> None:
-    from src.scoring import score
+def evaluate(config: dict[str, Any], run: RunFolder, dataset: Dataset, team: Team) -> None:
+    from src.fit import numerics
+    from src.scoring import follow_score, score
 
     print("evaluating")
+    numerics(config, team.place)
+    team.order(follow_score, run.path, config["evaluation"])
     score(run, dataset, config["evaluation"], Path(config["paths"]["cache"]), run.path / "metrics.json")
 
 

@@ -17,6 +17,7 @@ from src.errors import UserError
 from src.files import sha256
 from src.fit import fit
 from src.intervals import prediction_interval
+from src.processes import Team, place
 from src.reporting.runs import find_runs
 from src.run import RunFolder, build_dataset, digest_path, is_whole, load_checkpoint, load_run
 
@@ -111,8 +112,15 @@ def check_again(config: dict[str, Any], run: RunFolder, dataset: Dataset, start:
         shutil.rmtree(again.path)
     with again:
         recipe = recipe_of(run, again, start, code)
+        where = place(recipe)
+        if manifest.get("batch_norm") == "per process" and where.processes != manifest["processes"]:
+            raise UserError(
+                f"batch norm was over the parts of {manifest['processes']} processes: {where.processes} cannot make the same; "
+                "verify where there are as many"
+            )
         if not again.finished():
-            fit(recipe, again, dataset, end, "verification")
+            with Team(where) as team:
+                fit(recipe, again, dataset, end, "verification", team)
         different, compared = differences(run, again, start, end, whole)
         measured = None
         if whole and start == 0 and run.result():
@@ -125,7 +133,8 @@ def check_again(config: dict[str, Any], run: RunFolder, dataset: Dataset, start:
         shutil.rmtree(again.path)
         print(f"bitwise equal over steps {start + 1:,} to {end:,}: {', '.join(compared)}")
         return []
-    reasons = software_changes(manifest, code) + machine_changes(manifest, machine((EARLIER | manifest)["channels_last"]))
+    machine_now = machine((EARLIER | manifest)["channels_last"]) | where.record()
+    reasons = software_changes(manifest, code) + machine_changes(manifest, machine_now)
     if not reasons:
         return [*different, f"code, lock file and machine are those of the run: this must not be ({again.path} is kept)"]
     print(f"not bitwise equal ({'; '.join(different)}), and not promised here: other {'; other '.join(reasons)}")
@@ -139,6 +148,7 @@ def recipe_of(run: RunFolder, again: RunFolder, start: int, code: dict[str, Any]
     recipe = copy.deepcopy(run.config())
     recipe["run_dir"], recipe["publish"], recipe["logger"]["mode"] = str(again.path), None, "disabled"
     recipe["trainer"] |= {name: (EARLIER | run.manifest())[name] for name in ("threads", *EARLIER)}
+    recipe["trainer"]["profile"] = None
     set_numerics(recipe["trainer"]["threads"], recipe["trainer"]["matmul_precision"])
     recipe["stop"] |= {"minutes": None, "distance": None}  # the number of steps that they led to is known by now
     if start and not again.started():
@@ -148,7 +158,8 @@ def recipe_of(run: RunFolder, again: RunFolder, start: int, code: dict[str, Any]
         for old, new in ((digest_path(source), digest_path(target)), (source, target)):
             shutil.copyfile(old, new)
         again.write_config(recipe)
-        again.update_manifest(**code, **machine(recipe["trainer"]["channels_last"]), data=run.manifest()["data"])
+        here = machine(recipe["trainer"]["channels_last"]) | place(recipe).record()
+        again.update_manifest(**code, **here, data=run.manifest()["data"])
     return recipe
 
 

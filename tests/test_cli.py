@@ -21,7 +21,8 @@ CASES = {
     "z_dim 0": (["train", "model.generator.z_dim=0"], "model.generator.z_dim=0: must be"),
     "no end": (["train", "data=digits", "stop.images=null"], "the run would never end"),
     "batch over data": (["train", "data=digits", "data.batch_size=5000"], "more than the"),
-    "several devices": (["train", "data=digits", "trainer.devices=2"], "only one process is supported so far"),
+    "a batch that does not divide": (["train", "data=digits", "devices=3"], "does not divide by 3 processes"),
+    "no devices": (["train", "data=digits", "trainer.devices=none"], "trainer.devices='none': must be a whole number"),
     "no loss": (["train", "data=digits", "loss=none"], "needs an adversarial loss: loss=non_saturating"),
     "unknown strategy": (
         ["train", "data=digits", "trainer.strategy=dpp"],

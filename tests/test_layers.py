@@ -23,10 +23,11 @@ LAYERS = [
         "intervals",
         "distributed",
         "numerics",
+        "processes",
     },
     {"instantiate", "data", "networks", "losses", "metrics"},
     {"models", "modalities", "export", "protocol"},
-    {"run", "scoring", "callbacks", "cli", "reporting", "search"},
+    {"run", "scoring", "callbacks", "cli", "reporting", "search", "strategy"},
     {"fit"},
     {"train", "evaluate", "generate", "prepare", "extractor", "readme", "recipe", "report", "sweep", "verify"},
 ]

@@ -1,9 +1,14 @@
+from pathlib import Path
 from types import SimpleNamespace
 
 import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
 from torch import Tensor
 
-from src.scoring import BATCH, logits
+from src.models.latent import SAMPLE_BATCH
+from src.run import load_run
+from src.scoring import BATCH, logits, sampler
 
 
 class Discriminator:
@@ -27,3 +32,24 @@ def test_logits_of_bytes_and_of_points_with_and_without_labels() -> None:
     assert model.discriminator.batches == [BATCH, 100] * 2
     points = torch.tensor([[0.5, -0.25], [3.0, 1.0]])
     assert logits(model, points).tolist() == [0.125, 2.0]
+
+
+def three(rank: int, folder: str, run: str) -> None:
+    dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=3)
+    model = load_run(run)
+    made = []
+    draw = model.sample
+    model.sample = lambda seeds, **words: made.extend(seeds) or draw(seeds, **words)
+    samples = sampler(model, seed=7)(10_001)
+    torch.save({"made": made, "samples": samples}, f"{folder}/{rank}.pt")
+    dist.destroy_process_group()
+
+
+def test_three_processes_share_10001_samples(tiny_run: Path, tmp_path: Path) -> None:
+    """Each sample is made once, and is the one that a single process makes, to the last bit."""
+    mp.spawn(three, (str(tmp_path), str(tiny_run)), nprocs=3)
+    parts = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(3)]
+    assert [seed for part in parts for seed in part["made"]] == list(range(7, 10_008))
+    assert max(len(part["made"]) for part in parts) - min(len(part["made"]) for part in parts) <= SAMPLE_BATCH
+    alone = sampler(load_run(tiny_run), seed=7)(10_001)
+    assert all(torch.equal(part["samples"], alone) for part in parts)

@@ -1,11 +1,15 @@
 """When a run ends: its budget is used up, or it is good enough."""
 
+import resource
+import sys
 import time
 from typing import Any
 
+import torch
 from pytorch_lightning import Callback, Trainer
 
 from src.callbacks.validation import Validate
+from src.distributed import largest, total
 from src.models.model import Model
 
 
@@ -13,24 +17,33 @@ class Budget(Callback):
     """Stops at `minutes` of training (all sittings together) or at a validation distance of at most `distance`.
 
     Images and epochs are the data loader's business: it has no further batch. `reason` says what ended the run; it is
-    `otherwise` until one of the two did. `seconds` is the time on the clock, `cpu_seconds` that of all threads.
+    `otherwise` until one of the two did. `seconds` is the time on the clock, `cpu_seconds` that of all threads and
+    processes.
     """
 
     def __init__(self, minutes: float | None, distance: float | None, validate: Validate, otherwise: str) -> None:
         self.minutes, self.distance, self.validate, self.reason = minutes, distance, validate, otherwise
         self.seconds = self.cpu_seconds = 0.0
-        self._start = self._cpu_start = 0.0  # as if all sittings had been one
+        self.memory: dict[str, float] = {}
+        self._start = self._cpu_start = self._cpu_before = 0.0  # as if all sittings had been one
 
     def on_train_start(self, trainer: Trainer, model: Model) -> None:
         self._start = time.monotonic() - self.seconds
-        self._cpu_start = time.process_time() - self.cpu_seconds
+        self._cpu_start, self._cpu_before = time.process_time(), self.cpu_seconds
 
     def on_train_batch_end(self, trainer: Trainer, model: Model, *_: Any) -> None:
-        self.seconds, self.cpu_seconds = time.monotonic() - self._start, time.process_time() - self._cpu_start
+        self.seconds = largest(time.monotonic() - self._start)
+        self.cpu_seconds = self._cpu_before + total(time.process_time() - self._cpu_start)
         if self.distance is not None and self.validate.last is not None and self.validate.last <= self.distance:
             self._stop(trainer, "distance")
         elif self.minutes is not None and self.seconds >= 60 * self.minutes:
             self._stop(trainer, "minutes")
+
+    def on_train_end(self, trainer: Trainer, model: Model) -> None:
+        self.memory = {name: largest(value) for name, value in peak_memory().items()}
+
+    def on_exception(self, trainer: Trainer, model: Model, exception: BaseException) -> None:
+        self.memory = peak_memory()
 
     def state_dict(self) -> dict[str, Any]:
         return {"seconds": self.seconds, "cpu_seconds": self.cpu_seconds}
@@ -39,8 +52,18 @@ class Budget(Callback):
         self.seconds, self.cpu_seconds = state["seconds"], state.get("cpu_seconds", 0.0)
 
     def spent(self) -> dict[str, float]:
-        return {"seconds": round(self.seconds, 3), "cpu_seconds": round(self.cpu_seconds, 3)}
+        """For the manifest: times of all sittings, the most memory that a process of this sitting has held."""
+        return {"seconds": round(self.seconds, 3), "cpu_seconds": round(self.cpu_seconds, 3), **self.memory}
 
     def _stop(self, trainer: Trainer, reason: str) -> None:
         self.reason = reason
         trainer.should_stop = True
+
+
+def peak_memory() -> dict[str, float]:
+    """The most memory that this process has held so far, and of its GPU where it has one, in MB of 10^6 bytes."""
+    unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss
+    peak = {"peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6, 1)}
+    if torch.cuda.is_initialized():
+        peak["gpu_peak_memory_mb"] = round(torch.cuda.max_memory_allocated() / 1e6, 1)
+    return peak

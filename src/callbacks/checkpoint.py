@@ -7,8 +7,10 @@ import torch
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.plugins.io import CheckpointIO
 
-from src.callbacks.record import Record
+from src.callbacks.record import Nowhere, Record
+from src.distributed import from_first, largest, together, whole
 from src.errors import Diverged
+from src.export import state_hash
 from src.models.model import Model
 from src.run import RunFolder, load_checkpoint, save_checkpoint
 from src.schedules import is_every
@@ -30,7 +32,7 @@ class AtomicCheckpointIO(CheckpointIO):
 class Checkpoint(Callback):
     """A checkpoint every `every` steps and at the end, the newest `keep` of them kept. Runs after all other callbacks."""
 
-    def __init__(self, run: RunFolder, record: Record, every: int, keep: int) -> None:
+    def __init__(self, run: RunFolder, record: Record | Nowhere, every: int, keep: int) -> None:
         self.run, self.record, self.every, self.keep = run, record, every, keep
 
     def due(self, step: int) -> bool:
@@ -45,14 +47,23 @@ class Checkpoint(Callback):
 
     def save(self, trainer: Trainer, model: Model) -> None:
         check_finite(model)
+        check_same(model)
         self.record.sync()  # what a checkpoint stands for must not be lost with the power after it
         trainer.save_checkpoint(self.run.checkpoint_path("step", model.step))
-        self.run.prune("step", self.keep)
+        if trainer.is_global_zero:
+            self.run.prune("step", self.keep)
+
+
+def check_same(model: Model) -> None:
+    """Several processes make the same updates to the same weights: never go on where they no longer hold the same model."""
+    digest = state_hash(whole(model.state_dict())) if together() else ""
+    if largest(from_first(lambda: digest) != digest):
+        raise RuntimeError(f"the processes hold different models at step {model.step}: do their machines compute alike?")
 
 
 def check_finite(model: Model) -> None:
     """A finite loss can have gradients that are not: never put such weights in the place of good ones."""
-    for name, tensor in model.state_dict().items():
+    for name, tensor in whole(model.state_dict()).items():
         if tensor.is_floating_point() and not torch.isfinite(tensor).all():
             raise Diverged(
                 f"{name} is not finite at step {model.step}: training has diverged, the last good checkpoint is kept "

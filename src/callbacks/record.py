@@ -9,6 +9,7 @@ from typing import Any
 
 from pytorch_lightning import Callback, Trainer
 
+from src.distributed import mean_of_scalars
 from src.files import write_atomic
 from src.models.model import Model
 from src.schedules import is_every
@@ -60,6 +61,22 @@ class Record:
             self.wandb_run.finish(exit_code=exit_code)
 
 
+class Nowhere:
+    """The record of a process that writes nothing."""
+
+    def scalars(self, step: int, images_seen: int, values: dict[str, float]) -> None:
+        pass
+
+    def picture(self, step: int, name: str, path: Path) -> None:
+        pass
+
+    def sync(self) -> None:
+        pass
+
+    def close(self, exit_code: int = 0) -> None:
+        pass
+
+
 def read_scalars(path: Path) -> list[dict[str, Any]]:
     """The lines of a metrics.jsonl, without the one that a crash may have cut short; empty where there is no file."""
     lines = []
@@ -96,9 +113,9 @@ def start_wandb(folder: Path, config: dict[str, Any]) -> Any:
 
 
 class LogScalars(Callback):
-    """The model's own scalars, every `every` steps."""
+    """The model's own scalars, every `every` steps: means over the processes, as each has measured its part of the batch."""
 
-    def __init__(self, record: Record, every: int) -> None:
+    def __init__(self, record: Record | Nowhere, every: int) -> None:
         self.record, self.every = record, every
 
     def due(self, step: int) -> bool:
@@ -106,4 +123,4 @@ class LogScalars(Callback):
 
     def on_train_batch_end(self, trainer: Trainer, model: Model, *_: Any) -> None:
         if self.due(model.step):
-            self.record.scalars(model.step, model.images_seen, model.scalars())
+            self.record.scalars(model.step, model.images_seen, mean_of_scalars(model.scalars()))

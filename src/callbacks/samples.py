@@ -6,7 +6,7 @@ from typing import Any
 
 from pytorch_lightning import Callback, Trainer
 
-from src.callbacks.record import Record
+from src.callbacks.record import Nowhere, Record
 from src.callbacks.signals import StopOnSignal
 from src.errors import Diverged
 from src.models.model import Model
@@ -20,7 +20,9 @@ FIXED_SEEDS = (
 class DrawSamples(Callback):
     """A grid of `n` samples from fixed latents at log-spaced steps; `film.gif` of all of them when training ends."""
 
-    def __init__(self, folder: Path, record: Record, signals: StopOnSignal, kind: str, n: int, per_decade: int) -> None:
+    def __init__(
+        self, folder: Path, record: Record | Nowhere, signals: StopOnSignal, kind: str, n: int, per_decade: int
+    ) -> None:
         self.folder, self.record, self.signals, self.per_decade = folder, record, signals, per_decade
         self.seeds = range(FIXED_SEEDS, FIXED_SEEDS + n)
         self.modality = importlib.import_module(f"src.modalities.{kind}")
@@ -29,6 +31,8 @@ class DrawSamples(Callback):
         return is_log_spaced(step, self.per_decade)
 
     def on_train_start(self, trainer: Trainer, model: Model) -> None:
+        if not trainer.is_global_zero:
+            return
         for path in self.folder.glob("step-*.png"):  # of steps that are made again
             if int(path.stem.removeprefix("step-")) > model.step:
                 path.unlink()
@@ -36,17 +40,17 @@ class DrawSamples(Callback):
             self.draw(model)
 
     def on_train_batch_end(self, trainer: Trainer, model: Model, *_: Any) -> None:
-        if self.due(model.step):
+        if trainer.is_global_zero and self.due(model.step):
             self.draw(model)
 
     def on_train_end(self, trainer: Trainer, model: Model) -> None:
-        if self.signals.number is not None:
+        if self.signals.number is not None or not trainer.is_global_zero:
             return
         self.draw(model)
         self.film()
 
     def on_exception(self, trainer: Trainer, model: Model, exception: BaseException) -> None:
-        if isinstance(exception, Diverged):
+        if isinstance(exception, Diverged) and trainer.is_global_zero:
             self.film()  # of how it went wrong
 
     def film(self) -> None:

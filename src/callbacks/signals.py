@@ -5,11 +5,15 @@ from typing import Any
 
 from pytorch_lightning import Callback, Trainer
 
+from src.distributed import is_first, largest
 from src.models.model import Model
 
 
 class StopOnSignal(Callback):
-    """The first signal ends the run after the block in progress (`number` says which it was); a second one ends it at once."""
+    """The first signal ends the run after the block in progress (`number` says which it was); a second one ends it at once.
+
+    A signal to any of several processes ends them all, after the same block.
+    """
 
     def __init__(self) -> None:
         self.number: int | None = None
@@ -20,6 +24,7 @@ class StopOnSignal(Callback):
             self._handlers[number] = signal.signal(number, self._on_signal)
 
     def on_train_batch_end(self, trainer: Trainer, model: Model, *_: Any) -> None:
+        self.number = int(largest(self.number or 0)) or None
         if self.number is not None:
             trainer.should_stop = True
 
@@ -33,7 +38,8 @@ class StopOnSignal(Callback):
         if self.number is not None:
             raise KeyboardInterrupt
         self.number = number
-        print(f"\n{signal.Signals(number).name}: saving and stopping", flush=True)
+        if is_first():
+            print(f"\n{signal.Signals(number).name}: saving and stopping", flush=True)
 
     def _restore_handlers(self) -> None:
         for number, handler in self._handlers.items():

@@ -6,7 +6,7 @@ from typing import Any
 from pytorch_lightning import Callback, Trainer
 
 from src.callbacks.checkpoint import check_finite
-from src.callbacks.record import Record
+from src.callbacks.record import Nowhere, Record
 from src.callbacks.signals import StopOnSignal
 from src.models.model import Model
 from src.run import RunFolder
@@ -19,7 +19,7 @@ class Validate(Callback):
     def __init__(
         self,
         run: RunFolder,
-        record: Record,
+        record: Record | Nowhere,
         signals: StopOnSignal,
         name: str,
         measure: Callable[[Model], float],
@@ -52,7 +52,8 @@ class Validate(Callback):
         if self.best is None or self.last < self.best:
             self.best, self.best_step = self.last, model.step
             trainer.save_checkpoint(self.run.checkpoint_path("best", model.step))
-            self.run.prune("best", keep=1)
+            if trainer.is_global_zero:
+                self.run.prune("best", keep=1)
 
     def state_dict(self) -> dict[str, Any]:
         return {"last": self.last, "best": self.best, "best_step": self.best_step, "measured_at": self._measured_at}

@@ -25,7 +25,8 @@ class Extractor:
 
     name: `digits`, or `digits-1a2b3c4d` (the start of the SHA-256) when the weights are not the pinned ones.
     weights_sha256: of the weights file. feature_size: D. class_names, classes: of its logits and how many, empty and 0 where
-    no data here has them. standardise, training_images: see Backbone. points: whether it takes points for images.
+    no data here has them. batch_size: a part of the samples that begins at a multiple of it gets the same bits as in the whole.
+    standardise, training_images: see Backbone. points: whether it takes points for images.
     """
 
     def __init__(self, name: str, backbone: Backbone, device: str) -> None:
@@ -34,6 +35,7 @@ class Extractor:
         self.name = name if self.pinned else f"{name}-{backbone.weights_sha256[:8]}"
         self.weights_sha256, self.feature_size = backbone.weights_sha256, backbone.feature_size
         self.class_names, self.classes = backbone.class_names, len(backbone.class_names)
+        self.batch_size = backbone.batch_size
         self.standardise, self.training_images = backbone.standardise, backbone.training_images
         self._backbone, self._module, self._device = backbone, backbone.module.to(device), device
 

@@ -11,10 +11,12 @@ from torch.optim import Optimizer
 
 from src import rng
 from src.augment import Augmentation
+from src.distributed import average_over_processes
 from src.ema import EMA
 from src.errors import Diverged
 from src.losses.adversarial import AdversarialLoss
 from src.losses.regularizers import Penalty, Update
+from src.models.accumulation import update_in_parts
 from src.models.latent import LatentModel
 from src.models.model import unstack
 from src.spec import Batch, Spec
@@ -65,6 +67,7 @@ class GAN(LatentModel):
             isinstance(layer, nn.modules.batchnorm._BatchNorm) or getattr(layer, "batch_dependent", False)
             for layer in self.discriminator.modules()
         )
+        self.part, self.parts = 0, 1  # of a batch, where gradients are accumulated (src/models/accumulation.py)
         self._last: dict[str, Tensor] = {}
 
     def configure_optimizers(self) -> list[Optimizer]:
@@ -74,8 +77,9 @@ class GAN(LatentModel):
     def training_step(self, block: Batch, index: int) -> None:
         """A block [updates * d_steps, B, ...] of batches: several updates to one call keep Lightning's overhead small."""
         batches = unstack(block)
+        update = self.update if self.parts == 1 else partial(update_in_parts, self)
         for _ in range(len(block.x) // self.d_steps):
-            self.update([next(batches) for _ in range(self.d_steps)])
+            update([next(batches) for _ in range(self.d_steps)])
 
     def update(self, batches: Sequence[Batch]) -> None:
         """Algorithm 1: `d_steps` updates of the discriminator, each on its own batch, then one of the generator."""
@@ -93,7 +97,7 @@ class GAN(LatentModel):
                 self.generator, self.discriminator, z, y, real_seen, fake_seen, real_logits, fake_logits, self.images_seen
             )
             d_loss = self.loss.discriminator(real_logits, fake_logits).mean() + self.terms(self.penalties, made, f"{k}")
-            self.descend(d_loss, d_optimizer, "discriminator")
+            self.descend(d_loss, d_optimizer, self.discriminator, "discriminator")
             if self.constrain:
                 self.constrain(self.discriminator)
             if self.augment:
@@ -107,7 +111,7 @@ class GAN(LatentModel):
             fake_logits = self.discriminator(fake_seen, y)
         made = made._replace(fake=fake_seen, fake_logits=fake_logits)
         g_loss = self.loss.generator(fake_logits, real_logits.detach()).mean() + self.terms(self.g_penalties, made, "generator")
-        self.descend(g_loss, g_optimizer, "generator")
+        self.descend(g_loss, g_optimizer, self.generator, "generator")
 
         self.step += 1
         self.images_seen += images
@@ -124,20 +128,38 @@ class GAN(LatentModel):
                 total = total + penalty(made._replace(uniform=uniform))
         return total
 
-    def descend(self, loss: Tensor, optimizer: Any, name: str) -> None:
-        """One optimizer step; a loss that is not finite stops the run before it can touch the weights."""
+    def descend(self, loss: Tensor, optimizer: Any, network: nn.Module, name: str) -> None:
+        """One optimizer step by the gradient of a loss."""
+        parameters = tuple(parameter for group in optimizer.param_groups for parameter in group["params"])
+        for parameter in parameters:
+            parameter.grad = None
+        # `inputs` spares the gradients of the other network's weights, which nobody would use. Not `manual_backward`: its hooks
+        # take a twentieth of a small step.
+        loss.backward(inputs=parameters)
+        self.take_step(loss, optimizer, network, name)
+
+    def take_step(self, loss: Tensor, optimizer: Any, network: nn.Module, name: str) -> None:
+        """Where the gradients are there; a loss that is not finite stops the run before it can touch the weights."""
+        if self.trainer.world_size > 1:
+            self.average(loss, network)
         if not math.isfinite(loss.item()):
             raise Diverged(
                 f"the {name}'s loss is {loss.item()} at step {self.step}: training has diverged and was stopped before the "
                 "update (lower the learning rates or raise the penalty, in a new run)"
             )
-        parameters = tuple(parameter for group in optimizer.param_groups for parameter in group["params"])
-        for parameter in parameters:
-            parameter.grad = None
-        # `inputs` spares the gradients of the other network's weights, which nobody would use. Not `manual_backward`: only
-        # several processes need it, and its hooks take a twentieth of a small step.
-        loss.backward(inputs=parameters)
         optimizer.step()
+
+    def average(self, loss: Tensor, network: nn.Module) -> None:
+        """Over all processes, in place: what each has found for its slice of the batch becomes that of the whole.
+
+        With the generator, whose backward pass is an update's last, also batch norm's running statistics: then all processes
+        hold the same model again.
+        """
+        found = [loss.detach(), *(parameter.grad for parameter in network.parameters() if parameter.grad is not None)]
+        if network is self.generator:
+            buffers = (*self.generator.named_buffers(), *self.discriminator.named_buffers())
+            found += [buffer for name, buffer in buffers if name.endswith(("running_mean", "running_var"))]
+        average_over_processes(found)
 
     def set_schedules(self, *optimizers: Any) -> None:
         for group in (group for optimizer in optimizers for group in optimizer.param_groups):
@@ -147,10 +169,10 @@ class GAN(LatentModel):
                 group["betas"] = (group["betas"][0], self._beta2_schedule(self.images_seen))
 
     def draw(self, distribution: Callable[..., Tensor], batch: int, size: int, stream: str) -> Tensor:
-        """Random numbers [B, size] of this step: this rank's slice of those for the global batch."""
+        """Random numbers [B, size] of this step: this rank's slice of those for the global batch, or a part of it."""
         random = rng.generator(self.seed, stream, self.step)
-        numbers = distribution(batch * self.trainer.world_size, size, generator=random)
-        return numbers[self.global_rank * batch :][:batch].to(self.device)
+        numbers = distribution(batch * self.parts * self.trainer.world_size, size, generator=random)
+        return numbers[(self.global_rank * self.parts + self.part) * batch :][:batch].to(self.device)
 
     def noise(self, batch: int, k: int) -> Tensor:
         """Latents [B, z_dim] from N(0, I) for discriminator update k of this step."""

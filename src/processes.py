@@ -1,0 +1,275 @@
+"""The processes of one run. The first holds the run folder, decides, prints and writes; the others do as it says.
+
+They are started here (`python -m src.processes`), or by torchrun. Not by Lightning's launcher: that repeats the command line in
+each process, which in a sweep is the sweep, and in a test the tests. What Lightning's strategy does is `src/strategy.py`.
+"""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Self
+
+from src.config import CHECKS, COUNT
+from src.errors import Diverged, Interrupted, UserError
+
+ROOT = Path(__file__).parent.parent
+
+# Messages may have to wait for an evaluation. What has died is noticed by its closed connections, and by its starter.
+PATIENCE = timedelta(days=1)
+NOTICE = 10.0  # seconds for a message to fail after a process has died, before all are ended without further words
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a run is computed.
+
+    devices: processes on each of the nodes, each with a device of its own (on a CPU: with its share of the cores).
+    strategy: ddp (each process holds the whole model), fsdp (each holds a part of it), or single.
+    sync_batchnorm: batch norm over the global batch; without, over each process's part.
+    accumulate: parts in which each process takes its part of the batch, one after the other, to save memory.
+    external: the processes were started by torchrun.
+    """
+
+    accelerator: str = "auto"
+    devices: int = 1
+    nodes: int = 1
+    strategy: str = "single"
+    sync_batchnorm: bool = True
+    accumulate: int = 1
+    external: bool = False
+
+    @property
+    def processes(self) -> int:
+        return self.devices * self.nodes
+
+    def record(self) -> dict[str, Any]:
+        """What a manifest says of it."""
+        several = self.processes > 1
+        return {
+            "processes": self.processes,
+            "nodes": self.nodes,
+            "strategy": self.strategy,
+            "accumulate": self.accumulate,
+            "batch_norm": ("synchronised" if self.sync_batchnorm else "per process") if several else None,
+        }
+
+
+def started_by_torchrun() -> bool:
+    return "TORCHELASTIC_RUN_ID" in os.environ
+
+
+def follows() -> bool:
+    """Whether torchrun started this process as one of those that follow the first."""
+    return started_by_torchrun() and int(os.environ["RANK"]) > 0
+
+
+def place(config: dict[str, Any]) -> Place:
+    """Where the config's `trainer` and torchrun want the run; raises UserError where that cannot be."""
+    trainer, batch = config["trainer"], config["data"]["batch_size"]
+    devices, nodes = trainer["devices"], 1
+    if devices != "auto" and not CHECKS[COUNT](devices):
+        raise UserError(f"trainer.devices={devices!r}: must be {COUNT} or auto")
+    if started_by_torchrun():
+        if sweeping():
+            raise UserError("every process of torchrun would run the whole sweep: leave torchrun out, or -m")
+        devices = int(os.environ["LOCAL_WORLD_SIZE"])
+        nodes = int(os.environ["WORLD_SIZE"]) // devices
+        if trainer["devices"] not in ("auto", devices):
+            raise UserError(f"torchrun has started {devices} processes here, so say devices={devices}")
+    elif devices == "auto":
+        devices = choose(trainer["accelerator"], batch)
+    if trainer["strategy"] == "fsdp" and config["model"].get("ema") is None:
+        raise UserError(
+            "fsdp draws samples from averaged weights, and this model keeps none: give it model.ema, or trainer=ddp"
+        )
+    accumulate = trainer.get("accumulate", 1)
+    if batch % (devices * nodes * accumulate):
+        parts = f"{devices * nodes} processes" + (f" with {accumulate} parts each" if accumulate > 1 else "")
+        raise UserError(
+            f"data.batch_size={batch}, which is that of all processes together, does not divide by {parts}: "
+            "change devices=, trainer.accumulate= or data.batch_size="
+        )
+    return Place(
+        accelerator=trainer["accelerator"],
+        devices=devices,
+        nodes=nodes,
+        strategy=trainer["strategy"].replace("auto", "ddp") if devices * nodes > 1 else "single",
+        sync_batchnorm=trainer.get("sync_batchnorm", True),
+        accumulate=accumulate,
+        external=started_by_torchrun(),
+    )
+
+
+def choose(accelerator: str, batch: int) -> int:
+    """What trainer=auto takes, which it also prints: all GPUs that the batch divides by, or one process."""
+    import torch
+
+    gpus = torch.cuda.device_count() if accelerator in ("auto", "gpu", "cuda") else 0
+    devices = max((n for n in range(1, gpus + 1) if batch % n == 0), default=1)
+    print(f"trainer=auto: {devices} of {gpus} GPUs" if gpus else "trainer=auto: one process, as there is no GPU")
+    return devices
+
+
+def sweeping() -> bool:
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    return HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
+
+
+class Team:
+    """This process and those that follow it, which are started when they are first needed and end with the `with` block."""
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self._others: list[subprocess.Popen] = []
+        self._over = threading.Event()
+
+    def __enter__(self) -> Self:
+        if self.place.external:
+            join()
+        return self
+
+    def order(self, function: Callable[..., object], *arguments: Any) -> None:
+        """The others call function(*arguments), which are pickled, while this process does its part of the same."""
+        if self.place.processes == 1:
+            return
+        if not self._others and not self.place.external:
+            self._start()
+        send((function, arguments))
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        from src.distributed import together
+
+        self._over.set()
+        dead = self._dead(wait=3.0 if isinstance(error, RuntimeError) else 0.0)  # its connections end before it does
+        try:
+            if together() and (error is None or isinstance(error, Interrupted | Diverged)):  # which all have met alike
+                send(None)
+                for other in self._others:
+                    other.wait(NOTICE)
+        except (RuntimeError, subprocess.TimeoutExpired):
+            dead = dead or self._dead()
+        finally:
+            for other in self._others:
+                other.kill()
+                other.wait()
+            leave()
+        if dead:
+            raise dead from error
+
+    def _start(self) -> None:
+        import torch.distributed as dist
+
+        store = dist.TCPStore("127.0.0.1", 0, self.place.processes, is_master=True, wait_for_workers=False)
+        shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(store.port), "WORLD_SIZE": str(self.place.processes)}
+        shared["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+        for rank in range(1, self.place.processes):
+            environment = {**os.environ, **shared, "RANK": str(rank), "LOCAL_RANK": str(rank)}
+            command = [sys.executable, "-m", "src.processes", str(os.getpid())]
+            self._others.append(subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL))
+        threading.Thread(target=self._watch, daemon=True).start()
+        join(store, 0, self.place.processes)
+
+    def _dead(self, wait: float = 0.0) -> Exception | None:
+        """What is to be said of another process that has ended before its time, or does within so many seconds."""
+        until = time.monotonic() + wait
+        while all(other.poll() is None for other in self._others) and time.monotonic() < until:
+            time.sleep(0.05)
+        for rank, other in enumerate(self._others, start=1):
+            if (code := other.poll()) is not None and code < 0:
+                name = signal.Signals(-code).name
+                return UserError(
+                    f"process {rank} of {self.place.processes} was ended by {name}: repeat the command, it goes on"
+                )
+            if code:
+                return RuntimeError(f"process {rank} of {self.place.processes} has failed, as it says above")
+        return None
+
+    def _watch(self) -> None:
+        """End this process where another has died and the message that this one waits for never fails (NCCL's may not)."""
+        while not self._over.wait(0.5):
+            if (dead := self._dead()) and not self._over.wait(NOTICE):
+                print(f"error: {dead}", file=sys.stderr, flush=True)
+                for other in self._others:
+                    other.kill()
+                os._exit(2 if isinstance(dead, UserError) else 1)
+
+
+ALONE = Team(Place())
+
+
+def join(store: Any = None, rank: int = -1, size: int = -1) -> None:
+    """Connect this process to the others: through `store`, or as the environment says."""
+    import torch
+    import torch.distributed as dist
+
+    nccl = torch.cuda.is_available() and dist.is_nccl_available()
+    backend = "cpu:gloo,cuda:nccl" if nccl else "gloo"
+    dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=PATIENCE)
+
+
+def leave() -> None:
+    import torch.distributed as dist
+
+    if dist.is_available() and dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def send(order: tuple[Callable[..., object], tuple] | None) -> None:
+    import torch.distributed as dist
+
+    dist.broadcast_object_list([order])
+
+
+def follow() -> None:
+    """Do what the first process says, until it says that this was all."""
+    try:
+        while (order := receive()) is not None:
+            function, arguments = order
+            with contextlib.suppress(Interrupted, Diverged):  # the first process has met it too, and says so
+                function(*arguments)
+        leave()
+    except Exception as error:
+        time.sleep(1.5)  # where another process has died before, that is the whole story, and this one is ended in its sleep
+        print(f"error: {error}" if isinstance(error, UserError) else traceback.format_exc(), file=sys.stderr, flush=True)
+        sys.exit(1)
+
+
+def receive() -> Any:
+    import torch.distributed as dist
+
+    order: list[Any] = [None]
+    dist.broadcast_object_list(order)
+    return order[0]
+
+
+def leave_with(starter: int) -> None:
+    """End this process soon after the one that started it."""
+    while os.getppid() == starter:
+        time.sleep(1)
+    os._exit(1)
+
+
+def main(starter: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal: the first one decides
+    threading.Thread(target=leave_with, args=(starter,), daemon=True).start()
+
+    import torch.distributed as dist
+
+    rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    join(dist.TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), size, is_master=False), rank, size)
+    follow()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

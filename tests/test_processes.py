@@ -1,0 +1,343 @@
+"""Several real processes make what one would have made, and end together. Their start is shared by many tests."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from src.errors import Diverged, UserError
+from src.fit import fit
+from src.processes import Place, Team, place
+from src.run import RunFolder, build_dataset, load_checkpoint
+from src.scoring import follow_score, score
+
+ROOT = Path(__file__).parent.parent
+MODELS = sorted(path.stem for path in (ROOT / "conf" / "model").glob("*.yaml"))
+TINY = [
+    *("data=digits", "debug=tiny", "trainer.threads=1", "data.batch_size=16", "stop.images=100000", "evaluate=false"),
+    *("checkpoint.every=1000", "logger.every=10", "validation={every: 100, samples: 32}", "samples={n: 4, per_decade: 1}"),
+]
+# Adam divides a gradient by its size: where that is nothing but rounding, so would be the weights.
+CALM = [f"model.{which}_optimizer.lr=1e-4" for which in "gd"] + [f"+model.{which}_optimizer.eps=1e-2" for which in "gd"]
+STEPS = 30
+PARITY = {
+    "r3gan": ["model=r3gan", *CALM],  # no normalisation, paired losses, both penalties
+    "dcgan": ["model=dcgan", *CALM],  # batch norm, synchronised
+    "everything": [
+        *("model=mlp_gan", "loss=relativistic_average", *CALM),
+        "model.generator={z_dim: 8, widths: [16], batch_norm: false}",
+        "model.discriminator={widths: [16, 16], spectral_norm: true}",
+        "model.d_steps=2",
+        "model.ema.half_life=100",
+        *(
+            f"+model.penalties.{name}={{_target_: src.losses.regularizers.Penalty, weight: 0.1, every: 2}}"
+            for name in ("wgan_gp", "dragan", "lecam")
+        ),
+        *(
+            f"+model.penalties.{name}.function={{_target_: src.losses.regularizers.{name}, _partial_: true}}"
+            for name in ("wgan_gp", "dragan")
+        ),
+        "+model.penalties.lecam.function={_target_: src.losses.regularizers.LeCam}",
+        "~model.augment",
+        "+model.augment={_target_: src.adaptive_augment.ADA, policy: [shift, contrast], target: -1, every: 2, kimg: 0.1}",
+    ],
+}
+
+
+def make(config: dict[str, Any], team: Team, steps: int) -> dict[str, Any]:
+    """The last checkpoint of a run of so many steps."""
+    run = RunFolder(Path(config["run_dir"]))
+    with run:
+        fit(config, run, build_dataset(config), steps, "images", team)
+    checkpoint = run.newest("step")
+    assert checkpoint is not None
+    return load_checkpoint(checkpoint)
+
+
+def team_of(processes: int, **changes: Any) -> Team:
+    return Team(Place(accelerator="cpu", devices=processes, strategy="ddp", **changes))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("processes")
+
+
+@pytest.fixture(scope="module")
+def alike(compose: Callable[..., dict[str, Any]], folder: Path) -> dict[int, dict[str, Any]]:
+    """Checkpoints of the same runs by 1, 2 and 4 processes; `begun2` and `begun1`, by 2 and 1, have stopped at step 7."""
+    made: dict[int, dict[str, Any]] = {}
+    for processes in (4, 2, 1):
+        with team_of(processes) as team:
+            made[processes] = {
+                name: make(compose(*words, *TINY, f"run_dir={folder / name}{processes}"), team, STEPS)
+                for name, words in PARITY.items()
+            }
+            make(compose(*PARITY["everything"], *TINY, f"run_dir={folder}/begun{processes}"), team, 7)
+    return made
+
+
+def goes_on(folder: Path, compose: Any, team: Team, before: int) -> dict[str, Any]:
+    """The end of a run that so many other processes have begun: it asks first, and says what then holds."""
+    config = compose(*PARITY["everything"], *TINY, f"run_dir={folder}/begun{before}")
+    now = team.place.processes
+    with pytest.raises(UserError, match=f"processes {before} -> {now}"):
+        make(config, team, STEPS)
+    state = make({**config, "on_change": "accept"}, team, STEPS)
+    (continued,) = RunFolder(folder / f"begun{before}").manifest()["continued"]
+    assert continued["step"] == 7
+    assert continued["promise"].startswith("equal within rounding")
+    return state["state_dict"]
+
+
+def test_one_process_goes_on_with_what_two_have_begun(alike: Any, folder: Path, compose: Any, capsys: Any) -> None:
+    state = goes_on(folder, compose, team_of(1), 2)
+    assert "the promise: equal within rounding over the next steps" in capsys.readouterr().out
+    assert_alike(state, alike[1]["everything"]["state_dict"])
+
+
+def assert_alike(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> None:
+    for key, tensor in a.items():
+        torch.testing.assert_close(b[key], tensor, rtol=0, atol=1e-6, msg=key)
+
+
+@pytest.mark.parametrize("name", PARITY)
+@pytest.mark.parametrize("processes", [2, 4])
+def test_the_number_of_processes_does_not_change_the_result(processes: int, name: str, alike: Any) -> None:
+    one, several = alike[1][name], alike[processes][name]
+    assert several["clock"] == one["clock"]
+    assert_alike(one["state_dict"], several["state_dict"])
+
+
+def test_the_runs_above_have_moved(alike: Any, compose: Any, tmp_path: Path) -> None:
+    """Otherwise they would show less than they say."""
+    state = alike[1]["everything"]["state_dict"]
+    assert state["augment.p"] > 0.5
+    assert state["penalties.lecam.function.means"].all()
+    for name, words in PARITY.items():
+        start = make(compose(*words, *TINY, f"run_dir={tmp_path / name}"), team_of(1), 1)["state_dict"]
+        weights = [key for key in start if key.endswith("weight") and not key.startswith("ema")]
+        moved = {key: (alike[1][name]["state_dict"][key] - start[key]).abs().max() for key in weights}
+        assert min(moved.values()) > 2e-5
+
+
+# Where
+
+
+TORCHRUN = {"TORCHELASTIC_RUN_ID": "x", "RANK": "0", "LOCAL_WORLD_SIZE": "2", "WORLD_SIZE": "4"}
+
+
+@pytest.mark.parametrize(("gpus", "devices", "said"), [(0, 1, "one process, as there is no GPU"), (7, 4, "4 of 7 GPUs")])
+def test_auto_picks_and_says_what(
+    gpus: int, devices: int, said: str, compose: Any, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    assert place(compose("model=dcgan", "trainer=auto", "data.batch_size=16")).devices == devices
+    assert said in capsys.readouterr().out
+
+
+def test_torchrun_says_how_many(compose: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in TORCHRUN.items():
+        monkeypatch.setenv(name, value)
+    found = place(compose("model=dcgan", "trainer=ddp", "devices=2"))
+    assert (found.devices, found.nodes, found.processes, found.external) == (2, 2, 4, True)
+    with pytest.raises(UserError, match="torchrun has started 2 processes here, so say devices=2"):
+        place(compose("model=dcgan", "trainer=ddp", "devices=3"))
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["devices=3"], "data.batch_size=64, .* does not divide by 3 processes: change devices="),
+        (["devices=2", "trainer.accumulate=3"], "does not divide by 2 processes with 3 parts each"),
+        (["devices=2", "trainer=fsdp", "model.ema=null"], "give it model.ema"),
+    ],
+)
+def test_what_cannot_be_is_refused(words: list[str], message: str, compose: Any) -> None:
+    with pytest.raises(UserError, match=message):
+        place(compose("model=dcgan", *words))
+
+
+def test_a_sweep_of_torchrun_is_refused(command: Any, tmp_path: Path) -> None:
+    answer = command("train", "-m", "seed=0,1", *TINY, f"run_dir={tmp_path / 'run'}", "trainer=ddp", "devices=2", env=TORCHRUN)
+    assert answer.returncode == 2
+    assert "every process of torchrun would run the whole sweep" in answer.stderr
+
+
+# Two processes
+
+
+@pytest.fixture(scope="module")
+def two(alike: Any) -> Iterator[Team]:
+    with team_of(2) as team:
+        yield team
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_every_model_trains_in_two_processes(model: str, two: Team, compose: Any, tmp_path: Path) -> None:
+    """Its checkpoint is one that both hold: src/callbacks/checkpoint.py compares them."""
+    state = make(compose(f"model={model}", *TINY, f"run_dir={tmp_path}"), two, 2)
+    assert state["clock"]["step"] == 2
+
+
+def test_batch_norm_of_each_process_by_itself(two: Team, compose: Any, tmp_path: Path, alike: Any) -> None:
+    """Then the result is another one, which both have."""
+    place, two.place = two.place, replace(two.place, sync_batchnorm=False)
+    own = make(compose(*PARITY["dcgan"], *TINY, f"run_dir={tmp_path}"), two, STEPS)["state_dict"]
+    two.place = place
+    name = "generator.layers.0.running_var"
+    assert (own[name] - alike[2]["dcgan"]["state_dict"][name]).abs().max() > 1e-5
+    assert RunFolder(tmp_path).manifest()["batch_norm"] == "per process"
+
+
+def test_two_processes_go_on_bitwise(two: Team, compose: Any, tmp_path: Path, alike: Any) -> None:
+    config = compose(*PARITY["everything"], *TINY, f"run_dir={tmp_path}")
+    make(config, two, 7)
+    state = make(config, two, STEPS)
+    for key, tensor in alike[2]["everything"]["state_dict"].items():
+        assert torch.equal(state["state_dict"][key], tensor), key
+
+
+def test_two_processes_go_on_with_what_one_has_begun(two: Team, compose: Any, folder: Path, alike: Any) -> None:
+    assert_alike(goes_on(folder, compose, two, 1), alike[1]["everything"]["state_dict"])
+
+
+def test_a_loss_that_is_not_finite_stops_both(two: Team, compose: Any, tmp_path: Path) -> None:
+    words = ["model=mlp_gan", *TINY, "model.d_optimizer.lr=1e30"]
+    with pytest.raises(Diverged, match="diverged"):
+        make(compose(*words, f"run_dir={tmp_path / 'bad'}"), two, 20)
+    assert RunFolder(tmp_path / "bad").manifest()["ended"]["reason"] == "diverged"
+    make(compose("model=mlp_gan", *TINY, f"run_dir={tmp_path / 'good'}"), two, 2)  # both are ready for more
+
+
+def test_fsdp_makes_the_same_and_goes_on_with_what_ddp_has_begun(two: Team, compose: Any, tmp_path: Path, alike: Any) -> None:
+    config = compose(*PARITY["everything"], *TINY, f"run_dir={tmp_path}")
+    for strategy, steps in (("fsdp", 7), ("ddp", 15), ("fsdp", STEPS)):
+        two.place = replace(two.place, strategy=strategy)
+        state = make(config, two, steps)
+    two.place = replace(two.place, strategy="ddp")
+    assert state["optimizer_states"][0]["state"].keys() == alike[1]["everything"]["optimizer_states"][0]["state"].keys()
+    assert_alike(state["state_dict"], alike[1]["everything"]["state_dict"])
+
+
+@pytest.mark.parametrize("model", ["biggan", "stylegan2", "wgan"])
+def test_fsdp_trains(model: str, two: Team, compose: Any, tmp_path: Path) -> None:
+    """Spectral norm and shared embeddings, a path length through parts of the generator, clipped weights."""
+    two.place = replace(two.place, strategy="fsdp")
+    state = make(compose(f"model={model}", *TINY, f"run_dir={tmp_path}"), two, 2)
+    two.place = replace(two.place, strategy="ddp")
+    assert state["clock"]["step"] == 2
+
+
+def test_the_evaluation_is_shared_and_the_same_to_the_last_bit(two: Team, compose: Any, command: Any, tmp_path: Path) -> None:
+    """Of 300 samples each of two processes makes 128 and more, and looks at some."""
+    config = compose("model=cgan_pd", *TINY, f"run_dir={tmp_path}", "evaluation.samples=300")
+    make(config, two, 2)
+    run, cache = RunFolder(tmp_path), Path(config["paths"]["cache"])
+    two.order(follow_score, run.path, config["evaluation"])
+    shared = score(run, build_dataset(config), config["evaluation"], cache, tmp_path / "metrics.json")
+    answer = command("evaluate", f"run={tmp_path}")
+    assert answer.returncode == 0, answer.stderr
+    assert run.result() == shared
+
+
+def test_only_the_first_process_writes(alike: Any, folder: Path) -> None:
+    def names(processes: int) -> list[str]:
+        return sorted(str(path.relative_to(folder / f"r3gan{processes}")) for path in (folder / f"r3gan{processes}").rglob("*"))
+
+    assert names(2) == names(4) == names(1)
+
+
+# As a user sees them
+
+
+def began(folder: Path) -> tuple[subprocess.Popen, int]:
+    """A training of two processes that has written a further checkpoint, and the process id of the second."""
+    words = ["model=mlp_gan", *TINY, "stop.images=10000000", "checkpoint.every=20", "trainer=ddp", "devices=2"]
+    before = newest(folder)
+    first = subprocess.Popen(
+        [sys.executable, "-m", "src.train", *words, f"run_dir={folder}"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    while newest(folder) == before:
+        assert first.poll() is None, first.communicate()
+        time.sleep(0.1)
+    (second,) = subprocess.run(["pgrep", "-P", str(first.pid)], capture_output=True, text=True, check=True).stdout.split()
+    return first, int(second)
+
+
+def newest(folder: Path) -> str:
+    return max((path.name for path in folder.glob("checkpoints/step-*.ckpt")), default="")
+
+
+def is_gone(process: int) -> bool:
+    state = subprocess.run(["ps", "-o", "stat=", "-p", str(process)], capture_output=True, text=True).stdout
+    return not state or state.startswith("Z")
+
+
+def test_all_end_soon_after_one_of_them_has(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    first, second = began(folder)
+    os.kill(second, signal.SIGKILL)
+    _, errors = first.communicate(timeout=30)
+    assert errors == "error: process 1 of 2 was ended by SIGKILL: repeat the command, it goes on\n"
+    assert first.returncode == 2
+
+    first, second = began(folder)
+    first.kill()
+    output, _ = first.communicate(timeout=30)
+    assert "going on from step" in output
+    deadline = time.monotonic() + 30
+    while not is_gone(second):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+    first, second = began(folder)
+    first.terminate()
+    output, errors = first.communicate(timeout=30)
+    assert first.returncode == 143
+    assert output.count("SIGTERM: saving and stopping") == output.count("stopped at step") == 1
+    assert errors == ""
+    assert is_gone(second)
+    assert "ended" not in RunFolder(folder).manifest()
+
+
+def test_two_nodes_by_the_documented_command(tmp_path: Path) -> None:
+    """Two process groups on this machine."""
+    lines = [line.split() for line in (ROOT / "docs" / "strategies.md").read_text().splitlines() if line.startswith("torchrun")]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        values = {"HOST": "127.0.0.1", "29500": str(free.getsockname()[1])}
+    run = ["stop.images=64", f"run_dir={tmp_path / 'run'}"]
+    agents = [
+        subprocess.Popen(
+            [sys.executable, "-m", "torch.distributed.run", *(values.get(word, word) for word in words[1:]), *TINY, *run],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+        for words in lines
+    ]
+    assert len(agents) == 2
+    said = [agent.communicate(timeout=300) for agent in agents]
+    assert [agent.returncode for agent in agents] == [0, 0], said
+    assert "4 steps, 64 images" in said[0][0]
+    assert said[1][0] == ""
+    manifest = RunFolder(tmp_path / "run").manifest()
+    assert (manifest["processes"], manifest["nodes"], manifest["ended"]["step"]) == (2, 2, 4)
+    assert manifest["ended"]["peak_memory_mb"] > 50

@@ -1,5 +1,6 @@
 """Lightning's strategies for several processes: they place model and data, and know ranks. See docs/strategies.md."""
 
+import warnings
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -56,6 +57,8 @@ class Sharding(Averaging):
     """
 
     def configure_ddp(self) -> None:
+        # Nobody writes into logits, which the warning is about.
+        warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view tensor")
         mesh = init_device_mesh(self.root_device.type, (self.world_size,))
         for network in self.networks():
             kind = type(network)

@@ -24,12 +24,16 @@ class StopOnSignal(Callback):
             self._handlers[number] = signal.signal(number, self._on_signal)
 
     def on_train_batch_end(self, trainer: Trainer, model: Model, *_: Any) -> None:
-        self.number = int(largest(self.number or 0)) or None
+        self._agree()
         if self.number is not None:
             trainer.should_stop = True
 
     def on_train_end(self, trainer: Trainer, model: Model) -> None:
         self._restore_handlers()
+        self._agree()  # on what came since the last block
+
+    def _agree(self) -> None:
+        self.number = int(largest(self.number or 0)) or None
 
     def on_exception(self, trainer: Trainer, model: Model, exception: BaseException) -> None:
         self._restore_handlers()

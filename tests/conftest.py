@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +23,8 @@ torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True)
-def _numerics() -> Iterator[None]:
-    """Runs set threads and precision for the whole process: the next test finds them as they were."""
-    yield
+def _numerics() -> None:
+    """Runs, those of fixtures too, set threads and precision for the whole process: each test finds them as they were."""
     torch.set_num_threads(1)
     torch.set_float32_matmul_precision("highest")
 

@@ -266,10 +266,7 @@ def test_two_commands_share_a_store(tmp_path: Path) -> None:
     ("words", "answer"),
     [
         (["+space={model.g_optimizer.rl: {type: float, low: 1, high: 2}}"], "no setting 'model.g_optimizer.rl': did you mean"),
-        (
-            ["+space={model.d_optimizer.lr: {type: float, low: -1, high: 2}}"],
-            "d_optimizer.lr=-1.0: must be a number above 0",
-        ),
+        (["+space={data.batch_size: {type: int, low: 0, high: 8}}"], "data.batch_size=0: must be a whole number of at least 1"),
         (["+space={loss: {type: categorical, choices: [hinge, minmax]}}"], "there is no loss=minmax: did you mean minimax"),
         (["base=['model=mlp_gam']"], "there is no model=mlp_gam: did you mean mlp_gan"),
         (["base=['stop.images=null']", "stop.images=null"], "would never end"),

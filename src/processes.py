@@ -152,8 +152,9 @@ class Team:
 
         self._over.set()
         dead = self._dead(wait=3.0 if isinstance(error, RuntimeError) else 0.0)  # its connections end before it does
+        met_by_all = self.place.external and isinstance(error, Interrupted | Diverged)
         try:
-            if together() and (error is None or isinstance(error, Interrupted | Diverged)):  # which all have met alike
+            if together() and (error is None or met_by_all):
                 send(None)
                 for other in self._others:
                     other.wait(NOTICE)
@@ -183,7 +184,7 @@ class Team:
     def _dead(self, wait: float = 0.0) -> Exception | None:
         """What is to be said of another process that has ended before its time, or does within so many seconds."""
         until = time.monotonic() + wait
-        while all(other.poll() is None for other in self._others) and time.monotonic() < until:
+        while self._others and all(other.poll() is None for other in self._others) and time.monotonic() < until:
             time.sleep(0.05)
         for rank, other in enumerate(self._others, start=1):
             if (code := other.poll()) is not None and code < 0:

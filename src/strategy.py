@@ -51,9 +51,9 @@ class Hidden(nn.Module):
 class Sharding(Averaging):
     """FSDP: each process keeps a part of the weights, gradients and optimizer states, and gathers a network's weights to use.
 
-    Each network is one unit, gathered for an update and given up after its own step. PyTorch reduces a unit's gradients when
-    the backward pass reaches its inputs, or else when the pass has ended. Under a gradient penalty it reaches them before the
-    gradients are complete, and what comes later is lost without a word; so the inputs are hidden (`Hidden`).
+    Each network is one unit, given up after its own step and gathered when it is next used. PyTorch reduces a unit's gradients
+    when the backward pass reaches its inputs, or else when the pass has ended. Under a gradient penalty it reaches them before
+    the gradients are complete, and what comes later is lost without a word; so the inputs are hidden (`Hidden`).
     """
 
     def configure_ddp(self) -> None:

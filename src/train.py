@@ -20,11 +20,11 @@ from src.run import RunFolder, build_dataset, default_path, summary
 
 def train(config: dict[str, Any]) -> dict[str, Any]:
     """Make the result that a plain, checked config names, or go on with it, or find it made; what metrics.json says."""
-    where = place(config)
     if follows():
         join()
         follow()
         return {}
+    where = place(config)
     run = RunFolder(default_path(config))
     dataset = build_dataset(config)
     dataset.prepare()

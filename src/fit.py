@@ -109,7 +109,7 @@ def learn(
     os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "0"
 
     model, first = build_model(config, dataset.spec), is_first()
-    if config["trainer"]["channels_last"]:
+    if channels_last(config, place):
         model.to(memory_format=torch.channels_last)
     if place.processes > 1 and place.sync_batchnorm:
         synchronise(model)
@@ -118,7 +118,7 @@ def learn(
         run.write_config(config)
         run.update_manifest(
             **software(config, dataset.spec.kind),
-            **machine(config["trainer"]["channels_last"]),
+            **machine(channels_last(config, place)),
             **place.record(),
             data=dataset.hashes(),
             initial_weights=state_hash(model.state_dict()),
@@ -216,6 +216,11 @@ def learn(
     )
 
 
+def channels_last(config: dict[str, Any], place: Place) -> bool:
+    """Whether convolutions' weights lie in memory with their channels last, which FSDP does not take."""
+    return config["trainer"]["channels_last"] and place.strategy != "fsdp"
+
+
 def step_of(checkpoint: Path) -> int:
     return int(checkpoint.stem.removeprefix("step-"))
 
@@ -225,7 +230,7 @@ def go_on(config: dict[str, Any], run: RunFolder, dataset: Dataset, place: Place
     manifest = run.manifest()
     changes = run.changes(config, dataset.hashes())
     changes += software_changes(manifest, software(config, dataset.spec.kind))
-    changes += machine_changes(manifest, machine(config["trainer"]["channels_last"]) | place.record())
+    changes += machine_changes(manifest, machine(channels_last(config, place)) | place.record())
     if changes and config["on_change"] != "accept":
         raise UserError(changed(run, changes))
     if changes:

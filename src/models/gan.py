@@ -130,7 +130,7 @@ class GAN(LatentModel):
 
     def descend(self, loss: Tensor, optimizer: Any, network: nn.Module, name: str) -> None:
         """One optimizer step by the gradient of a loss."""
-        parameters = tuple(parameter for group in optimizer.param_groups for parameter in group["params"])
+        parameters = tuple(network.parameters())
         for parameter in parameters:
             parameter.grad = None
         # `inputs` spares the gradients of the other network's weights, which nobody would use. Not `manual_backward`: its hooks

@@ -303,7 +303,7 @@ CHANGES = {
     "code": ([], {"sources": {"src/ema.py": "another"}}, "code of .*src/"),
     "lock file": ([], {"lock": "another"}, r"requirements\.lock"),
     "threads": ([], {"threads": 64}, "threads 64 -> 1"),
-    "matrix products": (["trainer.matmul_precision=medium"], {}, "matmul_precision highest -> medium"),
+    "matrix products": ([], {"matmul_precision": "high"}, "matmul_precision high -> "),
     "memory layout": (["trainer.channels_last=true"], {}, "channels_last False -> True"),
     "CPU": ([], {"cpu": "another"}, "cpu another -> "),
 }

@@ -167,10 +167,11 @@ def test_trials_keep_their_record_and_not_their_weights(troubled: tuple[Sweep, s
         assert not run.checkpoints.exists()
 
 
-def test_the_winner_is_trained_on_fresh_seeds(troubled: tuple[Sweep, str]) -> None:
+def test_the_winner_is_trained_on_fresh_seeds(troubled: tuple[Sweep, str], compose: Any) -> None:
     sweep, _ = troubled
     lr = sweep.trials()[0].params["model.g_optimizer.lr"]
-    for name, rate in (("trial_0", lr), ("base", 4.2e-3)):
+    recipe = compose("model=mlp_gan")["model"]["g_optimizer"]["lr"]
+    for name, rate in (("trial_0", lr), ("base", recipe)):
         run = RunFolder(sweep.path / "confirm" / name / "1")
         assert config_of(run)["seed"] == 1  # the trials' is 0
         assert config_of(run)["model"]["g_optimizer"]["lr"] == rate

@@ -148,6 +148,8 @@ class Team:
         send((function, arguments))
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if self.place.processes == 1 and not self.place.external:  # nothing to end; a mistake is to be named without torch
+            return
         from src.distributed import together
 
         self._over.set()

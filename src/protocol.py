@@ -278,10 +278,7 @@ def _digest(x: np.ndarray) -> str:
 
 
 def _cached(folder: Path, described: dict[str, Any], compute: Callable[[], Arrays]) -> Arrays:
-    """Arrays from the cache, or computed and put there; a damaged file is computed again.
-
-    What another number of threads or another precision has put there differs in the last bits: it has a key of its own.
-    """
+    """Arrays from the cache, by what they are of and how they are rounded, or computed; a damaged file is computed again."""
     rounding = {"threads": torch.get_num_threads(), "matmul_precision": torch.get_float32_matmul_precision()}
     digest = hashlib.sha256(json.dumps(described | rounding, sort_keys=True).encode()).hexdigest()
     path = folder / f"reference-{digest[:32]}.npz"

@@ -1,12 +1,14 @@
 """Distances between sets of features, by torch-fidelity's own functions, on features that were extracted once.
 
-Features are float32 [N, D] on the CPU, logits [N, K]. What is random in a metric is keyed by `seed`.
+Features are float32 [N, D] on the CPU, logits [N, K]. What is random in a metric is keyed by `seed`. NumPy and SciPy take as
+many threads as torch does, which a run pins and records: another number rounds differently.
 """
 
 from typing import Any
 
 import numpy as np
 import torch
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 from torch_fidelity import metric_fid, metric_isc, metric_kid, metric_prc
 
@@ -17,7 +19,8 @@ Statistics = dict[str, Any]  # torch-fidelity's: mu [D], sigma [D, D]
 
 def statistics(features: Tensor) -> Statistics:
     """Mean and covariance of features [N, D]; N of at least 2."""
-    return metric_fid.fid_features_to_statistics(features)
+    with _threads_of_torch():
+        return metric_fid.fid_features_to_statistics(features)
 
 
 def frechet_distance(a: Statistics, b: Statistics) -> float:
@@ -25,7 +28,8 @@ def frechet_distance(a: Statistics, b: Statistics) -> float:
 
     It is biased upwards by small sets: compare values of equal sample counts only.
     """
-    return metric_fid.fid_statistics_to_metric(a, b, verbose=False)[metric_fid.KEY_METRIC_FID]
+    with _threads_of_torch():
+        return metric_fid.fid_statistics_to_metric(a, b, verbose=False)[metric_fid.KEY_METRIC_FID]
 
 
 def inception_score(logits: Tensor, seed: int, splits: int = 10) -> tuple[float, float]:
@@ -45,14 +49,15 @@ def kernel_distance(samples: Tensor, reference: Tensor, seed: int, subsets: int 
     Around 0, also below it, for sets of one distribution. Subsets hold 1,000 samples, or half of a small set.
     Small classifiers' features are standardised first (see `standardise`), Inception's are left alone, as published.
     """
-    found = metric_kid.kid_features_to_metric(
-        samples,
-        reference,
-        kid_subsets=subsets,
-        kid_subset_size=min(1000, len(samples) // 2, len(reference) // 2),
-        rng_seed=_numpy_seed(seed, "kernel distance"),
-        verbose=False,
-    )
+    with _threads_of_torch():
+        found = metric_kid.kid_features_to_metric(
+            samples,
+            reference,
+            kid_subsets=subsets,
+            kid_subset_size=min(1000, len(samples) // 2, len(reference) // 2),
+            rng_seed=_numpy_seed(seed, "kernel distance"),
+            verbose=False,
+        )
     return found[metric_kid.KEY_METRIC_KID_MEAN], found[metric_kid.KEY_METRIC_KID_STD]
 
 
@@ -71,6 +76,10 @@ def precision_recall(samples: Tensor, reference: Tensor, neighbours: int = 3) ->
         samples, reference, prc_neighborhood=min(neighbours, len(samples) - 1, len(reference) - 1), verbose=False
     )
     return found[metric_prc.KEY_METRIC_PRECISION], found[metric_prc.KEY_METRIC_RECALL]
+
+
+def _threads_of_torch() -> threadpool_limits:
+    return threadpool_limits(torch.get_num_threads(), user_api="blas")
 
 
 def _numpy_seed(seed: int, stream: str) -> int:

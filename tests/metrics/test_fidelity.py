@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 import torch_fidelity
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import Dataset
@@ -154,3 +155,17 @@ def test_agrees_with_calculate_metrics(digits: Extractor, test_images: Tensor, t
     found["precision"], found["recall"] = precision_recall(a.features, b.features)
     for name, value in found.items():
         assert value == pytest.approx(expected[name], rel=1e-3, abs=1e-3), name
+
+
+def test_numpys_threads_do_not_show() -> None:
+    """On a machine of several cores NumPy would take them all, whatever the run has been given."""
+    samples, reference = gaussian(600, 128, seed=0), gaussian(600, 128, seed=1)
+
+    def measure() -> tuple[float, ...]:
+        return distance(samples, reference), *kernel_distance(samples, reference, seed=0)
+
+    found = []
+    for threads in (1, 2):
+        with threadpool_limits(threads, user_api="blas"):
+            found.append(measure())
+    assert found[0] == found[1]

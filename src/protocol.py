@@ -28,11 +28,10 @@ from src.metrics.fidelity import (
     frechet_distance,
     inception_score,
     kernel_distance,
-    precision_recall,
     standardise,
     statistics,
 )
-from src.metrics.neighbours import closeness, copies, density_coverage, radii
+from src.metrics.neighbours import closeness, copies, density_coverage, precision_recall, radii
 from src.metrics.points import mode_quality
 
 log = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from threadpoolctl import threadpool_limits
 from torch import Tensor
-from torch_fidelity import metric_fid, metric_isc, metric_kid, metric_prc
+from torch_fidelity import metric_fid, metric_isc, metric_kid
 
 from src import rng
 
@@ -68,14 +68,6 @@ def standardise(features: Tensor, reference: Tensor) -> Tensor:
     """
     deviation = reference.std(dim=0)
     return (features - reference.mean(dim=0)) / torch.where(deviation > 0, deviation, 1.0)
-
-
-def precision_recall(samples: Tensor, reference: Tensor, neighbours: int = 3) -> tuple[float, float]:
-    """Share of samples inside the reference's manifold, and the reverse, 0 to 1 (Kynkaanniemi et al. 2019, eq. 2)."""
-    found = metric_prc.prc_features_to_metric(
-        samples, reference, prc_neighborhood=min(neighbours, len(samples) - 1, len(reference) - 1), verbose=False
-    )
-    return found[metric_prc.KEY_METRIC_PRECISION], found[metric_prc.KEY_METRIC_RECALL]
 
 
 def _threads_of_torch() -> threadpool_limits:

@@ -17,10 +17,10 @@ from src.metrics.fidelity import (
     frechet_distance,
     inception_score,
     kernel_distance,
-    precision_recall,
     standardise,
     statistics,
 )
+from src.metrics.neighbours import precision_recall
 
 
 def distance(a: Tensor, b: Tensor) -> float:
@@ -104,17 +104,6 @@ def test_inception_score_of_certain_and_of_clueless_logits() -> None:
     assert inception_score(certain, seed=0, splits=1)[0] == pytest.approx(10, rel=1e-6)
     assert inception_score(torch.zeros(1000, 10), seed=0)[0] == pytest.approx(1)
     assert math.isfinite(inception_score(certain[:4], seed=0)[0])
-
-
-def test_precision_and_recall_of_a_dropped_and_of_an_invented_cluster() -> None:
-    left, right = gaussian(400, 2, 0), gaussian(400, 2, 1) + 100
-    both = torch.cat([left, right])
-    precision, recall = precision_recall(gaussian(400, 2, 2), both)
-    assert precision > 0.9
-    assert recall < 0.55
-    precision, recall = precision_recall(both, gaussian(400, 2, 2))
-    assert precision < 0.55
-    assert recall > 0.9
 
 
 def test_agrees_with_calculate_metrics(digits: Extractor, test_images: Tensor, train_images: Tensor) -> None:

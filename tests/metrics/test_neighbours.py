@@ -1,11 +1,12 @@
 import pytest
 import torch
 from torch import Tensor
+from torch_fidelity import metric_prc
 from torchvision.transforms.functional import gaussian_blur
 
 from src.metrics import neighbours
 from src.metrics.extractors import Extractor
-from src.metrics.neighbours import closeness, copies, density_coverage, nearest, radii
+from src.metrics.neighbours import closeness, copies, density_coverage, nearest, precision_recall, radii
 
 
 def line(*values: float) -> Tensor:
@@ -33,6 +34,43 @@ def test_a_copy_is_at_distance_zero_even_far_from_the_origin() -> None:
     distances, indices = nearest(bank, bank)
     assert torch.equal(distances, torch.zeros(100, 1))
     assert torch.equal(indices[:, 0], torch.arange(100))
+
+
+def gaussian(count: int, size: int, seed: int) -> Tensor:
+    return torch.randn(count, size, generator=torch.Generator().manual_seed(seed))
+
+
+def test_precision_and_recall_by_hand() -> None:
+    # Balls to the nearest other point: 0, 2 and 5 reach 2, 2 and 3; 3 and 9 reach 6.
+    assert precision_recall(line(3, 9), line(0, 2, 5), k=1) == (0.5, 1.0)
+    assert precision_recall(line(0, 2, 5), line(30, 31), k=1) == (0.0, 0.0)
+
+
+@pytest.mark.parametrize(("samples", "reference"), [(1500, 1200), (3, 40)])
+def test_precision_and_recall_are_torch_fidelitys_to_the_last_bit(samples: int, reference: int) -> None:
+    made, real = gaussian(samples, 128, 0).relu(), gaussian(reference, 128, 1).relu()
+    k = min(3, samples - 1)
+    expected = metric_prc.prc_features_to_metric(made, real, prc_neighborhood=k, verbose=False)
+    assert 0 < expected["precision"] < 1
+    assert precision_recall(made, real) == (expected["precision"], expected["recall"])
+
+
+def test_precision_and_recall_in_blocks_are_the_plain_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, real = gaussian(90, 8, 0), gaussian(70, 8, 1)
+    expected = precision_recall(made, real)
+    monkeypatch.setattr(neighbours, "BLOCK", 30)
+    assert precision_recall(made, real) == expected
+
+
+def test_precision_and_recall_of_a_dropped_and_of_an_invented_cluster() -> None:
+    left, right = gaussian(400, 2, 0), gaussian(400, 2, 1) + 100
+    both = torch.cat([left, right])
+    precision, recall = precision_recall(gaussian(400, 2, 2), both)
+    assert precision > 0.9
+    assert recall < 0.55
+    precision, recall = precision_recall(both, gaussian(400, 2, 2))
+    assert precision < 0.55
+    assert recall > 0.9
 
 
 def test_radii_leave_out_oneself_but_not_a_duplicate() -> None:

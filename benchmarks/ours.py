@@ -16,6 +16,7 @@ from src import fit
 from src.callbacks.budget import Budget
 from src.config import PACKAGES, plain
 from src.models.model import Model
+from src.processes import ALONE, Place, Team
 from src.run import RunFolder, build_dataset
 
 ROOT = Path(__file__).parent.parent
@@ -42,10 +43,12 @@ def synthetic(*shape: int) -> list[str]:
     ]
 
 
-def milliseconds(config: dict[str, Any], updates: int, warmup: int, watch: Callable[[], None] = lambda: None) -> float:
+def milliseconds(
+    config: dict[str, Any], updates: int, warmup: int, watch: Callable[[], None] = lambda: None, place: Place = ALONE.place
+) -> float:
     """Of each of the last `updates` generator updates or so, by the clock, in a run of its own; logs included.
 
-    watch: called after each block of updates.
+    watch: called after each block of updates. place: of several processes; this one's clock counts.
     """
     steps = warmup + updates
     marks: list[tuple[int, float]] = []
@@ -60,9 +63,9 @@ def milliseconds(config: dict[str, Any], updates: int, warmup: int, watch: Calla
 
     with tempfile.TemporaryDirectory() as folder, mock.patch("src.callbacks.budget.Budget", Stopwatch), quiet():
         run = RunFolder(Path(folder) / "run" / "0")
-        with run:
+        with run, Team(place) as team:
             run.write_config(config)
-            fit.fit(config, run, build_dataset(config), steps, "images")
+            fit.fit(config, run, build_dataset(config), steps, "images", team)
     # Updates come in blocks: from the end of the first that has warmed up, or of the very first update.
     start = next((mark for mark in marks[:-1] if mark[0] >= warmup), marks[0])
     step, seconds = marks[-1]

@@ -1,13 +1,10 @@
-"""python -m benchmarks.sweep [--trials 8] [--images 64000] [--rounds 3]: what a sweep costs besides its trainings.
+"""python -m benchmarks.sweep [--trials 8] [--images 64000]: what a sweep costs besides its trainings.
 
-start-up    seconds of a trial's process outside its training: Python, torch, config, data, the last pictures
-between     seconds from a trial's end to the next one's beginning, for one worker
-throughput  trials per minute with one and with two workers of one thread each, and their ratio over 2
-
-All trials have the same budget; nothing is stopped early, nothing is confirmed. Medians over the rounds.
+In seconds: a trial's process outside its training (Python, torch, config, data, the last pictures); from a trial's end to the
+next one's beginning, for one worker; and the whole sweep over its trials, with one and with two workers of one thread each.
+All trials have the same budget; nothing is stopped early, nothing is confirmed.
 """
 
-import argparse
 import json
 import os
 import statistics
@@ -20,7 +17,11 @@ from pathlib import Path
 import optuna
 import yaml
 
+from benchmarks import timing
+
 ROOT = Path(__file__).parent.parent
+PROTOCOL = """One and two workers in turn, medians over the rounds, ratios by the round; model=mlp_gan on data=digits, random
+search, equal budgets, no pruning and no confirmation. Two workers that lose nothing have a ratio of 0.5."""
 BASE = ["model=mlp_gan", "data=digits", "trainer.threads=1", "logger.mode=disabled", "samples.per_decade=0"]
 
 
@@ -51,34 +52,31 @@ def sweep(trials: int, images: int, workers: int) -> dict[str, float]:
     return {"whole": whole, "process": process, "training": training}
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def main(words: list[str] | None = None) -> None:
+    parser = timing.parser(__doc__, rounds=3)
     parser.add_argument("--trials", type=int, default=8)
     parser.add_argument("--images", type=int, default=64_000)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--json", type=Path, help="write the table here too")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(words)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
 
-    rounds = []
-    for _ in range(arguments.rounds):
-        one, two = (sweep(arguments.trials, arguments.images, workers) for workers in (1, 2))
-        per_minute = [60 * arguments.trials / found["whole"] for found in (one, two)]
-        rounds.append(
-            {
-                "training, s": one["training"],
-                "start-up, s": one["process"] - one["training"],
-                "between, s": one["whole"] / arguments.trials - one["process"],
-                "trials per minute, 1 worker": per_minute[0],
-                "trials per minute, 2 workers": per_minute[1],
-                "efficiency of 2 workers": per_minute[1] / per_minute[0] / 2,
-            }
-        )
-        print({key: round(value, 3) for key, value in rounds[-1].items()}, file=sys.stderr)
-    table = {key: round(statistics.median(found[key] for found in rounds), 3) for key in rounds[0]}
-    print(json.dumps(table, indent=2))
-    if arguments.json:
-        arguments.json.write_text(json.dumps(vars(arguments) | {"json": None} | table, indent=2) + "\n")
+    parts: list[dict[str, float]] = []
+
+    def one_worker() -> float:
+        parts.append(sweep(arguments.trials, arguments.images, workers=1))
+        return parts[-1]["whole"] / arguments.trials
+
+    def two_workers() -> float:
+        return sweep(arguments.trials, arguments.images, workers=2)["whole"] / arguments.trials
+
+    found = timing.alternate({"ours": two_workers, "one worker": one_worker}, arguments.rounds, arguments.threads)
+    start_up = statistics.median(part["process"] - part["training"] for part in parts)
+    between = statistics.median(part["whole"] / arguments.trials - part["process"] for part in parts)
+    rows = [
+        timing.Row("a trial's process outside its training", "s", start_up),
+        timing.Row("between two trials of one worker", "s", between),
+        *timing.compare("a trial's share of the sweep, two workers", "s", found),
+    ]
+    timing.report("sweep", PROTOCOL, rows, arguments)
 
 
 if __name__ == "__main__":

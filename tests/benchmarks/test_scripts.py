@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import evaluation, gpu, memory, ours, peers, sampling, startup, train_step
+from benchmarks import ddp, evaluation, gpu, memory, ours, peers, sampling, startup, sweep, train_step
 from benchmarks.__main__ import SCRIPTS, markdown
 from src.config import PACKAGES
 from src.data.mnist import MNIST
@@ -65,6 +65,16 @@ def test_startup(tmp_path: Path) -> None:
 def test_memory(tmp_path: Path, mnist: MNIST) -> None:
     memory.main(["--times=2", "--updates=2", "--rounds=1", f"--json={tmp_path / 'it.json'}"])
     assert len(figures(tmp_path / "it.json")) == 2
+
+
+def test_ddp(tmp_path: Path) -> None:
+    ddp.main(["--models=mlp_gan", "--updates=10", "--rounds=1", f"--json={tmp_path / 'it.json'}"])
+    assert [row["against"] for row in figures(tmp_path / "it.json")] == ["own norm", "one"]
+
+
+def test_sweep(tmp_path: Path) -> None:
+    sweep.main(["--trials=1", "--images=640", "--rounds=1", f"--json={tmp_path / 'it.json'}"])
+    assert [row["against"] for row in figures(tmp_path / "it.json")] == [None, None, "one worker"]
 
 
 def test_gpu_without_one(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 from benchmarks.timing import table
 
 HERE = Path(__file__).parent
-SCRIPTS = ("startup", "train_step", "peers", "evaluation", "sampling", "memory", "ddp", "sweep", "gpu")
+SCRIPTS = ("startup", "train_step", "peers", "evaluation", "sampling", "memory", "time_to_distance", "ddp", "sweep", "gpu")
 
 
 def main() -> None:

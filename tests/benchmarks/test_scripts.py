@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import ddp, evaluation, gpu, memory, ours, peers, sampling, startup, sweep, train_step
+from benchmarks import ddp, evaluation, gpu, memory, ours, peers, sampling, startup, sweep, time_to_distance, train_step
 from benchmarks.__main__ import SCRIPTS, markdown
 from src.config import PACKAGES
 from src.data.mnist import MNIST
@@ -65,6 +65,11 @@ def test_startup(tmp_path: Path) -> None:
 def test_memory(tmp_path: Path, mnist: MNIST) -> None:
     memory.main(["--times=2", "--updates=2", "--rounds=1", f"--json={tmp_path / 'it.json'}"])
     assert len(figures(tmp_path / "it.json")) == 2
+
+
+def test_time_to_distance(tmp_path: Path) -> None:
+    time_to_distance.main(["--rounds=3", f"--json={tmp_path / 'it.json'}"])
+    assert [row["reach"] for row in figures(tmp_path / "it.json")] == [0.3, None]
 
 
 def test_ddp(tmp_path: Path) -> None:

@@ -2,18 +2,24 @@
 
 import io
 import json
+import struct
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
-from PIL.PngImagePlugin import PngInfo
 
 from src.errors import UserError
 from src.files import write_atomic
 
 SOFTWARE = "AIGC Lab"
+
+# PNG's: first bytes, colour types, filters of lines
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+GREY, RGB = 0, 2
+UNCHANGED, UP = 0, 2
 
 CAPTION = 18  # pixels
 FILM_FRAMES = 60
@@ -90,13 +96,24 @@ def marks_of(provenance: Mapping[str, Any]) -> dict[str, str]:
 
 
 def png(image: np.ndarray, marks: Mapping[str, str]) -> bytes:
-    """[H, W, C] -> a PNG file with one tEXt chunk for each mark."""
-    info = PngInfo()
-    for name, text in marks.items():
-        info.add_text(name, text)
-    buffer = io.BytesIO()
-    Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image).save(buffer, "PNG", pnginfo=info)
-    return buffer.getvalue()
+    """uint8 [H, W, 1 or 3] -> a PNG file with one tEXt chunk for each mark (ASCII), as in the PNG specification.
+
+    Pillow takes twice as long for a small image, and there are tens of thousands.
+    """
+    height, width, channels = image.shape
+    lines = np.empty((height, 1 + width * channels), np.uint8)
+    lines[:, 0] = UP if channels == 3 else UNCHANGED  # ahead of each line: its filter
+    lines[:, 1:] = image.reshape(height, -1)
+    if channels == 3:  # photographs compress better as differences to the line above, drawings in black and white do not
+        lines[1:, 1:] -= lines[:-1, 1:]
+    header = struct.pack(">2I5B", width, height, 8, {1: GREY, 3: RGB}[channels], 0, 0, 0)
+    texts = [_chunk(b"tEXt", f"{name}\0{text}".encode("ascii")) for name, text in marks.items()]
+    pixels = _chunk(b"IDAT", zlib.compress(lines.tobytes()))
+    return b"".join([SIGNATURE, _chunk(b"IHDR", header), *texts, pixels, _chunk(b"IEND", b"")])
+
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(data, zlib.crc32(kind)))
 
 
 def sidecar_json(record: Mapping[str, Any]) -> bytes:

@@ -1,5 +1,6 @@
 """Pixels, PNG files, grids, strips and films: exact, marked, whole."""
 
+import io
 import json
 import os
 from pathlib import Path
@@ -280,3 +281,13 @@ def test_films_that_cannot_be(tmp_path) -> None:
     with pytest.raises(UserError, match="differ in size or colour"):
         image.film([np.zeros((8, 8), np.uint8), np.zeros((8, 9), np.uint8)], tmp_path / "film.gif")
     assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (28, 28, 1), (5, 300, 1), (1, 1, 3), (32, 32, 3), (300, 5, 3)])
+def test_every_pixel_of_a_png_comes_back(shape: tuple[int, ...]) -> None:
+    drawn = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    with Image.open(io.BytesIO(pictures.png(drawn, {"seed": "7"}))) as found:
+        found.load()
+        assert found.mode == ("L" if shape[2] == 1 else "RGB")
+        assert np.array_equal(np.asarray(found).reshape(shape), drawn)
+        assert found.text == {"seed": "7"}

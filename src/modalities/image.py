@@ -28,6 +28,7 @@ from src.pixels import QUANTISATION
 __all__ = ["QUANTISATION", "film", "neighbours", "preview", "read_provenance", "save", "save_npz", "strip", "to_uint8"]
 
 CELL = 64  # pixels: smaller images are scaled up to about this in pictures for people
+GRID = 400  # images, the most that a person looks at
 GAP = 2  # pixels between the cells of a grid
 BACKGROUND = 128  # tells itself from the black of digits and the white of line drawings
 
@@ -78,11 +79,12 @@ def preview(
     scale: int | None = None,
     provenance: Mapping[str, Any] | None = None,
 ) -> None:
-    """A grid in reading order as a PNG, `columns` wide (None: near-square), with pixels enlarged `scale` times.
+    """A grid in reading order as a PNG, `columns` wide, with pixels enlarged `scale` times.
 
+    columns: None for a near-square grid of the first `GRID` images.
     scale: whole number >= 1; None makes the cells about `CELL` wide, and never makes them smaller.
     """
-    images = _pixels(samples)
+    images = _pixels(samples if columns else samples[:GRID])
     grid = _grid(images, columns or math.ceil(math.sqrt(len(images))), scale or _scale(images))
     write_picture(path, lambda marks: png(grid, marks), provenance)
 

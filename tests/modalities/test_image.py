@@ -184,6 +184,13 @@ def test_grids_are_near_square_and_large_enough_to_see(tmp_path, shape, size) ->
         assert picture.size == size
 
 
+def test_of_very_many_images_a_grid_shows_the_first(tmp_path) -> None:
+    samples = pixels(500, 1, 4, 4)
+    image.preview(samples, tmp_path / "many.png", scale=1)
+    image.preview(samples[:400], tmp_path / "first.png", scale=1)
+    assert (tmp_path / "many.png").read_bytes() == (tmp_path / "first.png").read_bytes()
+
+
 def test_enlarged_pixels_are_the_nearest_ones(tmp_path) -> None:
     x = pixels(1, 3, 8, 8)
     image.preview(from_uint8(x), tmp_path / "grid.png")

@@ -25,13 +25,14 @@ from src import rng
 from src.data.digits import Digits
 from src.data.mnist import MNIST
 from src.metrics.extractors import load_extractor
+from src.numerics import set_numerics
 from src.protocol import Protocol, evaluate, sample_count
 
 REACH = {"torch-fidelity": 0.4}
 PROTOCOL = """Ways taken in turn, forwards and backwards, medians over the rounds, ratios by the round; one process, the same
-uint8 samples and extractor, both caches warm. ours: src.protocol.evaluate, all metrics of its record (density, coverage, copies
-and class shares beside the others' four). torch-fidelity: calculate_metrics with fid, isc, kid, prc and its defaults, the real
-side cached. features: the extractor on the samples alone, the floor."""
+uint8 samples and extractor, both caches warm. ours: src.protocol.evaluate with the numerics of model=mlp_gan, all metrics of
+its record (density, coverage, copies and class shares beside the others' four). torch-fidelity: calculate_metrics with fid, isc,
+kid, prc and its defaults, the real side cached. features: the extractor on the samples alone, the floor."""
 
 
 class Images(torch.utils.data.Dataset):
@@ -79,8 +80,13 @@ def main(words: list[str] | None = None) -> None:
             cuda=False,
             verbose=False,
         )
+
+        def as_in_src_evaluate() -> None:
+            set_numerics(arguments.threads, "auto")  # of model=mlp_gan
+            evaluate(lambda n: samples, dataset, protocol, Path(folder, "ours"))
+
         work = {
-            "ours": lambda: evaluate(lambda n: samples, dataset, protocol, Path(folder, "ours")),
+            "ours": as_in_src_evaluate,
             "torch-fidelity": theirs,
             "features": lambda: extractor(samples),
         }

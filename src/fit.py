@@ -60,9 +60,8 @@ def numerics(config: dict[str, Any], place: Place) -> None:
     """Set up torch in this process."""
     import torch
 
-    from src.numerics import keep_freed_memory, set_numerics
+    from src.numerics import set_numerics
 
-    keep_freed_memory()
     set_numerics(config["trainer"]["threads"], config["trainer"]["matmul_precision"])
     if not config["trainer"]["threads"] and place.devices > 1:
         torch.set_num_threads(max(1, torch.get_num_threads() // place.devices))

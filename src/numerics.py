@@ -27,6 +27,7 @@ def keep_freed_memory() -> None:
 
 def set_numerics(threads: int | None, matmul_precision: str) -> None:
     """threads: of torch, None for its own choice. matmul_precision: torch's highest | high | medium, or auto."""
+    keep_freed_memory()
     if threads:
         torch.set_num_threads(threads)
     torch.set_float32_matmul_precision(fastest_exact() if matmul_precision == "auto" else matmul_precision)

@@ -54,7 +54,7 @@ class Case:
 
     checkout: the option that says where it is. ours: the words behind `python -m src.train` for the same work.
     run: (checkout, clock) trains until the clock has seen enough updates. updates: so many take some seconds.
-    adapted: what is not as published. reach: what ours / theirs is to be at most.
+    adapted: what is not as published. reach: what ours / theirs is to be at most. bf16: ours in bf16-mixed as well.
     """
 
     name: str
@@ -64,6 +64,7 @@ class Case:
     updates: int
     adapted: str
     reach: float | None = None
+    bf16: bool = False
 
 
 class Finished(BaseException):
@@ -319,8 +320,11 @@ CASES = {
         1,
         LOADED,
         reach=0.6,
+        bf16=True,
     ),
-    "mimicry-sngan": Case("mimicry, SNGAN 32", "mimicry", our_resnet(), mimicry("sngan", "SNGAN"), 1, LOADED, reach=0.6),
+    "mimicry-sngan": Case(
+        "mimicry, SNGAN 32", "mimicry", our_resnet(), mimicry("sngan", "SNGAN"), 1, LOADED, reach=0.6, bf16=True
+    ),
     "torchgan": Case("torchgan, DCGAN 32", "torchgan", our_dcgan, torchgan, 25, LOADED),
     "r3gan": Case(
         "R3GAN, an eighth of the channels",
@@ -355,15 +359,23 @@ def main(words: list[str] | None = None) -> None:
         checkout = getattr(arguments, case.checkout).resolve()
         updates = arguments.updates or case.updates
         warmup = max(1, updates // 10)
-        config = ours.compose(*case.ours(checkout), f"trainer.threads={arguments.threads}")
+        settings = [*case.ours(checkout), f"trainer.threads={arguments.threads}"]
+        config = ours.compose(*settings)
+        figure, reach = f"one update as in {case.name}", {case.name: case.reach} if case.reach else {}
         ways = {
             "ours": functools.partial(ours.milliseconds, config, updates, warmup),
             case.name: functools.partial(milliseconds, case, checkout, updates, warmup),
             "products": functools.partial(products, config, updates, warmup),
         }
+        if case.bf16:
+            quick = ours.compose(*settings, "trainer.precision=bf16-mixed")
+            ways["ours, bf16-mixed"] = functools.partial(ours.milliseconds, quick, updates, warmup)
         print(f"{case.name}, {updates} updates a time", file=sys.stderr)
         found = timing.alternate(ways, arguments.rounds, arguments.threads)
-        rows += timing.compare(f"one update as in {case.name}", "ms", found, {case.name: case.reach} if case.reach else {})
+        half = found.pop("ours, bf16-mixed", None)
+        rows += timing.compare(figure, "ms", found, reach)
+        if half:
+            rows += timing.compare(f"{figure}, bf16-mixed", "ms", {"ours": half, case.name: found[case.name]}, reach)
     adapted = "; ".join(f"{case.name}: {case.adapted}" for case in cases)
     timing.report("peers", f"{PROTOCOL} Adapted from outside: {adapted}.", rows, arguments)
 

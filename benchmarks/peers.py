@@ -12,13 +12,17 @@ The checkouts, of which any may be left out:
     git clone https://github.com/kwotsin/mimicry                  --mimicry
     git clone https://github.com/torchgan/torchgan                --torchgan
     git clone https://github.com/brownvc/R3GAN                    --r3gan
+
+`--tensorflow PYTHON` is a Python that has TensorFlow, for the listing that this project's story begins with.
 """
 
 import contextlib
 import functools
 import io
 import itertools
+import json
 import os
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -45,7 +49,7 @@ FIXED = ["model.ema=null", "model.lr_schedule=null", "model.penalties=null", f"d
 PROTOCOL = """Each alternative from its own checkout, its training step unmodified, in turn with ours, forwards and backwards,
 medians over the rounds, ratios by the round; one process; start-up, first updates, checkpoints and pictures left out, logging
 and progress not; same networks, batch and discriminator updates on both sides; MNIST, or noise in the shape of CIFAR-10.
-products: the matrix products and convolutions of one update without penalties, replayed alone: the floor."""
+products: the matrix products and convolutions of one update without penalties, alone and as precise as ours: the floor."""
 
 
 @dataclass(frozen=True)
@@ -293,8 +297,39 @@ def our_r3gan(checkout: Path) -> list[str]:
     ]
 
 
+# TensorFlow
+
+
+def tensorflow(*words: str) -> Callable[[Path, Clock], None]:
+    """The listing, in a process of its own."""
+
+    def run(python: Path, clock: Clock) -> None:
+        images = ours.ROOT / "data" / "mnist" / "train-images-idx3-ubyte"
+        command = [
+            python,
+            Path(__file__).with_name("tensorflow_listing.py"),
+            images,
+            clock.total,
+            torch.get_num_threads(),
+            *words,
+        ]
+        answer = subprocess.run([*map(str, command)], check=True, capture_output=True, text=True)
+        clock.ticks = json.loads(answer.stdout.splitlines()[-1])
+
+    return run
+
+
+def our_listing(python: Path) -> list[str]:
+    return ["experiment=mlp_gan_listing", "trainer.matmul_precision=auto"]
+
+
 LOADED = "noise through the same transforms for CIFAR-10, in the main process, and no TensorBoard"
+MENDED = "the loss gets labels and logits in their places"
 CASES = {
+    "tensorflow": Case("the TensorFlow listing", "tensorflow", our_listing, tensorflow(), 400, MENDED),
+    "tensorflow-function": Case(
+        "the TensorFlow listing as tf.function", "tensorflow", our_listing, tensorflow("function"), 2000, MENDED
+    ),
     "gan": Case(
         "PyTorch-GAN gan.py",
         "pytorch_gan",
@@ -346,7 +381,8 @@ def milliseconds(case: Case, checkout: Path, updates: int, warmup: int) -> float
 def main(words: list[str] | None = None) -> None:
     parser = timing.parser(__doc__, rounds=3)
     for option in dict.fromkeys(case.checkout for case in CASES.values()):
-        parser.add_argument(f"--{option.replace('_', '-')}", type=Path, metavar="CHECKOUT")
+        metavar = "PYTHON" if option == "tensorflow" else "CHECKOUT"
+        parser.add_argument(f"--{option.replace('_', '-')}", type=Path, metavar=metavar)
     parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
     parser.add_argument("--updates", type=int, help="of each measurement; by default as many as take some seconds")
     arguments = parser.parse_args(words)
@@ -356,7 +392,7 @@ def main(words: list[str] | None = None) -> None:
     os.environ["CUDA_VISIBLE_DEVICES"] = ""  # some take a GPU wherever they see one
     rows = []
     for case in cases:
-        checkout = getattr(arguments, case.checkout).resolve()
+        checkout = getattr(arguments, case.checkout).absolute()
         updates = arguments.updates or case.updates
         warmup = max(1, updates // 10)
         settings = [*case.ours(checkout), f"trainer.threads={arguments.threads}"]

@@ -61,7 +61,7 @@ class ADA(Augmentation):
     def forward(self, x: Tensor, uniform: Tensor) -> Tensor:
         """Images [B, C, H, W] in [-1, 1] and numbers [B, draws] in [0, 1) to the same shape; colours are not clipped."""
         with torch.autocast(x.device.type, enabled=False):  # mixed precision would round coordinates to pixels
-            x, numbers = x.float(), uniform.split(self.sizes, dim=1)
+            x, numbers = x.to(torch.promote_types(x.dtype, torch.float32)), uniform.split(self.sizes, dim=1)
             if self.geometry:
                 x = resample(x, self.product(self.geometry, numbers[: len(self.geometry)], x.shape[2], 3))
             if self.color:

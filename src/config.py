@@ -91,7 +91,7 @@ CHOICES = {
     "trainer.accelerator": ("auto", "cpu", "gpu", "cuda", "mps"),
     "trainer.strategy": ("auto", "ddp", "fsdp"),
     "trainer.matmul_precision": ("highest", "high", "medium", "auto"),
-    "trainer.precision": ("32-true", "64-true", "bf16-mixed", "bf16-true"),
+    "trainer.precision": ("32-true", "64-true", "bf16-mixed"),
     "evaluation.extractor": (
         *("digits", "fashion", "stacked_digits", "points", "efficientnet-lite0"),
         *("inception-v3-compat", "clip-vit-b-32", "dinov2-vit-b-14"),

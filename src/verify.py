@@ -17,7 +17,7 @@ from src.errors import UserError
 from src.files import sha256
 from src.fit import fit
 from src.intervals import prediction_interval
-from src.processes import Team, place
+from src.processes import Place, Team, place
 from src.reporting.runs import find_runs
 from src.run import RunFolder, build_dataset, digest_path, is_whole, load_checkpoint, load_run
 
@@ -107,17 +107,18 @@ def check_again(config: dict[str, Any], run: RunFolder, dataset: Dataset, start:
     cache = Path(config["paths"]["cache"])
     manifest, whole = run.manifest(), end == run.manifest()["ended"]["step"]
     code = software(run.config(), dataset.spec.kind)
+    where = place(run.config())
+    before, now = manifest.get("processes", 1), where.processes
+    if before != now and "per process" in (manifest.get("batch_norm"), where.record()["batch_norm"]):
+        raise UserError(
+            f"batch norm was over each process's part of the batch: what {before} made, {now} cannot; verify it where there "
+            f"are {before}"
+        )
     again = RunFolder(cache / "verify" / f"{manifest['config_hash']}-{run.config()['seed']}-{start}-{end}")
     if again.started() and software_changes(again.manifest(), code):  # an interrupted verification of other code
         shutil.rmtree(again.path)
     with again:
-        recipe = recipe_of(run, again, start, code)
-        where = place(recipe)
-        if manifest.get("batch_norm") == "per process" and where.processes != manifest["processes"]:
-            raise UserError(
-                f"batch norm was over the parts of {manifest['processes']} processes: {where.processes} cannot make the same; "
-                "verify where there are as many"
-            )
+        recipe = recipe_of(run, again, start, code, where)
         if not again.finished():
             with Team(where) as team:
                 fit(recipe, again, dataset, end, "verification", team)
@@ -141,7 +142,7 @@ def check_again(config: dict[str, Any], run: RunFolder, dataset: Dataset, start:
     return check_metric(run, measured, Path(config["published"]))
 
 
-def recipe_of(run: RunFolder, again: RunFolder, start: int, code: dict[str, Any]) -> dict[str, Any]:
+def recipe_of(run: RunFolder, again: RunFolder, start: int, code: dict[str, Any], where: Place) -> dict[str, Any]:
     """The run's own config, to be made again in another folder from a checkpoint on, with threads and precision as it was."""
     from src.numerics import set_numerics
 
@@ -158,7 +159,7 @@ def recipe_of(run: RunFolder, again: RunFolder, start: int, code: dict[str, Any]
         for old, new in ((digest_path(source), digest_path(target)), (source, target)):
             shutil.copyfile(old, new)
         again.write_config(recipe)
-        here = machine(recipe["trainer"]["channels_last"]) | place(recipe).record()
+        here = machine(recipe["trainer"]["channels_last"]) | where.record()
         again.update_manifest(**code, **here, data=run.manifest()["data"])
     return recipe
 

@@ -168,6 +168,15 @@ def test_a_loss_that_is_not_finite_keeps_the_last_good_checkpoint(compose: Any, 
         train(config)
 
 
+@pytest.mark.parametrize(("precision", "weights"), [("64-true", torch.float64), ("bf16-mixed", torch.float32)])
+def test_other_precisions(precision: str, weights: torch.dtype, compose: Any, tmp_path: Path) -> None:
+    """From real images, a penalty and an augmentation to samples and their measure."""
+    words = [*TINY, "stop.images=64", f"trainer.precision={precision}", f"run_dir={tmp_path}"]
+    words += ["~model.augment", "+model.augment={_target_: src.adaptive_augment.ADA, policy: [shift, contrast]}"]
+    assert train(compose(*words))["metrics"]["fd_digits"] > 0
+    assert final_state(tmp_path)["state_dict"]["generator.layers.0.weight"].dtype == weights
+
+
 @pytest.mark.parametrize("network", ["d", "g"])  # a loss, or the samples, are the first to say so
 def test_a_failure_can_be_a_result(network: str, compose: Any, command: Any, tmp_path: Path) -> None:
     words = [*TINY, f"model.{network}_optimizer.lr=1e30", f"run_dir={tmp_path / 'run'}", f"publish={tmp_path / 'published'}"]

@@ -195,6 +195,21 @@ def test_what_cannot_be_made_again(words: list[str], message: str, run: Path, ch
         check(run, *words)
 
 
+def test_batch_norm_of_each_process_by_itself(compose: Any, check: Any, command: Any, capsys: Any, tmp_path: Path) -> None:
+    """Two processes make it again. Where `devices=auto` finds one, as there is no GPU here, that is refused at once."""
+    folder = tmp_path / "run"
+    train(compose(*WORDS, f"run_dir={folder}", "trainer=ddp", "devices=2", "trainer.sync_batchnorm=false", "stop.images=160"))
+    check(folder, "start=0", "steps=5")
+    assert "bitwise equal over steps 1 to 5" in capsys.readouterr().out
+    config = folder / "config.yaml"
+    config.write_text(re.sub(r"(trainer:(\n  .*)*\n  devices:) 2", r"\1 auto", config.read_text()))
+    answer = command("verify", f"run={folder}", env={"CUDA_VISIBLE_DEVICES": ""})
+    assert answer.returncode == 2
+    assert answer.stderr == (
+        "error: batch norm was over each process's part of the batch: what 2 made, 1 cannot; verify it where there are 2\n"
+    )
+
+
 def test_an_unfinished_run(run: Path, check: Any) -> None:
     edit(run / "manifest.json", lambda manifest: manifest.pop("ended"))
     with pytest.raises(UserError, match="finish its training first"):

@@ -112,5 +112,8 @@ class DataModule(LightningDataModule):
         return DataLoader(Rows(self.split), batch_size=None, sampler=blocks, num_workers=self.workers)
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        """Bytes cross to the device; numbers are made there."""
-        return batch._replace(x=from_uint8(batch.x)) if batch.x.dtype == torch.uint8 else batch
+        """Bytes cross to the device; numbers are made there, in the model's precision."""
+        if batch.x.dtype != torch.uint8:
+            return batch
+        assert self.trainer is not None
+        return batch._replace(x=from_uint8(batch.x).to(self.trainer.lightning_module.dtype))

@@ -66,11 +66,11 @@ class LatentModel(Model):
             else:
                 z = rng.truncate_normal(z, truncation)
         was_training, _ = network.training, network.eval()
-        weight, samples = next(network.parameters()), []  # its device, and its precision where that is not float32
+        samples = []
         for start in range(0, len(z), SAMPLE_BATCH):
             rows = slice(start, start + SAMPLE_BATCH)
             size = len(z[rows])
-            z_batch = functional.pad(z[rows], (0, 0, 0, SAMPLE_BATCH - size)).to(weight)
+            z_batch = functional.pad(z[rows], (0, 0, 0, SAMPLE_BATCH - size)).to(self.device, self.dtype)  # type: ignore[arg-type]
             y_batch = None if y is None else functional.pad(y[rows], (0, SAMPLE_BATCH - size)).to(self.device)
             samples.append(draw(z_batch, y_batch)[:size].float().cpu())
         network.train(was_training)

@@ -1,10 +1,14 @@
 """Whole sweeps, small, with real trials: trouble that costs one trial, kills that cost nothing, two commands on one store."""
 
+import getpass
 import json
 import os
+import shutil
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -410,3 +414,57 @@ def test_submitit_brings_back_what_its_jobs_said(command: Any, tmp_path: Path) -
     assert "data.batch_size=5000 is more than the 1197 training samples" in done.stderr
     (manifest,) = (tmp_path / "runs").rglob("manifest.json")
     assert json.loads(manifest.read_text())["ended"]["step"] == 2
+
+
+# A database
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[str]:
+    """The address of a PostgreSQL server's database, on this machine for as long as the tests run."""
+    pytest.importorskip("psycopg", reason="no driver: pip install -e '.[postgres]'")
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb")) or [Path(shutil.which("initdb") or "")]
+    if not found[-1].name:
+        pytest.skip("no PostgreSQL server here: apt-get install postgresql")
+    user = "postgres" if os.getuid() == 0 else getpass.getuser()  # it does not run as root
+    folder = Path(tempfile.mkdtemp())
+    shutil.chown(folder, user)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    data, programs = folder / "data", found[-1].parent
+    options: dict[str, Any] = {"user": user, "cwd": folder, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    subprocess.run([programs / "initdb", "-D", data, "-A", "trust", "-U", "me", "--no-sync"], check=True, **options)
+    command = [programs / "postgres", "-D", data, "-h", "127.0.0.1", "-p", str(port), "-k", folder]
+    server = subprocess.Popen(command, **options)
+    try:
+        ready = [programs / "pg_isready", "-h", "127.0.0.1", "-p", str(port), "-U", "me"]
+        wait(lambda: subprocess.run(ready, **options).returncode == 0, seconds=60)
+        yield f"postgresql+psycopg://me@127.0.0.1:{port}/postgres"
+    finally:
+        server.send_signal(signal.SIGINT)  # its fast shutdown
+        server.wait()
+        shutil.rmtree(folder)
+
+
+def test_a_killed_sweep_in_a_database_goes_on(postgres: str, tmp_path: Path) -> None:
+    base = ["data=digits", "stop.images=16000", "checkpoint.every=25", "validation.every=250"]
+    sweep = Sweep(tmp_path, base, trials=2, pruner="median", startup=2)
+    words = [f"store={postgres}", "workers=2", "confirm=0"]
+    command = sweep.start(*words)
+    wait(lambda: bool(sweep.steps(0)) and bool(sweep.steps(1)))
+    children = psutil.Process(command.pid).children()
+    command.kill()
+    command.communicate()
+    psutil.wait_procs(children, timeout=900)
+    assert [trial.state.name for trial in sweep.trials(postgres)] == ["RUNNING"] * 2
+    killed = [trial.params for trial in sweep.trials(postgres)]
+
+    command = sweep.start(*words)
+    said, _ = command.communicate(timeout=900)
+    assert command.returncode == 0, said
+    trials = sweep.trials(postgres)
+    assert [trial.state.name for trial in trials] == ["COMPLETE"] * 2
+    assert [trial.params for trial in trials] == killed
+    assert [sweep.output(number).count("going on from step") for number in (0, 1)] == [1, 1]
+    assert [list(trial.intermediate_values) for trial in trials] == [[50, 100]] * 2

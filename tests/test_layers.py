@@ -24,6 +24,7 @@ LAYERS = [
         "distributed",
         "numerics",
         "processes",
+        "signals",
     },
     {"instantiate", "data", "networks", "losses", "metrics"},
     {"models", "modalities", "export", "protocol"},

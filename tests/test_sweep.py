@@ -1,12 +1,16 @@
 """Whole sweeps, small, with real trials: trouble that costs one trial, kills that cost nothing, two commands on one store."""
 
+import getpass
 import json
 import os
+import shutil
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +36,9 @@ import numpy as np
 from src.data.digits import Digits
 
 class Troubled(Digits):
-    def __init__(self, log: str, faults: list[str]) -> None:
+    def __init__(self, log: str, faults: list[str], group: str | None) -> None:
         super().__init__()
-        self.log, self.faults, self.noise = log, faults, False
+        self.log, self.faults, self.group, self.train = log, faults, group, None
 
     def prepare(self) -> None:
         with open(self.log, "a+") as file:
@@ -48,25 +52,37 @@ class Troubled(Digits):
             sys.exit(int(fault[4:]))
         if fault == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
-        self.noise = fault == "noise"
+        if fault == "memory":  # more than any machine has
+            import torch
+            torch.empty(10**18, dtype=torch.uint8)
+        if fault == "oom" and self.group:  # more than the group may have, page by page
+            with open(self.group + "/cgroup.procs", "w") as file:
+                file.write(str(os.getpid()))
+            taken = [np.ones(10**7) for _ in range(1000)]
+        shape = super().split("train").x.shape
+        if fault == "noise":
+            self.train = np.random.RandomState(0).randint(0, 256, shape).astype(np.uint8)
+        if fault == "nan":
+            self.train = np.full(shape, np.nan, np.float32)
 
     def split(self, name):
-        x, y = super().split(name)
-        if self.noise and name == "train":
-            x = np.random.RandomState(0).randint(0, 256, x.shape).astype(np.uint8)
-        return super().split(name)._replace(x=x)
+        split = super().split(name)
+        return split._replace(x=self.train) if name == "train" and self.train is not None else split
 """
 
 
 class Sweep:
     """A sweep in a folder of its own: its command, and what its store and its folders hold."""
 
-    def __init__(self, folder: Path, base: list[str], faults: list[str] | None = None, **settings: Any) -> None:
+    def __init__(
+        self, folder: Path, base: list[str], faults: list[str] | None = None, group: Path | None = None, **settings: Any
+    ) -> None:
         self.folder, self.path = folder, folder / "runs" / "sweeps" / "small"
         self.store = f"sqlite:///{self.path}/study.db"
         space = {"model.g_optimizer.lr": {"type": "float", "low": 1e-3, "high": 4e-3, "log": True}}
         config = {"name": "small", "base": [*TINY, *base], "space": space, **settings}
         source = {"_target_": "troubled.Troubled", "log": str(folder / "log"), "faults": faults or []}
+        source["group"] = group and str(group)
         data = {"name": "digits", "batch_size": 32, "workers": 0, "extractor": "digits", "source": source}
         for name, value, head in (("sweep/small", config, "# @package _global_\n"), ("data/troubled", data, "")):
             file = folder / "conf" / f"{name}.yaml"
@@ -115,13 +131,40 @@ def config_of(run: RunFolder) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def troubled(tmp_path_factory: pytest.TempPathFactory) -> tuple[Sweep, str]:
-    """A finished sweep of six trials, of which the first comes through, and what its command said."""
+def group() -> Iterator[Path | None]:
+    """A control group whose processes may take 300 MB together; None where such cannot be made."""
+    old = Path("/sys/fs/cgroup/memory")
+    path = (old if old.is_dir() else old.parent) / f"aigc_lab_test_{os.getpid()}"
+    limit = path / ("memory.limit_in_bytes" if old.is_dir() else "memory.max")
+    try:
+        path.mkdir()
+        with limit.open("r+") as file:  # not made by this, where these are no control groups
+            file.write("300M")
+    except OSError:
+        yield None
+    else:
+        yield path
+    finally:
+        if path.is_dir():
+            path.rmdir()
+
+
+def killed_for_memory(group: Path) -> int:
+    """How many of its processes the kernel has killed."""
+    file = next(path for name in ("memory.oom_control", "memory.events") if (path := group / name).is_file())
+    return int(dict(line.split() for line in file.read_text().splitlines())["oom_kill"])
+
+
+@pytest.fixture(scope="module")
+def troubled(tmp_path_factory: pytest.TempPathFactory, group: Path | None) -> tuple[Sweep, str]:
+    """A finished sweep of eight trials and, where memory can be limited, one more before the last; what its command said.
+
+    The first comes through.
+    """
     base = ["data=troubled", "stop.images=3200", "validation.every=5", "checkpoint.every=50"]
-    faults = ["none", "raise", "exit3", "kill", "exit0", "noise"]
-    sweep = Sweep(
-        tmp_path_factory.mktemp("troubled"), base, faults, trials=6, pruner="asha", prune_from=5, startup=1, confirm=1
-    )
+    faults = ["none", "raise", "exit3", "kill", "exit0", "nan", "memory", *(["oom"] if group else []), "noise"]
+    settings = {"trials": len(faults), "pruner": "asha", "prune_from": 5, "startup": 1, "confirm": 1}
+    sweep = Sweep(tmp_path_factory.mktemp("troubled"), base, faults, group, **settings)
     process = sweep.start()
     said, _ = process.communicate(timeout=900)
     assert process.returncode == 0, said
@@ -130,19 +173,32 @@ def troubled(tmp_path_factory: pytest.TempPathFactory) -> tuple[Sweep, str]:
 
 def test_trouble_costs_one_trial(troubled: tuple[Sweep, str]) -> None:
     sweep, said = troubled
-    trials = sweep.trials()
-    assert [trial.state.name for trial in trials] == ["COMPLETE", "FAIL", "FAIL", "FAIL", "FAIL", "PRUNED"]
-    reasons = [trial.user_attrs.get("reason", "") for trial in trials]
-    assert reasons == [
-        *("", "RuntimeError: this one went wrong", "exit code 3"),
-        *("killed by SIGKILL (out of memory?)", "exit code 0 without a result", ""),
+    first, *failed, last = sweep.trials()
+    assert [trial.state.name for trial in (first, last)] == ["COMPLETE", "PRUNED"]
+    assert {trial.state.name for trial in failed} == {"FAIL"}
+    reasons = [trial.user_attrs["reason"] for trial in failed]
+    assert reasons[:4] == [
+        *("RuntimeError: this one went wrong", "exit code 3"),
+        *("killed by SIGKILL (out of memory?)", "exit code 0 without a result"),
     ]
+    assert reasons[4].startswith("diverged: the discriminator's loss is nan at step 0")
+    assert "can't allocate memory" in reasons[5]
     lines = [line for line in said.splitlines() if line.startswith("trial ")]
-    assert len(lines) == 6
-    for trial, line, reason in zip(trials, lines, reasons, strict=True):
+    count = len(sweep.trials())
+    for trial, line, reason in zip(sweep.trials(), lines, ["", *reasons, ""], strict=True):
         assert line.startswith(f"trial {trial.number}  ")
         assert reason in line
-        assert f"best {trials[0].value:.4g} (trial 0)  {trial.number + 1} of 6  left 0:" in line
+        assert f"best {first.value:.4g} (trial 0)  {trial.number + 1} of {count}  left 0:" in line
+
+
+def test_a_kill_by_the_kernel_for_want_of_memory_costs_one_trial(troubled: tuple[Sweep, str], group: Path | None) -> None:
+    if group is None:
+        pytest.skip("memory cannot be limited here: it takes root and a control group")
+    sweep, _ = troubled
+    trial = sweep.trials()[7]
+    assert killed_for_memory(group) == 1
+    assert trial.state.name == "FAIL"
+    assert trial.user_attrs["reason"] == "killed by SIGKILL (out of memory?)"
 
 
 def test_a_score_is_the_best_validation_distance(troubled: tuple[Sweep, str]) -> None:
@@ -156,12 +212,12 @@ def test_a_score_is_the_best_validation_distance(troubled: tuple[Sweep, str]) ->
     # Stopped at the first rung, well before its end, and by a signal that let it save and end by itself.
     assert list(last.intermediate_values) == [5]
     assert last.user_attrs["images"] < 3200
-    assert "SIGTERM: saving and stopping" in sweep.output(5)
+    assert "SIGTERM: saving and stopping" in sweep.output(last.number)
 
 
 def test_trials_keep_their_record_and_not_their_weights(troubled: tuple[Sweep, str]) -> None:
     sweep, _ = troubled
-    for number in (0, 5):
+    for number in (0, len(sweep.trials()) - 1):
         run = RunFolder(sweep.path / f"{number:04d}")
         assert config_of(run)["model"]["g_optimizer"]["lr"] == sweep.trials()[number].params["model.g_optimizer.lr"]
         assert not run.checkpoints.exists()
@@ -176,7 +232,7 @@ def test_the_winner_is_trained_on_fresh_seeds(troubled: tuple[Sweep, str], compo
         assert config_of(run)["seed"] == 1  # the trials' is 0
         assert config_of(run)["model"]["g_optimizer"]["lr"] == rate
         assert (run.result() or {})["metrics"]["fd_digits"] > 0
-    assert sweep.trainings() == 8
+    assert sweep.trainings() == len(sweep.trials()) + 2
 
 
 def test_the_page(troubled: tuple[Sweep, str]) -> None:
@@ -184,9 +240,9 @@ def test_the_page(troubled: tuple[Sweep, str]) -> None:
     assert said.splitlines()[-1] == str(sweep.path / "report.html")
     page = (sweep.path / "report.html").read_text()
     for words in (
-        "small: 6 trials",
+        f"small: {len(sweep.trials())} trials",
         "1 complete",
-        "4 failed",
+        f"{len(sweep.trials()) - 2} failed",
         "1 stopped early",
         "this one went wrong",
         "mlp_gan_trial_0-digits",
@@ -201,9 +257,9 @@ def test_the_same_command_again_makes_nothing_again(troubled: tuple[Sweep, str])
     process = sweep.start()
     said, _ = process.communicate(timeout=900)
     assert process.returncode == 0
-    assert "6 of 6 trials begun" in said
+    assert f"{len(before)} of {len(before)} trials begun" in said
     assert "trial 0  " not in said
-    assert sweep.trainings() == 8
+    assert sweep.trainings() == len(before) + 2
     assert sweep.trials() == before
 
 
@@ -358,3 +414,57 @@ def test_submitit_brings_back_what_its_jobs_said(command: Any, tmp_path: Path) -
     assert "data.batch_size=5000 is more than the 1197 training samples" in done.stderr
     (manifest,) = (tmp_path / "runs").rglob("manifest.json")
     assert json.loads(manifest.read_text())["ended"]["step"] == 2
+
+
+# A database
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[str]:
+    """The address of a PostgreSQL server's database, on this machine for as long as the tests run."""
+    pytest.importorskip("psycopg", reason="no driver: pip install -e '.[postgres]'")
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb")) or [Path(shutil.which("initdb") or "")]
+    if not found[-1].name:
+        pytest.skip("no PostgreSQL server here: apt-get install postgresql")
+    user = "postgres" if os.getuid() == 0 else getpass.getuser()  # it does not run as root
+    folder = Path(tempfile.mkdtemp())
+    shutil.chown(folder, user)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    data, programs = folder / "data", found[-1].parent
+    options: dict[str, Any] = {"user": user, "cwd": folder, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    subprocess.run([programs / "initdb", "-D", data, "-A", "trust", "-U", "me", "--no-sync"], check=True, **options)
+    command = [programs / "postgres", "-D", data, "-h", "127.0.0.1", "-p", str(port), "-k", folder]
+    server = subprocess.Popen(command, **options)
+    try:
+        ready = [programs / "pg_isready", "-h", "127.0.0.1", "-p", str(port), "-U", "me"]
+        wait(lambda: subprocess.run(ready, **options).returncode == 0, seconds=60)
+        yield f"postgresql+psycopg://me@127.0.0.1:{port}/postgres"
+    finally:
+        server.send_signal(signal.SIGINT)  # its fast shutdown
+        server.wait()
+        shutil.rmtree(folder)
+
+
+def test_a_killed_sweep_in_a_database_goes_on(postgres: str, tmp_path: Path) -> None:
+    base = ["data=digits", "stop.images=16000", "checkpoint.every=25", "validation.every=250"]
+    sweep = Sweep(tmp_path, base, trials=2, pruner="median", startup=2)
+    words = [f"store={postgres}", "workers=2", "confirm=0"]
+    command = sweep.start(*words)
+    wait(lambda: bool(sweep.steps(0)) and bool(sweep.steps(1)))
+    children = psutil.Process(command.pid).children()
+    command.kill()
+    command.communicate()
+    psutil.wait_procs(children, timeout=900)
+    assert [trial.state.name for trial in sweep.trials(postgres)] == ["RUNNING"] * 2
+    killed = [trial.params for trial in sweep.trials(postgres)]
+
+    command = sweep.start(*words)
+    said, _ = command.communicate(timeout=900)
+    assert command.returncode == 0, said
+    trials = sweep.trials(postgres)
+    assert [trial.state.name for trial in trials] == ["COMPLETE"] * 2
+    assert [trial.params for trial in trials] == killed
+    assert [sweep.output(number).count("going on from step") for number in (0, 1)] == [1, 1]
+    assert [list(trial.intermediate_values) for trial in trials] == [[50, 100]] * 2

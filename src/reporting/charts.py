@@ -105,14 +105,19 @@ def _dot_row(group: Group, axis: Axis, top: int, metric: str, style: str) -> Ite
     yield "</g>"
 
 
-def training_curves(table: Table) -> str:
-    """The validation distance over images seen, a thin line for each seed; a cross where a training diverged."""
-    points = [point for run in table.runs for point in run.curve.values()]
+def training_curves(table: Table, over: str = "images") -> str:
+    """The validation distance over images seen, or over minutes, a thin line for each seed; a cross where a training diverged.
+
+    Minutes are known of a training that has ended, and spread evenly over its images.
+    """
+    per_image = {run.path: 1.0 if over == "images" else run.minutes_per_image for run in table.runs}
+    known = [run for run in table.runs if per_image[run.path]]
+    points = [(images * per_image[run.path], distance) for run in known for images, distance in run.curve.values()]
     distances = [distance for _, distance in points if distance > 0]
     if not distances:
         return ""
     left, top, bottom = 52, 10, HEIGHT - 44
-    x = Axis(0, max(images for images, _ in points) or 1, left, WIDTH - MARGIN)
+    x = Axis(0, max(spent for spent, _ in points) or 1, left, WIDTH - MARGIN)
     y = Axis(min(distances) / 1.1, max(distances) * 1.1, bottom, top, log=True)
     parts = [*vertical_ticks(x, top, bottom)]
     for tick in y.ticks():
@@ -120,8 +125,9 @@ def training_curves(table: Table) -> str:
         parts.append(f'<text x="{left - 6}" y="{y.at(tick) + 4}" text-anchor="end">{tick:g}</text>')
     for index, group in enumerate(table.groups):
         parts.append(f'<g class="{colour(index)}">')
-        for run in group.runs:
-            line = [(x.at(images), y.at(distance)) for _, (images, distance) in sorted(run.curve.items()) if distance > 0]
+        for run in (run for run in group.runs if per_image[run.path]):
+            scale, curve = per_image[run.path], sorted(run.curve.items())
+            line = [(x.at(images * scale), y.at(distance)) for _, (images, distance) in curve if distance > 0]
             if not line:
                 continue
             steps = " ".join(f"{px},{py}" for px, py in line)
@@ -133,7 +139,7 @@ def training_curves(table: Table) -> str:
                 parts.append(f'<circle class="dot" cx="{px}" cy="{py}" r="3"/>')
         parts.append("</g>")
     title = f"validation distance ({table.main}) while training"
-    return svg(parts, HEIGHT, title, "training images seen")
+    return svg(parts, HEIGHT, title, "training images seen" if over == "images" else "minutes of training")
 
 
 def vertical_ticks(axis: Axis, top: float, bottom: float) -> Iterable[str]:

@@ -1,19 +1,26 @@
 """The part of the page on where the numbers come from: code, cost, settings, and how to make them again."""
 
 import shlex
+import statistics
 from collections import Counter
+from collections.abc import Iterable
 from html import escape
 from typing import Any
 
 from src.config import identity
-from src.reporting.charts import swatch
+from src.reporting import charts
 from src.reporting.runs import Run
 from src.reporting.tables import Group, Table
+from src.reporting.words import number
 
 COST = (
-    *("recipe", "seed", "ended by", "steps", "images", "seconds", "CPU seconds", "images/s"),
-    *("threads", "CPU", "torch", "final weights"),
+    *("recipe", "seed", "ended by", "steps", "images", "seconds", "CPU seconds", "images/s", "memory", "GPU memory"),
+    *("device", "processes", "threads", "CPU", "torch", "final weights"),
 )
+SPENT = {"minutes": ("seconds", 1 / 60), "CPU minutes": ("cpu_seconds", 1 / 60), "memory": ("peak_memory_mb", 1)}
+QUALITY = """Quality is the floor divided by a recipe's distance: 1 is as good as real images. Divided by the minutes of
+training it rewards short ones, whose first minute does more than the last; the curves show the rest. Memory is in MB, that of
+the process that held the most."""
 
 
 def origin(tables: list[Table]) -> str:
@@ -50,26 +57,59 @@ def making(tables: list[Table]) -> str:
     """Cost, settings and commands."""
     return f"""<section>
 <h2>How it was made</h2>
-{_cost(tables)}
+{cost(tables)}
 {_recipes(tables)}
 {_again(tables)}
 </section>
 """
 
 
-def _cost(tables: list[Table]) -> str:
+def cost(tables: list[Table]) -> str:
+    """What trainings took, and what they gave for it."""
     rows, total = [], 0.0
     for table in tables:
         for index, group in enumerate(table.groups):
             for run in group.runs:
                 rows.append(_cost_row(group, index, run))
                 total += run.ended.get("seconds", 0)
-    heads = "".join(f'<th scope="col">{head}</th>' for head in COST)
-    listing = f"<table><thead><tr>{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+    listing = _listing(COST, rows)
+    worth = "".join(_worth(table) for table in tables if table.anchors)
     return (
-        f"<h3>Cost</h3><p>Training took {duration(total)}, with validation and sample grids, without final evaluations.</p>"
-        f'<details><summary>each run</summary><div class="scroll">{listing}</div></details>'
+        f"<h3>Cost</h3><p>Training took {duration(total)}, with validation and sample grids, without final evaluations."
+        f"{f' {QUALITY}' if worth else ''}</p>{worth}<details><summary>each run</summary>{listing}</details>"
     )
+
+
+def _worth(table: Table) -> str:
+    """Each recipe's means over its finished seeds, quality per minute, and its curves over minutes."""
+    rows = []
+    for index, group in enumerate(table.groups):
+        if (summary := group.summary(table.main)) is None:
+            continue
+        ended = [run.ended for run in group.finished]
+        spent = {
+            name: statistics.fmean(end[key] * unit for end in ended)
+            for name, (key, unit) in SPENT.items()
+            if all(key in end for end in ended)
+        }
+        quality = table.anchors["real"][table.main] / summary.mean if summary.mean > 0 else 0.0
+        cells = [*(number(spent[name]) if name in spent else "" for name in SPENT), number(summary.mean)]
+        cells += [number(quality), number(quality / spent["minutes"]) if spent.get("minutes") else ""]
+        rows.append(_row(group, index, cells))
+    chart = charts.training_curves(table, over="minutes")
+    figure = f"<figure>{chart}<figcaption>{escape(table.data)}: validation distance, a line for each seed</figcaption></figure>"
+    heads = ("recipe", *SPENT, table.main, "quality", "quality per minute")
+    return _listing(heads, rows) + (figure if chart else "")
+
+
+def _listing(heads: Iterable[str], rows: list[str]) -> str:
+    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in heads)
+    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
+
+
+def _row(group: Group, index: int, cells: Iterable[object], more: str = "") -> str:
+    values = "".join(f"<td>{escape(str(cell))}</td>" for cell in cells)
+    return f'<tr><th scope="row">{charts.swatch(index)} {escape(group.label)}</th>{values}{more}</tr>'
 
 
 def _cost_row(group: Group, index: int, run: Run) -> str:
@@ -84,19 +124,19 @@ def _cost_row(group: Group, index: int, run: Run) -> str:
         "" if seconds is None else f"{seconds:,.1f}",
         f"{ended['cpu_seconds']:,.1f}" if "cpu_seconds" in ended else "",
         f"{images / seconds:,.0f}" if seconds and images else "",
+        _whole(ended.get("peak_memory_mb")),
+        _whole(ended.get("gpu_peak_memory_mb")),
+        manifest.get("device", ""),
+        manifest.get("processes", ""),
         manifest.get("threads", ""),
         manifest.get("cuda") or manifest.get("cpu_capability", ""),
         manifest.get("packages", {}).get("torch", ""),
     ]
-    return (
-        f'<tr><th scope="row">{swatch(index)} {escape(group.label)}</th>'
-        + "".join(f"<td>{escape(str(cell))}</td>" for cell in cells)
-        + f'<td><code title="{escape(weights)}">{escape(weights[:12])}</code></td></tr>'
-    )
+    return _row(group, index, cells, f'<td><code title="{escape(weights)}">{escape(weights[:12])}</code></td>')
 
 
-def _whole(value: int | None) -> str:
-    return "" if value is None else f"{value:,}"
+def _whole(value: float | None) -> str:
+    return "" if value is None else f"{value:,.0f}"
 
 
 def duration(seconds: float) -> str:

@@ -41,6 +41,12 @@ class Run:
         return self.manifest.get("ended", {})
 
     @property
+    def minutes_per_image(self) -> float:
+        """Of training, with validation and sample grids; 0 where it is not known."""
+        images = self.ended.get("images_seen")
+        return self.ended.get("seconds", 0) / 60 / images if images else 0.0
+
+    @property
     def failed(self) -> bool:
         """The training came to no end: a result like others, and counted."""
         return self.ended.get("reason") == "diverged"
@@ -114,7 +120,7 @@ def _check(run: Run) -> None:
     names = run.config["name"], run.config["data"]["name"], run.config["evaluation"]["extractor"]
     if not (all(isinstance(name, str) for name in names) and isinstance(run.seed, int)):
         raise ValueError("name, data.name and evaluation.extractor must be words, seed a whole number")
-    for key in ("step", "images_seen", "seconds", "cpu_seconds"):
+    for key in ("step", "images_seen", "seconds", "cpu_seconds", "peak_memory_mb", "gpu_peak_memory_mb"):
         if not isinstance(run.ended.get(key, 0), int | float):
             raise ValueError(f"{key} is not a number")
     if run.finished:

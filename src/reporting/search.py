@@ -6,7 +6,7 @@ from html import escape
 
 from src.reporting.charts import HEIGHT, MARGIN, WIDTH, Axis, axis_for, short, svg, vertical_ticks
 from src.reporting.page import STATISTICS, cells_of, document, figure, grid, section
-from src.reporting.provenance import duration
+from src.reporting.provenance import cost, duration
 from src.reporting.tables import Table
 from src.reporting.words import number
 
@@ -50,7 +50,7 @@ def sweep_page(
     """
     sections = [_score(trials), _importance(importances, trials), *_winner(best, base, tables), _listing(trials)]
     listed = "".join(f"<p>{escape(purpose)}</p><pre>{escape(command)}</pre>" for purpose, command in commands.items())
-    sections.append(f"<section><h2>How it was made</h2>{listed}</section>")
+    sections.append(f"<section><h2>How it was made</h2>{cost(list(tables)) if tables else ''}{listed}</section>")
     title = f"{name}: {len(trials)} trial{'' if len(trials) == 1 else 's'}"
     return document(title, _lead(trials, best), sections, f"{NOTES}</p><p>{STATISTICS}")
 
@@ -67,18 +67,22 @@ def _lead(trials: Sequence[Trial], best: Trial | None) -> str:
 
 def _score(trials: Sequence[Trial]) -> str:
     caption = "Each trial by what all trials up to it had cost; a line for the best so far, crosses for trials stopped early"
-    curves = "Each trial while it trained"
-    return (
-        f"<section><h2>Score against budget</h2>{figure(score_chart(trials), caption)}{figure(curve_chart(trials), curves)}"
-        "</section>"
+    charts = (
+        figure(score_chart(trials), caption),
+        figure(score_chart(trials, over="minutes"), "The same by the time that they had taken"),
+        figure(curve_chart(trials), "Each trial while it trained"),
     )
+    return f"<section><h2>Score against budget</h2>{''.join(charts)}</section>"
 
 
-def score_chart(trials: Sequence[Trial]) -> str:
-    """Validation distance over images shown, all trials together in the order of their numbers. Empty without scores."""
-    total, points = 0, []
+def score_chart(trials: Sequence[Trial], over: str = "images") -> str:
+    """Validation distance over images shown, or over minutes, all trials together in the order of their numbers.
+
+    Empty without scores.
+    """
+    total, points = 0.0, []
     for trial in trials:
-        total += trial.images
+        total += trial.images if over == "images" else trial.seconds / 60
         if trial.value is not None and trial.value > 0 and trial.state in STATES:
             points.append((trial, total, trial.value))
     if not points:
@@ -89,19 +93,20 @@ def score_chart(trials: Sequence[Trial]) -> str:
     parts = [*vertical_ticks(x, 10, bottom), *_horizontal_ticks(y)]
     best = float("inf")
     line: list[str] = []
-    for trial, images, value in points:
+    for trial, spent, value in points:
         if trial.state == "complete" and value < best:
             best = value
-            line += ([f"H{x.at(images)}"] if line else [f"M{x.at(images)} {y.at(value)}"]) + [f"V{y.at(value)}"]
+            line += ([f"H{x.at(spent)}"] if line else [f"M{x.at(spent)} {y.at(value)}"]) + [f"V{y.at(value)}"]
     if line:
         parts.append(f'<g class="c0"><path class="curve" d="{"".join(line)}H{WIDTH - MARGIN}"/></g>')
-    for trial, images, value in points:
-        px, py, words = x.at(images), y.at(value), f"<title>trial {trial.number}: {number(value)}</title>"
+    for trial, spent, value in points:
+        px, py, words = x.at(spent), y.at(value), f"<title>trial {trial.number}: {number(value)}</title>"
         mark = f'<circle class="dot" cx="{px}" cy="{py}" r="4.5">{words}</circle>'
         if trial.state != "complete":
             mark = f'<path class="mean" d="M{px - 3} {py - 3}l6 6m0 -6l-6 6">{words}</path>'
         parts.append(f'<g class="{STATES[trial.state]}">{mark}</g>')
-    return svg(parts, HEIGHT, "validation distance over what the sweep had cost", "training images, all trials together")
+    unit = "training images" if over == "images" else "minutes"
+    return svg(parts, HEIGHT, "validation distance over what the sweep had cost", f"{unit}, all trials together")
 
 
 def curve_chart(trials: Sequence[Trial]) -> str:

@@ -8,13 +8,13 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Self
 
 import filelock
 
 from src import cli
 from src.errors import Interrupted, UserError
 from src.run import RunFolder
+from src.signals import NotedSignals
 
 POLL = 0.2  # seconds between two looks at what runs
 IDLE = 2.0  # seconds until it is asked again for a further job, where there was none
@@ -115,33 +115,11 @@ def end_with(parent: int) -> None:
             os._exit(1)
 
 
-class StopOnSignal:
-    """Within it the first Ctrl-C or SIGTERM is noted in `number`; a second one raises KeyboardInterrupt."""
-
-    def __init__(self) -> None:
-        self.number: int | None = None
-        self._handlers: dict[int, Any] = {}
-
-    def __enter__(self) -> Self:
-        self._handlers = {number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._handlers.items():
-            signal.signal(number, handler)
-
-    def _on_signal(self, number: int, _: Any) -> None:
-        if self.number is not None:
-            raise KeyboardInterrupt
-        self.number = number
-        print(f"\n{signal.Signals(number).name}: stopping what runs; the same command goes on from there", flush=True)
-
-
 def run_jobs(next_job: Callable[[], Job | None], workers: int, waiting: Callable[[], bool]) -> None:
     """Keep `workers` claimed jobs going until `next_job` has no further one and nothing that it is `waiting` for."""
     running: list[Job] = []
     ask_at = 0.0
-    with StopOnSignal() as signals:
+    with NotedSignals("stopping what runs; the same command goes on from there") as signals:
         try:
             while signals.number is None:
                 while len(running) < workers and time.monotonic() >= ask_at:

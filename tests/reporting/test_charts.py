@@ -9,6 +9,7 @@ from src.reporting.runs import Run, find_runs
 from src.reporting.tables import make_tables
 
 MakeRun = Callable[..., Path]
+Edit = Callable[..., None]
 
 
 def test_axis() -> None:
@@ -82,3 +83,14 @@ def test_without_numbers_no_chart(make_run: MakeRun, tmp_path: Path) -> None:
     (make_run("mlp_gan", 0, state="diverged") / "metrics.jsonl").unlink()
     (table,) = make_tables(find_runs(str(tmp_path)))
     assert [dots(table), training_curves(table)] == ["", ""]
+
+
+def test_curves_over_minutes_end_where_the_training_did(make_run: MakeRun, edit: Edit, tmp_path: Path) -> None:
+    for seed, seconds in ((0, 60), (1, 120)):
+        folder = make_run("mlp_gan", seed)
+        edit(folder / "manifest.json", lambda manifest, seconds=seconds: manifest["ended"].update(seconds=seconds))
+    make_run("running", 0, state="unfinished")
+    chart = training_curves(make_tables(find_runs(str(tmp_path)))[0], over="minutes")
+    ends = [float(points.split()[-1].split(",")[0]) for points in re.findall(r'points="([^"]+)"', chart)]
+    assert len(ends) == 2  # of an unfinished one nothing is known
+    assert ends[1] - 52 == pytest.approx(2 * (ends[0] - 52), abs=0.2)

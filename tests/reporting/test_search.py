@@ -60,6 +60,7 @@ def test_the_page_says_what_happened(trials: list[Trial], five_seeds: list[Run])
         "&lt;b&gt;hinge&lt;/b&gt;",
         "a&lt;b",
         '<span class="verdict better">better</span> <strong>good-digits</strong>',
+        "quality per minute",  # of the runs on fresh seeds
     ):
         assert words in page
     assert "Not yet trained on fresh seeds" not in page
@@ -86,6 +87,14 @@ def test_the_best_so_far_falls_where_a_trial_is_better(trials: list[Trial]) -> N
     assert chart.count("trial 3: 40.00") == 1
     assert "trial 1" not in chart
     assert score_chart(trials[1:2]) == ""
+
+
+def test_the_same_by_minutes(trials: list[Trial]) -> None:
+    chart = score_chart(trials, over="minutes")
+    dots = [float(found) for found in re.findall(r'<circle class="dot" cx="([\d.]+)"', chart)]
+    assert "minutes, all trials together" in chart
+    start, end = 52, WIDTH - 16
+    assert dots == pytest.approx([start + (end - start) * spent / 152 for spent in (60, 122)], abs=0.1)  # of 152 seconds
 
 
 def test_curves_of_what_has_ended(trials: list[Trial]) -> None:

@@ -1,0 +1,38 @@
+"""Ctrl-C and SIGTERM, noted until there is a good moment to stop."""
+
+import signal
+from typing import Any, Self
+
+
+class NotedSignals:
+    """From `catch` to `release` the first signal is noted in `number`; a second one raises KeyboardInterrupt.
+
+    answer: what is printed after the first one's name; "" prints nothing.
+    """
+
+    def __init__(self, answer: str) -> None:
+        self.answer = answer
+        self.number: int | None = None
+        self._handlers: dict[int, Any] = {}
+
+    def catch(self) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._handlers[number] = signal.signal(number, self._note)
+
+    def release(self) -> None:
+        while self._handlers:
+            signal.signal(*self._handlers.popitem())
+
+    def __enter__(self) -> Self:
+        self.catch()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+    def _note(self, number: int, _: Any) -> None:
+        if self.number is not None:
+            raise KeyboardInterrupt
+        self.number = number
+        if self.answer:
+            print(f"\n{signal.Signals(number).name}: {self.answer}", flush=True)

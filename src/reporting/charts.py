@@ -14,6 +14,7 @@ COLOURS = 7  # .c0 .. .c6 in style.css; further groups take them again, dashed
 ROW = 46  # pixels for each recipe's dots
 LOGARITHMIC = 10  # an axis that spans more than this is logarithmic
 HEIGHT = 300  # of the curves
+GAP = 20  # pixels between two ticks at least
 
 
 class Axis(NamedTuple):
@@ -34,10 +35,15 @@ class Axis(NamedTuple):
             decades = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
             digits = (1, 2, 5) if len(decades) < 5 else (1,)
             values = [digit * 10.0**decade for decade in decades for digit in digits]
-        else:
-            step = nice_step(self.high - self.low)
-            values = [i * step for i in range(math.ceil(self.low / step), math.floor(self.high / step) + 1)]
-        return [value for value in values if self.low <= value <= self.high]
+            values = [value for value in values if self.low <= value <= self.high]
+            if len(values) > 2:
+                return values
+        step = nice_step(self.high - self.low)
+        kept: list[float] = []
+        for value in (i * step for i in range(math.ceil(self.low / step), math.floor(self.high / step) + 1)):
+            if self.low <= value <= self.high and not (kept and abs(self.at(value) - self.at(kept[-1])) < GAP):
+                kept.append(value)
+        return kept
 
 
 def nice_step(span: float) -> float:

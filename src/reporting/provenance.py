@@ -14,13 +14,13 @@ from src.reporting.tables import Group, Table
 from src.reporting.words import number
 
 COST = (
-    *("recipe", "seed", "ended by", "steps", "images", "seconds", "CPU seconds", "images/s", "memory", "GPU memory"),
+    *("recipe", "seed", "ended by", "steps", "images", "seconds", "CPU seconds", "images/s", "MB", "GPU MB"),
     *("device", "processes", "threads", "CPU", "torch", "final weights"),
 )
-SPENT = {"minutes": ("seconds", 1 / 60), "CPU minutes": ("cpu_seconds", 1 / 60), "memory": ("peak_memory_mb", 1)}
+SPENT = {"minutes": ("seconds", 1 / 60), "CPU minutes": ("cpu_seconds", 1 / 60), "MB": ("peak_memory_mb", 1)}
 QUALITY = """Quality is the floor divided by a recipe's distance: 1 is as good as real images. Divided by the minutes of
-training it rewards short ones, whose first minute does more than the last; the curves show the rest. Memory is in MB, that of
-the process that held the most."""
+training it rewards short ones, whose first minute does more than the last; the curves show the rest. MB are of the memory
+of the process that held the most."""
 
 
 def origin(tables: list[Table]) -> str:
@@ -94,7 +94,7 @@ def _worth(table: Table) -> str:
         }
         quality = table.anchors["real"][table.main] / summary.mean if summary.mean > 0 else 0.0
         cells = [*(number(spent[name]) if name in spent else "" for name in SPENT), number(summary.mean)]
-        cells += [number(quality), number(quality / spent["minutes"]) if spent.get("minutes") else ""]
+        cells += [f"{quality:.3g}", f"{quality / spent['minutes']:.3g}" if spent.get("minutes") else ""]
         rows.append(_row(group, index, cells))
     chart = charts.training_curves(table, over="minutes")
     figure = f"<figure>{chart}<figcaption>{escape(table.data)}: validation distance, a line for each seed</figcaption></figure>"

@@ -66,11 +66,13 @@ def _lead(trials: Sequence[Trial], best: Trial | None) -> str:
 
 
 def _score(trials: Sequence[Trial]) -> str:
-    caption = "Each trial by what all trials up to it had cost; a line for the best so far, crosses for trials stopped early"
+    caption = (
+        "Distance of each trial by what all up to it had cost; a line for the best so far, crosses for trials stopped early"
+    )
     charts = (
         figure(score_chart(trials), caption),
         figure(score_chart(trials, over="minutes"), "The same by the time that they had taken"),
-        figure(curve_chart(trials), "Each trial while it trained"),
+        figure(curve_chart(trials), "Distance of each trial while it trained"),
     )
     return f"<section><h2>Score against budget</h2>{''.join(charts)}</section>"
 

@@ -169,7 +169,7 @@ def test_what_trainings_cost_and_gave(make_run: MakeRun, edit: Edit, tmp_path: P
     edit(lost / "manifest.json", lambda manifest: manifest["ended"].pop("seconds", None))
     text = page(make_tables(find_runs(str(tmp_path / "runs"))))
     assert "quality per minute" in text
-    assert "<td>3.000</td><td>6.000</td><td>512.4</td><td>6.000</td><td>0.2500</td><td>0.0833</td>" in text
+    assert "<td>3.000</td><td>6.000</td><td>512.4</td><td>6.000</td><td>0.25</td><td>0.0833</td>" in text
     assert "<td>512</td><td>4,321</td><td>cuda</td><td>2</td>" in text
     assert text.count("minutes of training</text>") == 1
     assert "other-digits" in text

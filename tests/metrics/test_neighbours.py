@@ -55,10 +55,10 @@ def test_precision_and_recall_are_torch_fidelitys_to_the_last_bit(samples: int, 
     assert precision_recall(made, real) == (expected["precision"], expected["recall"])
 
 
-def test_precision_and_recall_in_blocks_are_the_plain_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_precision_and_recall_in_chunks_are_the_plain_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     made, real = gaussian(90, 8, 0), gaussian(70, 8, 1)
     expected = precision_recall(made, real)
-    monkeypatch.setattr(neighbours, "BLOCK", 30)
+    monkeypatch.setattr(neighbours, "CHUNK", 30 * 90)
     assert precision_recall(made, real) == expected
 
 

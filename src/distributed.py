@@ -30,6 +30,16 @@ def is_first() -> bool:
 # While training
 
 
+def draw_rows(draw: Callable[..., Tensor], shape: Sequence[int], **options: Any) -> Tensor:
+    """This process's rows, of that shape, of the numbers that `draw` (torch.randn, torch.rand) makes for all processes' rows.
+
+    From torch's global generators, which all processes have alike (`rng.seed_layers`): the whole batch gets the same numbers
+    whatever the number of processes.
+    """
+    numbers = draw((world_size() * shape[0], *shape[1:]), **options)
+    return numbers[dist.get_rank() * shape[0] :][: shape[0]] if together() else numbers
+
+
 def mean_over_processes(x: Tensor) -> Tensor:
     """A statistic of this process's part of the batch, any shape, averaged over all processes; gradients go back to each."""
     return Mean.apply(x) if together() else x
@@ -41,7 +51,7 @@ class Mean(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
         x = x.clone()
-        dist.all_reduce(x)
+        add_up(x)
         return x / dist.get_world_size()
 
     @staticmethod
@@ -55,10 +65,23 @@ def average_over_processes(tensors: Sequence[Tensor]) -> None:
     if not together():
         return
     flat = torch.cat([tensor.detach().reshape(-1) for tensor in tensors])
-    dist.all_reduce(flat)
+    add_up(flat)
     flat /= dist.get_world_size()
     parts = flat.split([tensor.numel() for tensor in tensors])
     torch._foreach_copy_([tensor.detach() for tensor in tensors], [p.view_as(t) for p, t in zip(parts, tensors, strict=True)])
+
+
+def add_up(x: Tensor) -> None:
+    """Replace a contiguous tensor, in its place, by its sum over all processes."""
+    if x.is_cuda or dist.get_world_size() != 2:
+        dist.all_reduce(x)
+        return
+    # Two processes tell each other all they have. gloo's all_reduce takes 2 ms for as little as 1,000 numbers, this 0.3.
+    other, others_rank = torch.empty_like(x), 1 - dist.get_rank()
+    for message in (dist.isend(x, others_rank), dist.irecv(other, others_rank)):
+        assert message is not None
+        message.wait()
+    x += other
 
 
 def mean_of_scalars(values: dict[str, float]) -> dict[str, float]:

@@ -48,12 +48,12 @@ EVERYTHING = [
     "+model.augment={_target_: src.adaptive_augment.ADA, policy: [shift, contrast], target: -1, every: 2, kimg: 0.1}",
 ]
 PARITY = {
-    **{name: [f"model={name}", *CALM] for name in ("r3gan", "transformer_gan", "implicit_gan")},  # no batch norm
+    **{name: [f"model={name}", *CALM] for name in ("r3gan", "stylegan2", "transformer_gan", "implicit_gan")},  # no batch norm
     "dcgan": ["model=dcgan", *CALM],  # batch norm, synchronised
     "everything": [*EVERYTHING, *CALM],
 }
-# In float64, and with the recipes' own rates. StyleGAN2's layers draw noise, and look at parts of the batch.
-PRECISE = {f"{name}_64": [f"model={name}", "trainer.precision=64-true"] for name in MODELS if name != "stylegan2"}
+# In float64, and with the recipes' own rates.
+PRECISE = {f"{name}_64": [f"model={name}", "trainer.precision=64-true"] for name in MODELS}
 PRECISE["everything_64"] = [*EVERYTHING, "trainer.precision=64-true"]
 
 
@@ -131,7 +131,7 @@ def test_the_runs_above_have_moved(alike: Any, compose: Any, tmp_path: Path) -> 
         start = make(compose(*words, *TINY, f"run_dir={tmp_path / name}"), team_of(1), 1)["state_dict"]
         weights = [key for key in start if key.endswith("weight") and not key.startswith("ema")]
         moved = {key: (alike[1][name]["state_dict"][key] - start[key]).abs().max() for key in weights}
-        assert min(moved.values()) > 2e-5
+        assert min(moved.values()) > 1e-5
 
 
 # Where
@@ -184,12 +184,6 @@ def test_a_sweep_of_torchrun_is_refused(command: Any, tmp_path: Path) -> None:
 def two(alike: Any) -> Iterator[Team]:
     with team_of(2) as team:
         yield team
-
-
-def test_stylegan2_trains_in_two_processes(two: Team, compose: Any, tmp_path: Path) -> None:
-    """Its checkpoint is one that both hold, like those above: src/callbacks/checkpoint.py compares them."""
-    state = make(compose("model=stylegan2", *TINY, f"run_dir={tmp_path}"), two, 2)
-    assert state["clock"]["step"] == 2
 
 
 def test_batch_norm_of_each_process_by_itself(two: Team, compose: Any, tmp_path: Path, alike: Any) -> None:

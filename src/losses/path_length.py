@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from src.distributed import mean_over_processes
+from src.distributed import draw_rows, mean_over_processes
 
 if TYPE_CHECKING:
     from src.losses.regularizers import Update
@@ -23,7 +23,8 @@ class PathLength(nn.Module):
     averages the squares over the layers; here, as in the equation, w is one vector, and the layers' gradients add up.
 
     decay: part of the way that `mean` moves to the lengths of a batch.
-    batch_shrink: only the first B // batch_shrink samples are used, at least one: the penalty is dear in memory.
+    batch_shrink: only every `batch_shrink`-th sample is used, for the penalty is dear in memory. The official code takes the
+    first B // batch_shrink, which would all be the first process's.
     """
 
     mean: Tensor
@@ -34,12 +35,13 @@ class PathLength(nn.Module):
         self.register_buffer("mean", torch.zeros(()))
 
     def forward(self, update: Update) -> Tensor:
-        """Values [B // batch_shrink] at `update.z` [B, z_dim] and `update.y` [B]; y comes from torch's global generator."""
+        """Values [B / batch_shrink] at `update.z` [B, z_dim] and `update.y` [B]; y comes from torch's global generator."""
         generator: Any = update.generator
-        rows = slice(max(len(update.z) // self.batch_shrink, 1))
+        rows = slice(None, None, self.batch_shrink)
         w = generator.mapping(update.z[rows], None if update.y is None else update.y[rows])  # [b, w_dim]
         images = generator.synthesis(w)  # [b, C, H, W]
-        noise = torch.randn_like(images) / math.sqrt(images.shape[2] * images.shape[3])
+        noise = draw_rows(torch.randn, images.shape, device=images.device, dtype=images.dtype)
+        noise = noise / math.sqrt(images.shape[2] * images.shape[3])
         (gradient,) = torch.autograd.grad((images * noise).sum(), w, create_graph=True)  # J_w^T y, [b, w_dim]
         lengths = torch.linalg.vector_norm(gradient, dim=1)  # [b]
         self.mean.lerp_(mean_over_processes(lengths.detach().mean()).to(self.mean), self.decay)

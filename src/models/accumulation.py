@@ -26,7 +26,7 @@ def update_in_parts(gan: GAN, batches: Sequence[Batch]) -> None:
     """
     g_optimizer, d_optimizer = gan.optimizers(use_pl_optimizer=False)  # type: ignore[misc]
     gan.set_schedules(g_optimizer, d_optimizer)
-    rng.seed_layers(gan.seed, gan.step, gan.global_rank)
+    rng.seed_layers(gan.seed, gan.step)
     images = sum(len(batch.x) for batch in batches) * gan.trainer.world_size
     real_seen: list[Tensor] = []  # the parts' logits
     fake_seen: list[Tensor] = []

@@ -85,7 +85,7 @@ class GAN(LatentModel):
         """Algorithm 1: `d_steps` updates of the discriminator, each on its own batch, then one of the generator."""
         g_optimizer, d_optimizer = self.optimizers(use_pl_optimizer=False)  # type: ignore[misc]
         self.set_schedules(g_optimizer, d_optimizer)
-        rng.seed_layers(self.seed, self.step, self.global_rank)
+        rng.seed_layers(self.seed, self.step)
         images = sum(len(batch.x) for batch in batches) * self.trainer.world_size
 
         for k, (real, y, _) in enumerate(batches):

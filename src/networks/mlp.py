@@ -3,9 +3,11 @@
 import math
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
+from src.distributed import draw_rows, world_size
 from src.spec import Spec
 
 
@@ -45,6 +47,17 @@ class MLPGenerator(nn.Module):
         return self.layers(z).unflatten(1, self.shape)
 
 
+class Dropout(nn.Dropout):
+    """Dropout whose masks are drawn for the global batch of several processes: no two samples get one mask."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, ...] to the same shape."""
+        if not self.training or world_size() == 1:
+            return super().forward(x)
+        kept = draw_rows(torch.rand, x.shape, device=x.device) >= self.p
+        return x * kept / (1 - self.p)
+
+
 class MLPDiscriminator(nn.Module):
     """Images to one logit each: high for real, low for fake.
 
@@ -74,7 +87,7 @@ class MLPDiscriminator(nn.Module):
         for width in widths:
             layers += [norm(nn.Linear(size, width, bias=bias)), nn.LeakyReLU(slope, inplace=True)]
             if dropout > 0:
-                layers.append(nn.Dropout(dropout))
+                layers.append(Dropout(dropout))
             size = width
         self.layers = nn.Sequential(*layers, norm(nn.Linear(size, 1, bias=bias)))
 

@@ -6,12 +6,13 @@ penalty, and sets `residual=False` and `group_size=32` in the discriminator.
 
 import math
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, conv_transpose2d, leaky_relu, linear
 
-from src.distributed import mean_over_processes
+from src.distributed import draw_rows, mean_over_processes
 from src.networks.sizes import count_classes, sides
 from src.spec import Spec
 
@@ -131,9 +132,8 @@ class StyledConv(nn.Module):
             x = conv2d(x, self.weight, padding=1)
         else:
             x = self.blur(conv_transpose2d(x, self.weight.transpose(0, 1), stride=2))
-        noise = (
-            torch.randn(x.shape[0], 1, self.side, self.side, device=x.device, dtype=x.dtype) if self.training else self.noise
-        )
+        shape = (x.shape[0], 1, self.side, self.side)
+        noise = draw_rows(torch.randn, shape, device=x.device, dtype=x.dtype) if self.training else self.noise
         x = x * (squares + 1e-8).rsqrt()[:, :, None, None] + noise * self.noise_strength
         return activate(x + self.bias)
 
@@ -226,7 +226,7 @@ class StyleGAN2Generator(nn.Module):
         if self.training:
             self.w_mean.lerp_(mean_over_processes(w.detach().mean(0)).to(self.w_mean), 1 - W_MEAN_DECAY)
             if self.style_mixing > 0:
-                w = self.mix(w, self.mapping(torch.randn_like(z), y))
+                w = self.mix(w, self.mapping(draw_rows(torch.randn, z.shape, device=z.device, dtype=z.dtype), y))
         if truncation != 1:
             w = self.w_mean + truncation * (w - self.w_mean)
         return self.synthesis(w)
@@ -234,7 +234,7 @@ class StyleGAN2Generator(nn.Module):
     def mix(self, w: Tensor, other: Tensor) -> Tensor:
         """w, other [B, w_dim] to [B, num_layers, w_dim]: `other` from a random layer on, in a random part of the samples."""
         batch, layers = w.shape[0], self.num_layers
-        crossover = torch.randint(1, layers, (batch, 1), device=w.device)
-        mixed = torch.rand(batch, 1, device=w.device) < self.style_mixing
+        crossover = draw_rows(partial(torch.randint, 1, layers), (batch, 1), device=w.device)
+        mixed = draw_rows(torch.rand, (batch, 1), device=w.device) < self.style_mixing
         later = mixed & (torch.arange(layers, device=w.device) >= crossover)  # [B, num_layers]
         return torch.where(later[:, :, None], other[:, None], w[:, None])

@@ -49,7 +49,9 @@ class Block(nn.Module):
 class MinibatchStd(nn.Module):
     """One more channel: how much the features differ between the samples of a group (Karras et al. 2018, section 3).
 
-    A batch that does not divide into groups of `group_size`, or is smaller, is one group.
+    Groups are of neighbours, where the official code takes every n-th sample: so they lie within one process's part of the
+    batch, and are the same for any number of processes whose parts divide into groups. A batch that does not divide into
+    groups of `group_size`, or is smaller, is one group.
     """
 
     batch_dependent = True
@@ -59,12 +61,12 @@ class MinibatchStd(nn.Module):
         self.group_size = group_size
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, C, S, S] to [B, C + 1, S, S]; sample i is in group i mod (B / group size)."""
+        """[B, C, S, S] to [B, C + 1, S, S]; sample i is in group i // group size."""
         batch, _, side, _ = x.shape
         size = self.group_size if batch % self.group_size == 0 else batch
-        groups = x.unflatten(0, (size, batch // size))  # [size, groups, C, S, S]
-        std = (groups.var(0, correction=0) + 1e-8).sqrt().mean((1, 2, 3))  # [groups]
-        return torch.cat([x, std.repeat(size)[:, None, None, None].expand(-1, 1, side, side)], 1)
+        groups = x.unflatten(0, (batch // size, size))  # [groups, size, C, S, S]
+        std = (groups.var(1, correction=0) + 1e-8).sqrt().mean((1, 2, 3))  # [groups]
+        return torch.cat([x, std.repeat_interleave(size)[:, None, None, None].expand(-1, 1, side, side)], 1)
 
 
 class StyleGAN2Discriminator(nn.Module):

@@ -280,11 +280,11 @@ def test_minibatch_standard_deviation_by_hand() -> None:
     """Samples 0 and 2 make a group, 1 and 3 another: deviations |a - b| / 2, averaged over the features."""
     layer = MinibatchStd(2)
     assert layer.batch_dependent
-    x = torch.tensor([[0.0, 1.0], [5.0, 5.0], [2.0, 7.0], [5.0, 5.0]], dtype=torch.float64)[:, :, None, None].expand(4, 2, 3, 3)
+    x = torch.tensor([[0.0, 1.0], [2.0, 7.0], [5.0, 5.0], [5.0, 5.0]], dtype=torch.float64)[:, :, None, None].expand(4, 2, 3, 3)
     out = layer(x)
     assert out.shape == (4, 3, 3, 3)
     assert torch.equal(out[:, :2], x)
-    assert out[:, 2, 0, 0].tolist() == pytest.approx([2.0, 1e-4, 2.0, 1e-4], rel=1e-6)
+    assert out[:, 2, 0, 0].tolist() == pytest.approx([2.0, 2.0, 1e-4, 1e-4], rel=1e-6)
     assert (out[:, 2] == out[:, 2, :1, :1]).all()
 
 

@@ -10,6 +10,7 @@ from pytorch_lightning import Callback, Trainer
 
 from src.callbacks.validation import Validate
 from src.distributed import largest, total
+from src.energy import PackageCounters
 from src.models.model import Model
 
 
@@ -18,22 +19,28 @@ class Budget(Callback):
 
     Images and epochs are the data loader's business: it has no further batch. `reason` says what ended the run; it is
     `otherwise` until one of the two did. `seconds` is the time on the clock, `cpu_seconds` that of all threads and
-    processes.
+    processes, `energy` what the processors of the first process's machine have used meanwhile, in joules, for everything that
+    ran on it; None where it does not tell.
     """
 
     def __init__(self, minutes: float | None, distance: float | None, validate: Validate, otherwise: str) -> None:
         self.minutes, self.distance, self.validate, self.reason = minutes, distance, validate, otherwise
         self.seconds = self.cpu_seconds = 0.0
+        self.energy: float | None = 0.0
+        self.counters = PackageCounters()
         self.memory: dict[str, float] = {}
         self._start = self._cpu_start = self._cpu_before = 0.0  # as if all sittings had been one
 
     def on_train_start(self, trainer: Trainer, model: Model) -> None:
         self._start = time.monotonic() - self.seconds
         self._cpu_start, self._cpu_before = time.process_time(), self.cpu_seconds
+        self.counters.joules()  # from now on
 
     def on_train_batch_end(self, trainer: Trainer, model: Model, *_: Any) -> None:
         self.seconds = largest(time.monotonic() - self._start)
         self.cpu_seconds = self._cpu_before + total(time.process_time() - self._cpu_start)
+        used = self.counters.joules()
+        self.energy = None if used is None or self.energy is None else self.energy + used
         if self.distance is not None and self.validate.last is not None and self.validate.last <= self.distance:
             self._stop(trainer, "distance")
         elif self.minutes is not None and self.seconds >= 60 * self.minutes:
@@ -46,14 +53,16 @@ class Budget(Callback):
         self.memory = peak_memory()
 
     def state_dict(self) -> dict[str, Any]:
-        return {"seconds": self.seconds, "cpu_seconds": self.cpu_seconds}
+        return {"seconds": self.seconds, "cpu_seconds": self.cpu_seconds, "energy": self.energy}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.seconds, self.cpu_seconds = state["seconds"], state.get("cpu_seconds", 0.0)
+        self.energy = state.get("energy")
 
     def spent(self) -> dict[str, float]:
         """For the manifest: times of all sittings, the most memory that a process of this sitting has held."""
-        return {"seconds": round(self.seconds, 3), "cpu_seconds": round(self.cpu_seconds, 3), **self.memory}
+        energy = {} if self.energy is None else {"cpu_energy_joules": round(self.energy, 1)}
+        return {"seconds": round(self.seconds, 3), "cpu_seconds": round(self.cpu_seconds, 3), **energy, **self.memory}
 
     def _stop(self, trainer: Trainer, reason: str) -> None:
         self.reason = reason

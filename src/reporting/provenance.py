@@ -14,13 +14,18 @@ from src.reporting.tables import Group, Table
 from src.reporting.words import number
 
 COST = (
-    *("recipe", "seed", "ended by", "steps", "images", "seconds", "CPU seconds", "images/s", "MB", "GPU MB"),
+    *("recipe", "seed", "ended by", "steps", "images", "seconds", "CPU seconds", "CPU Wh", "images/s", "MB", "GPU MB"),
     *("device", "processes", "threads", "CPU", "torch", "final weights"),
 )
-SPENT = {"minutes": ("seconds", 1 / 60), "CPU minutes": ("cpu_seconds", 1 / 60), "MB": ("peak_memory_mb", 1)}
+SPENT = {
+    "minutes": ("seconds", 1 / 60),
+    "CPU minutes": ("cpu_seconds", 1 / 60),
+    "CPU Wh": ("cpu_energy_joules", 1 / 3600),
+    "MB": ("peak_memory_mb", 1),
+}
 QUALITY = """Quality is the floor divided by a recipe's distance: 1 is as good as real images. Divided by the minutes of
-training it rewards short ones, whose first minute does more than the last; the curves show the rest. MB are of the memory
-of the process that held the most."""
+training it rewards short ones, whose first minute does more than the last; the curves show the rest. CPU Wh are what the
+machine's processors used meanwhile, where it tells. MB are of the memory of the process that held the most."""
 
 
 def origin(tables: list[Table]) -> str:
@@ -82,7 +87,7 @@ def cost(tables: list[Table]) -> str:
 
 def _worth(table: Table) -> str:
     """Each recipe's means over its finished seeds, quality per minute, and its curves over minutes."""
-    rows = []
+    rows, told = [], [name for name, (key, _) in SPENT.items() if any(key in run.ended for run in table.runs)]
     for index, group in enumerate(table.groups):
         if (summary := group.summary(table.main)) is None:
             continue
@@ -93,12 +98,12 @@ def _worth(table: Table) -> str:
             if all(key in end for end in ended)
         }
         quality = table.anchors["real"][table.main] / summary.mean if summary.mean > 0 else 0.0
-        cells = [*(number(spent[name]) if name in spent else "" for name in SPENT), number(summary.mean)]
+        cells = [*(number(spent[name]) if name in spent else "" for name in told), number(summary.mean)]
         cells += [f"{quality:.3g}", f"{quality / spent['minutes']:.3g}" if spent.get("minutes") else ""]
         rows.append(_row(group, index, cells))
     chart = charts.training_curves(table, over="minutes")
     figure = f"<figure>{chart}<figcaption>{escape(table.data)}: validation distance, a line for each seed</figcaption></figure>"
-    heads = ("recipe", *SPENT, table.main, "quality", "quality per minute")
+    heads = ("recipe", *told, table.main, "quality", "quality per minute")
     return _listing(heads, rows) + (figure if chart else "")
 
 
@@ -123,6 +128,7 @@ def _cost_row(group: Group, index: int, run: Run) -> str:
         _whole(images),
         "" if seconds is None else f"{seconds:,.1f}",
         f"{ended['cpu_seconds']:,.1f}" if "cpu_seconds" in ended else "",
+        f"{ended['cpu_energy_joules'] / 3600:,.2f}" if "cpu_energy_joules" in ended else "",
         f"{images / seconds:,.0f}" if seconds and images else "",
         _whole(ended.get("peak_memory_mb")),
         _whole(ended.get("gpu_peak_memory_mb")),

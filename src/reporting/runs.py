@@ -120,7 +120,7 @@ def _check(run: Run) -> None:
     names = run.config["name"], run.config["data"]["name"], run.config["evaluation"]["extractor"]
     if not (all(isinstance(name, str) for name in names) and isinstance(run.seed, int)):
         raise ValueError("name, data.name and evaluation.extractor must be words, seed a whole number")
-    for key in ("step", "images_seen", "seconds", "cpu_seconds", "peak_memory_mb", "gpu_peak_memory_mb"):
+    for key in ("step", "images_seen", "seconds", "cpu_seconds", "cpu_energy_joules", "peak_memory_mb", "gpu_peak_memory_mb"):
         if not isinstance(run.ended.get(key, 0), int | float):
             raise ValueError(f"{key} is not a number")
     if run.finished:

@@ -162,14 +162,20 @@ def test_what_trainings_cost_and_gave(make_run: MakeRun, edit: Edit, tmp_path: P
     for seed, distance, seconds in ((0, 4.0, 60), (1, 8.0, 300)):
         folder = make_run("mlp_gan", seed, distance)
         edit(folder / "metrics.json", lambda result: result["anchors"]["real"].update(fd_digits=1.5))
-        ended = {"seconds": seconds, "cpu_seconds": 2 * seconds, "peak_memory_mb": 512.4, "gpu_peak_memory_mb": 4321.0}
+        ended = {
+            "seconds": seconds,
+            "cpu_seconds": 2 * seconds,
+            "cpu_energy_joules": 7200.0,
+            "peak_memory_mb": 512.4,
+            "gpu_peak_memory_mb": 4321.0,
+        }
         edit(folder / "manifest.json", lambda manifest: manifest.update(device="cuda", processes=2))
         edit(folder / "manifest.json", lambda manifest, ended=ended: manifest["ended"].update(ended))
     lost = make_run("other", 0, state="diverged")
     edit(lost / "manifest.json", lambda manifest: manifest["ended"].pop("seconds", None))
     text = page(make_tables(find_runs(str(tmp_path / "runs"))))
     assert "quality per minute" in text
-    assert "<td>3.000</td><td>6.000</td><td>512.4</td><td>6.000</td><td>0.25</td><td>0.0833</td>" in text
+    assert "<td>3.000</td><td>6.000</td><td>2.000</td><td>512.4</td><td>6.000</td><td>0.25</td><td>0.0833</td>" in text
     assert "<td>512</td><td>4,321</td><td>cuda</td><td>2</td>" in text
     assert text.count("minutes of training</text>") == 1
     assert "other-digits" in text

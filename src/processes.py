@@ -51,6 +51,10 @@ class Place:
     def processes(self) -> int:
         return self.devices * self.nodes
 
+    def channels_last(self, config: dict[str, Any]) -> bool:
+        """Whether convolutions' weights lie in memory with their channels last, which FSDP does not take."""
+        return config["trainer"]["channels_last"] and self.strategy != "fsdp"
+
     def record(self) -> dict[str, Any]:
         """What a manifest says of it."""
         several = self.processes > 1

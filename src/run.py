@@ -205,6 +205,10 @@ def is_whole(path: Path) -> bool:
     return path.is_file() and digest.is_file() and digest.read_text().split()[:1] == [sha256(path)]
 
 
+def step_of(checkpoint: Path) -> int:
+    return int(checkpoint.stem.removeprefix("step-"))
+
+
 def save_checkpoint(checkpoint: dict[str, Any], path: Path) -> None:
     """Atomic, never over an older one; the digest comes first, so that a file under the final name always has one."""
     import torch

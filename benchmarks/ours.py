@@ -61,7 +61,7 @@ def milliseconds(
             marks.append((model.step, self.seconds))
             watch()
 
-    with tempfile.TemporaryDirectory() as folder, mock.patch("src.callbacks.budget.Budget", Stopwatch), quiet():
+    with tempfile.TemporaryDirectory() as folder, mock.patch("src.learn.Budget", Stopwatch), quiet():
         run = RunFolder(Path(folder) / "run" / "0")
         with run, Team(place) as team:
             run.write_config(config)

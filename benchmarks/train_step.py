@@ -5,7 +5,8 @@ Three ways of making the same generator update, taken in turn, milliseconds per 
 ours      `src.fit.fit`, everything on: memory-mapped data, Lightning, W&B offline, metrics.jsonl, progress
 by hand   a plain PyTorch loop as an expert would write it: all images as floats in memory, fused Adam, fakes shared by
           both updates, the same networks, loss, penalties, average and learning rates, no logging at all
-products  the matrix products and convolutions that any such update needs, and nothing else: what the machine can do
+products  the matrix products and convolutions of such an update, its penalties' at the steps where they are due, and nothing
+          else: what the machine can do
 
 A recipe is what one would write behind `python -m src.train`; several words need quotes.
 """
@@ -42,7 +43,7 @@ PRODUCTS = {
 PROTOCOL = """Ways taken in turn, forwards and backwards, medians over the rounds, ratios by the round; one process, start-up
 and first updates left out. ours: src.fit.fit with memory-mapped data, Lightning, W&B offline, metrics.jsonl and progress. by
 hand: a plain eager loop with the same networks, fused Adam, shared fakes, no logging. products: the matrix products and
-convolutions of one update without penalties, replayed alone with the numerics of ours: the floor."""
+convolutions of an update, its penalties' where they are due, replayed alone with the numerics of ours: the floor."""
 
 
 def by_hand(config: dict[str, Any], updates: int, warmup: int) -> float:
@@ -109,12 +110,21 @@ def products(config: dict[str, Any], updates: int, warmup: int) -> float:
                 real_logits = d(real, y)
         model.loss.generator(d(fake, y), real_logits.detach()).mean().backward(inputs=list(g.parameters()))
 
-    calls = of_d.calls * model.d_steps + of_g.calls
+    due = [(1, of_d.calls * model.d_steps + of_g.calls)]  # every so many updates, what is called then
+    for network, terms, times in ((d, model.penalties, model.d_steps), (g, model.g_penalties, 1)):
+        for term in terms.values():
+            fake = g(z, y)
+            made = Update(g, d, z, y, real, fake, d(real, y), d(fake, y))
+            with Recorder() as of_term:
+                term(made).backward(inputs=list(network.parameters()))
+            due.append((term.every, of_term.calls * times))
     clock = timing.Clock(warmup, updates)
     with torch.no_grad():
-        for _ in range(clock.total):
-            for call in calls:
-                call()
+        for step in range(clock.total):
+            for every, calls in due:
+                if step % every == 0:
+                    for call in calls:
+                        call()
             clock.tick()
     return clock.milliseconds()
 

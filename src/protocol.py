@@ -31,12 +31,13 @@ from src.metrics.fidelity import (
     standardise,
     statistics,
 )
-from src.metrics.neighbours import closeness, copies, density_coverage, precision_recall, radii
+from src.metrics.neighbours import balls, closeness, copies, density_coverage, precision_recall, radii
 from src.metrics.points import mode_quality
 
 log = logging.getLogger(__name__)
 
 REVISION = 1  # raise it when a metric or an anchor changes its meaning: older caches are then left alone
+ARRAYS = 2  # raise it when other arrays are cached that mean the same
 NEIGHBOURS = {"precision_recall": 3, "density_coverage": 5, "copies": 1}
 
 MANY_CLASSES = 100  # from here on a record counts the classes that were found instead of listing their shares
@@ -126,12 +127,12 @@ def validation_distance(generate: Generate, dataset: Dataset, extractor: Extract
 def _measure(found: Features, reference: Arrays, extractor: Extractor, seed: int) -> dict[str, Any]:
     """All metrics of a set of samples by their features, by key."""
     samples, logits = found
-    real, radius, train, spacing, held_out = (
-        torch.from_numpy(reference[name]) for name in ("real", "radius", "train", "spacing", "held_out")
+    real, reach, radius, train, spacing, held_out = (
+        torch.from_numpy(reference[name]) for name in ("real", "reach", "radius", "train", "spacing", "held_out")
     )
     fit = (lambda features: standardise(features, real)) if extractor.standardise else (lambda features: features)
     kernel, kernel_std = kernel_distance(fit(samples), fit(real), seed)
-    precision, recall = precision_recall(samples, real, NEIGHBOURS["precision_recall"])
+    precision, recall = precision_recall(samples, real, NEIGHBOURS["precision_recall"], reach)
     density, coverage = density_coverage(samples, real, radius, NEIGHBOURS["density_coverage"])
     metrics: dict[str, Any] = {"fd": frechet_distance(statistics(samples), statistics(real))}
     if logits.shape[1] and not extractor.points:  # points are of one mode beyond doubt: `modes` says it all, the score is nan
@@ -183,6 +184,7 @@ def _reference(dataset: Dataset, protocol: Protocol, extractor: Extractor, count
     validation = extractor(_tensor(dataset.split("validation").x)).features
     reference = {
         "real": real.numpy(),
+        "reach": balls(real, min(NEIGHBOURS["precision_recall"], len(real) - 1)).numpy(),
         "radius": radii(real, NEIGHBOURS["density_coverage"]).numpy(),
         "train": train.numpy(),
         "spacing": spacing.numpy(),
@@ -278,7 +280,7 @@ def _digest(x: np.ndarray) -> str:
 
 def _cached(folder: Path, described: dict[str, Any], compute: Callable[[], Arrays]) -> Arrays:
     """Arrays from the cache, by what they are of and how they are rounded, or computed; a damaged file is computed again."""
-    rounding = {"threads": torch.get_num_threads(), "matmul_precision": torch.get_float32_matmul_precision()}
+    rounding = {"arrays": ARRAYS, "threads": torch.get_num_threads(), "matmul_precision": torch.get_float32_matmul_precision()}
     digest = hashlib.sha256(json.dumps(described | rounding, sort_keys=True).encode()).hexdigest()
     path = folder / f"reference-{digest[:32]}.npz"
     try:

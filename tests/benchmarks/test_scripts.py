@@ -49,7 +49,7 @@ def test_products_of_fully_connected_networks() -> None:
 
 def test_evaluation(tmp_path: Path) -> None:
     evaluation.main(["--data=digits", "--samples=60", "--rounds=1", f"--json={tmp_path / 'it.json'}"])
-    assert [row["against"] for row in figures(tmp_path / "it.json")] == ["torch-fidelity", "features"]
+    assert [row["against"] for row in figures(tmp_path / "it.json")] == ["torch-fidelity", "features", "torch-fidelity"]
 
 
 def test_sampling(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from torch.utils.data import DataLoader
 
 from src import rng
 from src.data.dataset import Dataset, Split
+from src.data.rows import indexed
 from src.pixels import from_uint8
 from src.spec import Batch
 
@@ -62,11 +63,11 @@ class Rows(torch.utils.data.Dataset):
     """A split that is read by arrays of indices [...] and answers with a Batch [..., *shape]."""
 
     def __init__(self, split: Split) -> None:
-        self.split = split
+        self.x, self.y = indexed(split.x), split.y
 
     def __getitem__(self, index: np.ndarray) -> Batch:
-        x, y = self.split
-        return Batch(torch.from_numpy(x[index]), None if y is None else torch.from_numpy(y[index]))
+        y = None if self.y is None else torch.from_numpy(self.y[index])
+        return Batch(torch.from_numpy(self.x[index]), y)
 
 
 class DataModule(LightningDataModule):

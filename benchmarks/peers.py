@@ -49,7 +49,7 @@ FIXED = ["model.ema=null", "model.lr_schedule=null", "model.penalties=null", f"d
 PROTOCOL = """Each alternative from its own checkout, its training step unmodified, in turn with ours, forwards and backwards,
 medians over the rounds, ratios by the round; one process; start-up, first updates, checkpoints and pictures left out, logging
 and progress not; same networks, batch and discriminator updates on both sides; MNIST, or noise in the shape of CIFAR-10.
-products: the matrix products and convolutions of one update without penalties, alone and as precise as ours: the floor."""
+products: the matrix products and convolutions of an update, its penalties among them, alone and as precise as ours."""
 
 
 @dataclass(frozen=True)
@@ -338,6 +338,7 @@ CASES = {
         400,
         "nothing (ours has a batch norm more, and no biases ahead of batch norms)",
         reach=0.35,
+        bf16=True,
     ),
     "dcgan": Case(
         "PyTorch-GAN dcgan.py",

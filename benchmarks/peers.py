@@ -16,35 +16,31 @@ The checkouts, of which any may be left out:
 `--tensorflow PYTHON` is a Python that has TensorFlow, for the listing that this project's story begins with.
 """
 
-import contextlib
 import functools
-import io
-import itertools
-import json
 import os
-import subprocess
 import sys
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-from unittest import mock
-
-import torch
-from packaging import version
-from torch import Tensor
-from torch.utils.data import DataLoader
-from torchvision import transforms
 
 from benchmarks import ours, timing
-from benchmarks.borrowed import run_script
-from benchmarks.data import Noise
 from benchmarks.timing import Clock
 from benchmarks.train_step import products
+from benchmarks.trainers import (
+    BATCH,
+    BLOCKS,
+    CIFAR,
+    GROUPS,
+    R3GAN_BATCH,
+    WIDTHS,
+    mimicry,
+    pytorch_gan,
+    r3gan,
+    tensorflow,
+    torchgan,
+)
 
-CIFAR, CHANNELS_1 = (3, 32, 32), (1, 32, 32)
-BATCH = 64
+CHANNELS_1 = (1, 32, 32)
 FIXED = ["model.ema=null", "model.lr_schedule=null", "model.penalties=null", f"data.batch_size={BATCH}"]
 PROTOCOL = """Each alternative from its own checkout, its training step unmodified, in turn with ours, forwards and backwards,
 medians over the rounds, ratios by the round; one process; start-up, first updates, checkpoints and pictures left out, logging
@@ -71,69 +67,7 @@ class Case:
     bf16: bool = False
 
 
-class Finished(BaseException):
-    """Enough updates: out of a loop that others wrote. Not an Exception, which they may catch."""
-
-
-class Ticking(io.TextIOBase):
-    """A standard output on which each line that starts with a mark is an update."""
-
-    def __init__(self, clock: Clock, mark: str) -> None:
-        self.clock, self.mark = clock, mark
-
-    def write(self, text: str) -> int:
-        if text.startswith(self.mark):
-            self.clock.tick()
-            if len(self.clock.ticks) == self.clock.total:
-                raise Finished
-        return len(text)
-
-
-@contextlib.contextmanager
-def ticking(clock: Clock, mark: str) -> Iterator[None]:
-    with contextlib.suppress(Finished), contextlib.redirect_stdout(Ticking(clock, mark)):
-        yield
-
-
-@contextlib.contextmanager
-def importing(checkout: Path, **missing: Any) -> Iterator[None]:
-    """Imports from a checkout; `missing` stand in for modules that may not be installed and do nothing that is measured."""
-    absent = {name: module for name, module in missing.items() if name not in sys.modules}
-    sys.modules.update(absent)
-    try:
-        with mock.patch.object(sys, "path", [str(checkout), *sys.path]):
-            yield
-    finally:
-        for name in absent:
-            del sys.modules[name]
-
-
-def loader(shape: tuple[int, ...]) -> DataLoader:
-    """As the alternatives load CIFAR-10: an array to a PIL image, to a tensor, to [-1, 1], one after the other."""
-    x, y = Noise(shape).split("train")
-    prepare = transforms.Compose([transforms.ToPILImage(), transforms.ToTensor(), transforms.Normalize((0.5,), (0.5,))])
-
-    class Images(torch.utils.data.Dataset):
-        def __len__(self) -> int:
-            return len(x)
-
-        def __getitem__(self, number: int) -> tuple[Tensor, int]:
-            return prepare(x[number].transpose(1, 2, 0)), int(y[number])
-
-    return DataLoader(Images(), batch_size=BATCH, shuffle=True, drop_last=True)
-
-
-# PyTorch-GAN
-
-
-def pytorch_gan(script: str, *words: str) -> Callable[[Path, Clock], None]:
-    """One of its scripts, on MNIST's own files, until it has printed enough updates."""
-
-    def run(checkout: Path, clock: Clock) -> None:
-        with ticking(clock, "[Epoch"):
-            run_script(checkout / "implementations" / script, *words)
-
-    return run
+# What ours is asked for, to do the same work as
 
 
 def our_mlp(checkout: Path) -> list[str]:
@@ -166,37 +100,6 @@ def our_borrowed(checkout: Path) -> list[str]:
     ]
 
 
-# mimicry
-
-
-def mimicry(kind: str, name: str) -> Callable[[Path, Clock], None]:
-    """Its Trainer with the networks, optimizers and settings of its README."""
-
-    def run(checkout: Path, clock: Clock) -> None:
-        missing = {name: mock.MagicMock() for name in ("torch.utils.tensorboard", "skimage", "torch_mimicry.metrics")}
-        with tempfile.TemporaryDirectory() as folder, importing(checkout, **missing):
-            from torch_mimicry import nets, training
-
-            module = getattr(nets, kind)
-            g, d = getattr(module, f"{name}Generator32")(), getattr(module, f"{name}Discriminator32")()
-            trainer = training.Trainer(
-                netD=d,
-                netG=g,
-                optD=torch.optim.Adam(d.parameters(), 2e-4, betas=(0.0, 0.9)),
-                optG=torch.optim.Adam(g.parameters(), 2e-4, betas=(0.0, 0.9)),
-                n_dis=5,
-                num_steps=clock.total,
-                lr_decay="linear",
-                dataloader=loader(CIFAR),
-                log_dir=folder,
-                device=torch.device("cpu"),
-            )
-            with ticking(clock, "INFO: [Epoch"):
-                trainer.train()
-
-    return run
-
-
 def our_resnet(*words: str) -> Callable[[Path], list[str]]:
     return lambda checkout: [
         *("experiment=sngan_cifar10", *ours.synthetic(*CIFAR), f"data.batch_size={BATCH}", "trainer.block=1"),
@@ -204,86 +107,11 @@ def our_resnet(*words: str) -> Callable[[Path], list[str]]:
     ]
 
 
-# torchgan
-
-
-def torchgan(checkout: Path, clock: Clock) -> None:
-    """Its Trainer with its DCGAN and its minimax losses, all at their defaults."""
-    with tempfile.TemporaryDirectory() as folder, importing(checkout), contextlib.chdir(folder), timing.quiet():
-        os.environ["TENSORBOARD_LOGGING"] = os.environ["VISDOM_LOGGING"] = "0"
-        from torchgan.losses import MinimaxDiscriminatorLoss, MinimaxGeneratorLoss
-        from torchgan.models import DCGANDiscriminator, DCGANGenerator
-        from torchgan.trainer import Trainer
-
-        optimizer = {"name": torch.optim.Adam, "args": {"lr": 2e-4, "betas": (0.5, 0.999)}}
-        trainer = Trainer(
-            {
-                "generator": {"name": DCGANGenerator, "optimizer": optimizer},
-                "discriminator": {"name": DCGANDiscriminator, "optimizer": optimizer},
-            },
-            [MinimaxGeneratorLoss(), MinimaxDiscriminatorLoss()],
-            device=torch.device("cpu"),
-            epochs=1,
-        )
-        batches = Ticked(loader(CIFAR), clock)
-        with contextlib.suppress(Finished):
-            trainer(batches)
-
-
-class Ticked:
-    """A loader without end: to be asked for the next batch means that an update has ended."""
-
-    def __init__(self, inner: DataLoader, clock: Clock) -> None:
-        self.inner, self.clock, self.batch_size = inner, clock, inner.batch_size
-
-    def __iter__(self) -> Iterator[Any]:
-        for batch in itertools.chain.from_iterable(itertools.repeat(self.inner)):
-            yield batch
-            self.clock.tick()
-            if len(self.clock.ticks) == self.clock.total:
-                raise Finished
-
-
 def our_dcgan(checkout: Path) -> list[str]:
     return [
         *("model=dcgan", *FIXED, *ours.synthetic(*CIFAR), "model.generator.z_dim=100", "model.generator.width=64"),
         *("model.discriminator.width=64", "model.discriminator.batch_norm=true"),
     ]
-
-
-# R3GAN
-
-WIDTHS, GROUPS, BLOCKS, R3GAN_BATCH = [96] * 4, [12] * 4, 2, 32  # its CIFAR-10 preset with an eighth of the channels
-
-
-def r3gan(checkout: Path, clock: Clock) -> None:
-    """Its networks and its Trainer, called as its training loop does, which insists on CUDA."""
-    with importing(checkout, pkg_resources=mock.MagicMock(parse_version=version.parse)):
-        from R3GAN.Networks import Discriminator, Generator
-        from R3GAN.Trainer import AdversarialTraining
-
-    g = Generator(64, WIDTHS, GROUPS, [BLOCKS] * 4, ExpansionFactor=2)
-    d = Discriminator(WIDTHS, GROUPS, [BLOCKS] * 4, ExpansionFactor=2)
-    trainer = AdversarialTraining(g, d)
-    optimizers = [torch.optim.Adam(network.parameters(), 2e-4, betas=(0.0, 0.9)) for network in (g, d)]
-    x = torch.from_numpy(Noise(CIFAR).split("train").x)
-    average = [p.detach().clone() for p in g.parameters()]
-    for _ in range(clock.total):
-        for network, other, optimizer in ((d, g, optimizers[1]), (g, d, optimizers[0])):
-            real = x[torch.randint(len(x), (R3GAN_BATCH,))].float() / 127.5 - 1
-            z = torch.randn(R3GAN_BATCH, 64)
-            optimizer.zero_grad(set_to_none=True)
-            network.requires_grad_(True)
-            other.requires_grad_(False)
-            if network is d:
-                trainer.AccumulateDiscriminatorGradients(z, real, None, 0.05)
-            else:
-                trainer.AccumulateGeneratorGradients(z, real, None)
-            optimizer.step()
-        with torch.no_grad():
-            for a, p in zip(average, g.parameters(), strict=True):
-                a.copy_(p.lerp(a, 0.999))
-        clock.tick()
 
 
 def our_r3gan(checkout: Path) -> list[str]:
@@ -295,28 +123,6 @@ def our_r3gan(checkout: Path) -> list[str]:
         *(f"model.{network}.{words}" for network in ("generator", "discriminator") for words in shape),
         *("model.penalties.r1.every=1", "model.penalties.r2.every=1", "trainer.block=1"),
     ]
-
-
-# TensorFlow
-
-
-def tensorflow(*words: str) -> Callable[[Path, Clock], None]:
-    """The listing, in a process of its own."""
-
-    def run(python: Path, clock: Clock) -> None:
-        images = ours.ROOT / "data" / "mnist" / "train-images-idx3-ubyte"
-        command = [
-            python,
-            Path(__file__).with_name("tensorflow_listing.py"),
-            images,
-            clock.total,
-            torch.get_num_threads(),
-            *words,
-        ]
-        answer = subprocess.run([*map(str, command)], check=True, capture_output=True, text=True)
-        clock.ticks = json.loads(answer.stdout.splitlines()[-1])
-
-    return run
 
 
 def our_listing(python: Path) -> list[str]:

@@ -25,11 +25,12 @@ LAYERS = [
         "numerics",
         "processes",
         "signals",
+        "energy",
     },
     {"instantiate", "data", "networks", "losses", "metrics"},
     {"models", "modalities", "export", "protocol"},
     {"run", "scoring", "callbacks", "cli", "reporting", "search", "strategy"},
-    {"fit"},
+    {"fit", "learn"},
     {"train", "evaluate", "generate", "prepare", "extractor", "readme", "recipe", "report", "sweep", "verify"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

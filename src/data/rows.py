@@ -33,9 +33,12 @@ class FileRows:
 
 
 def indexed(x: np.ndarray) -> Any:
-    """What gives x[index] with the least memory: FileRows of a large array that lies in a file row by row, else x itself."""
+    """What gives x[index] with the least memory: FileRows of a large array that lies in a file row by row, else x itself.
+
+    x: whatever a split holds, an array or like one.
+    """
     mapped: Any = x
-    while isinstance(mapped.base, np.ndarray):
+    while isinstance(getattr(mapped, "base", None), np.ndarray):
         mapped = mapped.base
     if not isinstance(mapped, np.memmap) or mapped.filename is None or x.nbytes < LARGE or not x.flags.c_contiguous:
         return x

@@ -27,7 +27,7 @@ from src.data.digits import Digits
 from src.data.mnist import MNIST
 from src.metrics.extractors import load_extractor
 from src.metrics.fidelity import frechet_distance, inception_score, kernel_distance, standardise, statistics
-from src.metrics.neighbours import balls, precision_recall
+from src.metrics.neighbours import manifold_radii, precision_recall
 from src.numerics import set_numerics
 from src.protocol import NEIGHBOURS, Protocol, evaluate, sample_count
 
@@ -89,16 +89,17 @@ def main(words: list[str] | None = None) -> None:
             set_numerics(arguments.threads, "auto")  # of model=mlp_gan
             evaluate(lambda n: samples, dataset, protocol, Path(folder, "ours"))
 
-        real_features, standard = extractor(real).features, statistics(extractor(real).features)
-        reach = balls(real_features, NEIGHBOURS["precision_recall"])
+        real_features = extractor(real).features
+        real_statistics, real_scaled = statistics(real_features), standardise(real_features, real_features)
+        radius = manifold_radii(real_features, NEIGHBOURS["precision_recall"])
 
         def same_four() -> None:
             set_numerics(arguments.threads, "auto")
             features, logits = extractor(samples)
-            frechet_distance(statistics(features), standard)
-            kernel_distance(standardise(features, real_features), standardise(real_features, real_features), seed=0)
+            frechet_distance(statistics(features), real_statistics)
+            kernel_distance(standardise(features, real_features), real_scaled, seed=0)
             inception_score(logits, seed=0)
-            precision_recall(features, real_features, NEIGHBOURS["precision_recall"], reach)
+            precision_recall(features, real_features, NEIGHBOURS["precision_recall"], radius)
 
         work = {
             "ours": as_in_src_evaluate,
@@ -112,8 +113,8 @@ def main(words: list[str] | None = None) -> None:
         ways = {name: functools.partial(seconds, one) for name, one in work.items()}
         found = timing.alternate(ways, arguments.rounds, arguments.threads)
     four = {name: found[name] for name in ("the same four", "torch-fidelity")}
-    ours_found = {name: seconds for name, seconds in found.items() if name != "the same four"}
-    rows = timing.compare(f"measuring {count:,} samples", "s", ours_found, REACH)
+    del found["the same four"]
+    rows = timing.compare(f"measuring {count:,} samples", "s", found, REACH)
     rows += timing.compare(f"measuring {count:,} samples by the metrics of both", "s", four, REACH, ours="the same four")
     timing.report("evaluation", PROTOCOL, rows, arguments)
 

@@ -117,7 +117,10 @@ def report(name: str, protocol: str, rows: list[Row], arguments: argparse.Namesp
         "date": time.strftime("%Y-%m-%d"),
         "commit": commit(),
         "machine": machine(channels_last=False),
-        "settings": {key: value for key, value in vars(arguments).items() if key != "json"},
+        # Of places only the last name: the rest is this machine's own.
+        "settings": {
+            key: value.name if isinstance(value, Path) else value for key, value in vars(arguments).items() if key != "json"
+        },
         "protocol": " ".join(protocol.split()),
         "rows": [asdict(row) | {"reached": row.reached} for row in rows],
     }

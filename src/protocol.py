@@ -31,7 +31,7 @@ from src.metrics.fidelity import (
     standardise,
     statistics,
 )
-from src.metrics.neighbours import balls, closeness, copies, density_coverage, precision_recall, radii
+from src.metrics.neighbours import closeness, copies, density_coverage, manifold_radii, precision_recall, radii
 from src.metrics.points import mode_quality
 
 log = logging.getLogger(__name__)
@@ -127,12 +127,12 @@ def validation_distance(generate: Generate, dataset: Dataset, extractor: Extract
 def _measure(found: Features, reference: Arrays, extractor: Extractor, seed: int) -> dict[str, Any]:
     """All metrics of a set of samples by their features, by key."""
     samples, logits = found
-    real, reach, radius, train, spacing, held_out = (
-        torch.from_numpy(reference[name]) for name in ("real", "reach", "radius", "train", "spacing", "held_out")
+    real, manifold, radius, train, spacing, held_out = (
+        torch.from_numpy(reference[name]) for name in ("real", "manifold_radius", "radius", "train", "spacing", "held_out")
     )
     fit = (lambda features: standardise(features, real)) if extractor.standardise else (lambda features: features)
     kernel, kernel_std = kernel_distance(fit(samples), fit(real), seed)
-    precision, recall = precision_recall(samples, real, NEIGHBOURS["precision_recall"], reach)
+    precision, recall = precision_recall(samples, real, NEIGHBOURS["precision_recall"], manifold)
     density, coverage = density_coverage(samples, real, radius, NEIGHBOURS["density_coverage"])
     metrics: dict[str, Any] = {"fd": frechet_distance(statistics(samples), statistics(real))}
     if logits.shape[1] and not extractor.points:  # points are of one mode beyond doubt: `modes` says it all, the score is nan
@@ -184,7 +184,7 @@ def _reference(dataset: Dataset, protocol: Protocol, extractor: Extractor, count
     validation = extractor(_tensor(dataset.split("validation").x)).features
     reference = {
         "real": real.numpy(),
-        "reach": balls(real, min(NEIGHBOURS["precision_recall"], len(real) - 1)).numpy(),
+        "manifold_radius": manifold_radii(real, min(NEIGHBOURS["precision_recall"], len(real) - 1)).numpy(),
         "radius": radii(real, NEIGHBOURS["density_coverage"]).numpy(),
         "train": train.numpy(),
         "spacing": spacing.numpy(),

@@ -131,7 +131,9 @@ def test_the_runs_above_have_moved(alike: Any, compose: Any, tmp_path: Path) -> 
         start = make(compose(*words, *TINY, f"run_dir={tmp_path / name}"), team_of(1), 1)["state_dict"]
         weights = [key for key in start if key.endswith("weight") and not key.startswith("ema")]
         moved = {key: (alike[1][name]["state_dict"][key] - start[key]).abs().max() for key in weights}
-        assert min(moved.values()) > 1e-5
+        slow = {key for key in moved if key.startswith("generator.mapping")}  # at a hundredth of the rate: StyleGAN2's
+        assert min(change for key, change in moved.items() if key not in slow) > 2e-5
+        assert all(moved[key] > 1e-5 for key in slow)
 
 
 # Where

@@ -33,25 +33,26 @@ def radii(reference: Tensor, k: int = 5) -> Tensor:
     return nearest(reference, reference, min(k, len(reference) - 1), exclude_self=True)[0][:, -1]
 
 
-def precision_recall(samples: Tensor, reference: Tensor, k: int = 3, reach: Tensor | None = None) -> tuple[float, float]:
+def precision_recall(samples: Tensor, reference: Tensor, k: int = 3, radius: Tensor | None = None) -> tuple[float, float]:
     """Share of samples inside the reference's manifold, and the reverse, 0 to 1 (Kynkaanniemi et al. 2019, eq. 2).
 
     A manifold is the union of balls around its points that reach to their k-th nearest other one. By `cdist`, so that the
     numbers are torch-fidelity's `prc` bit for bit, which holds all distances at once and looks for the k-th among whole rows.
 
-    reach: [M] `balls(reference, k)`, where it is known.
+    radius: [M] `manifold_radii(reference, k)`, where it is known.
     """
     k = min(k, len(samples) - 1, len(reference) - 1)
-    reach, sample_reach = balls(reference, k) if reach is None else reach, balls(samples, k)
+    radius = manifold_radii(reference, k) if radius is None else radius
+    sample_radius = manifold_radii(samples, k)
     precise, recalled = torch.zeros(len(samples), dtype=torch.bool), torch.empty(len(reference), dtype=torch.bool)
     for rows in _chunks(reference, samples):
         distances = torch.cdist(reference[rows], samples)
-        precise |= (distances <= reach[rows, None]).any(dim=0)
-        recalled[rows] = (distances <= sample_reach).any(dim=1)
+        precise |= (distances <= radius[rows, None]).any(dim=0)
+        recalled[rows] = (distances <= sample_radius).any(dim=1)
     return precise.float().mean().item(), recalled.float().mean().item()
 
 
-def balls(points: Tensor, k: int) -> Tensor:
+def manifold_radii(points: Tensor, k: int) -> Tensor:
     """[N] distance of each point to its k-th nearest other one by `cdist`, which `radii` is more exact than."""
     # k + 1: a point is the nearest to itself.
     smallest = [torch.cdist(points[rows], points).topk(k + 1, largest=False, sorted=False) for rows in _chunks(points, points)]

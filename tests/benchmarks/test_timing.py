@@ -31,10 +31,14 @@ def test_clock_leaves_the_warm_up_out() -> None:
 
 def test_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = [timing.Row("alone", "s", 1.25, reach=1.5), *timing.compare("both", "ms", {"ours": [1.0], "it": [4.0]}, {"it": 0.2})]
-    timing.report("name", "as\nit was", rows, timing.parser(None, rounds=1).parse_args(["--json", str(tmp_path / "it.json")]))
+    parser = timing.parser(None, rounds=1)
+    parser.add_argument("--peer", type=Path)
+    arguments = parser.parse_args(["--json", str(tmp_path / "it.json"), "--peer", str(tmp_path / "checkout")])
+    timing.report("name", "as\nit was", rows, arguments)
     printed = capsys.readouterr().out.splitlines()
     assert printed[2] == "| alone | 1.25 s |  |  |  |  | 1.5 s | reached |"
     assert printed[3] == "| both | 1 ms | it | 4 ms | 0.25 | 0.25 to 0.25 | 0.2 | **not reached** |"
     record = json.loads((tmp_path / "it.json").read_text())
     assert record["protocol"] == "as it was"
+    assert record["settings"] == {"threads": 1, "rounds": 1, "peer": "checkout"}
     assert [row["reached"] for row in record["rows"]] == [True, False]

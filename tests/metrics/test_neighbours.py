@@ -6,7 +6,7 @@ from torchvision.transforms.functional import gaussian_blur
 
 from src.metrics import neighbours
 from src.metrics.extractors import Extractor
-from src.metrics.neighbours import balls, closeness, copies, density_coverage, nearest, precision_recall, radii
+from src.metrics.neighbours import closeness, copies, density_coverage, manifold_radii, nearest, precision_recall, radii
 
 
 def line(*values: float) -> Tensor:
@@ -53,7 +53,7 @@ def test_precision_and_recall_are_torch_fidelitys_to_the_last_bit(samples: int, 
     expected = metric_prc.prc_features_to_metric(made, real, prc_neighborhood=k, verbose=False)
     assert 0 < expected["precision"] < 1
     assert precision_recall(made, real) == (expected["precision"], expected["recall"])
-    assert precision_recall(made, real, reach=balls(real, k)) == (expected["precision"], expected["recall"])
+    assert precision_recall(made, real, radius=manifold_radii(real, k)) == (expected["precision"], expected["recall"])
 
 
 def test_precision_and_recall_in_chunks_are_the_plain_ones(monkeypatch: pytest.MonkeyPatch) -> None:

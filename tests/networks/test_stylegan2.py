@@ -277,7 +277,7 @@ def test_every_parameter_learns(conditional: bool) -> None:
 
 
 def test_minibatch_standard_deviation_by_hand() -> None:
-    """Samples 0 and 2 make a group, 1 and 3 another: deviations |a - b| / 2, averaged over the features."""
+    """Samples 0 and 1 make a group, 2 and 3 another: deviations |a - b| / 2, averaged over the features."""
     layer = MinibatchStd(2)
     assert layer.batch_dependent
     x = torch.tensor([[0.0, 1.0], [2.0, 7.0], [5.0, 5.0], [5.0, 5.0]], dtype=torch.float64)[:, :, None, None].expand(4, 2, 3, 3)

@@ -15,12 +15,10 @@ class StopOnSignal(Callback):
     A signal to any of several processes ends them all, after the same block.
     """
 
+    number: int | None = None  # of the signal that all processes have agreed on
+
     def __init__(self) -> None:
         self._noted = NotedSignals("saving and stopping" if is_first() else "")
-
-    @property
-    def number(self) -> int | None:
-        return self._noted.number
 
     def on_train_start(self, trainer: Trainer, model: Model) -> None:
         self._noted.catch()
@@ -35,7 +33,8 @@ class StopOnSignal(Callback):
         self._agree()  # on what came since the last block
 
     def _agree(self) -> None:
-        self._noted.number = int(largest(self.number or 0)) or None
+        # What comes while the message is under way stays noted for the next one.
+        self.number = int(largest(self._noted.number or 0)) or None
 
     def on_exception(self, trainer: Trainer, model: Model, exception: BaseException) -> None:
         self._noted.release()

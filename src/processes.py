@@ -220,15 +220,21 @@ def join(store: Any = None, rank: int = -1, size: int = -1) -> None:
     import torch
     import torch.distributed as dist
 
+    from src.distributed import share_memory
+
     nccl = torch.cuda.is_available() and dist.is_nccl_available()
     backend = "cpu:gloo,cuda:nccl" if nccl else "gloo"
     dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=PATIENCE)
+    share_memory(os.environ.get("LOCAL_WORLD_SIZE", str(dist.get_world_size())) == str(dist.get_world_size()))
 
 
 def leave() -> None:
     import torch.distributed as dist
 
-    if dist.is_available() and dist.is_initialized():
+    from src.distributed import share_memory, together
+
+    if together():
+        share_memory(False)
         dist.destroy_process_group()
 
 

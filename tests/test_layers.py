@@ -22,6 +22,7 @@ LAYERS = [
         "environment",
         "intervals",
         "distributed",
+        "shared_memory",
         "numerics",
         "processes",
         "signals",

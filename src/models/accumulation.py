@@ -81,13 +81,30 @@ def parts(gan: GAN, batch: Batch) -> Iterator[tuple[Tensor, Tensor | None]]:
 
 
 def descend(gan: GAN, losses: Iterator[Tensor], optimizer: Any, network: nn.Module, name: str) -> Tensor:
-    """One optimizer step by the mean of the parts' losses, which it returns; each is let go before the next is made."""
+    """One optimizer step by the mean of the parts' losses, which it returns; each is let go before the next is made.
+
+    The parts are added in pairs, (0 + 1) + (2 + 3) and so on, as the processes are: then the same parts give the same sums,
+    to the last bit, however many processes share them.
+    """
     parameters = tuple(network.parameters())
-    for parameter in parameters:
-        parameter.grad = None
-    mean = torch.zeros((), device=gan.device)
-    for loss in losses:
+    sums: list[list[Tensor]] = []  # of 1, 2, 4 ... parts, largest first: one for each 1 in the binary number of parts so far
+    for number, loss in enumerate(losses, start=1):
+        for parameter in parameters:
+            parameter.grad = None
         (loss / gan.parts).backward(inputs=parameters)
-        mean += loss.detach() / gan.parts
+        moved = [parameter for parameter in parameters if parameter.grad is not None]
+        sums.append([loss.detach() / gan.parts, *(parameter.grad for parameter in moved)])  # type: ignore[list-item]
+        while len(sums) > number.bit_count():
+            add_last_two(sums)
+    while len(sums) > 1:
+        add_last_two(sums)
+    mean, *gradients = sums.pop()
+    for parameter, gradient in zip(moved, gradients, strict=True):
+        parameter.grad = gradient
     gan.take_step(mean, optimizer, network, name)
     return mean
+
+
+def add_last_two(sums: list[list[Tensor]]) -> None:
+    last = sums.pop()
+    torch._foreach_add_(sums[-1], last)

@@ -1,7 +1,10 @@
 """Batch norm over the global batch of several processes."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from src.distributed import mean_over_processes, world_size
 
@@ -19,22 +22,76 @@ class SynchronisedBatchNorm(nn.modules.batchnorm._BatchNorm):
         assert self.running_mean is not None
         assert self.running_var is not None
         assert self.num_batches_tracked is not None
-        dims, shape = (0, *range(2, x.dim())), (1, -1, *[1] * (x.dim() - 2))
+        x = x.to(torch.promote_types(x.dtype, self.running_mean.dtype))
         # Counted from the running mean, which is near enough for nothing to be lost in the difference of squares.
         origin = self.running_mean.clone()
-        centred = x - origin.view(shape)
-        mean, square = mean_over_processes(torch.stack([centred.mean(dims), centred.square().mean(dims)]))  # [C] each
-        variance = square - mean.square()
+        y, mean, variance = Normalise.apply(x, self.weight, self.bias, origin, self.eps)
         with torch.no_grad():
             count = world_size() * x.numel() // x.shape[1]
             self.num_batches_tracked += 1
-            self.running_mean.lerp_(origin + mean, self.momentum or 0.0)
+            self.running_mean.lerp_(mean, self.momentum or 0.0)
             self.running_var.lerp_(variance * (count / max(count - 1, 1)), self.momentum or 0.0)
-        normal = (centred - mean.view(shape)) * torch.rsqrt(variance + self.eps).view(shape)
-        return normal * self.weight.view(shape) + self.bias.view(shape) if self.affine else normal
+        return y
 
     def _check_input_dim(self, x: Tensor) -> None:
         pass
+
+
+class Normalise(torch.autograd.Function):
+    """weight * (x - mean) / sqrt(variance + eps) + bias, with PyTorch's own kernels around the two messages.
+
+    x [B, C, ...]; weight and bias [C] or None; origin [C], something near the mean. Gives y, mean [C] and variance [C].
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor | None, bias: Tensor | None, origin: Tensor, eps: float) -> Any:
+        mean, variance = moments(x, origin)
+        ctx.save_for_backward(x, weight, bias, origin, mean, variance)
+        ctx.eps = eps
+        ctx.mark_non_differentiable(mean, variance)
+        return F.batch_norm(x, mean, variance, weight, bias, training=False, eps=eps), mean, variance
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor, *_: Any) -> Any:
+        x, weight, bias, origin, mean, variance = ctx.saved_tensors
+        if torch.is_grad_enabled():  # this will be differentiated once more
+            wanted = [tensor for tensor in (x, weight, bias) if tensor is not None and tensor.requires_grad]
+            y = normalise(x, weight, bias, origin, ctx.eps)
+            found = iter(torch.autograd.grad(y, wanted, gradient, create_graph=True))
+            return *(next(found) if needed else None for needed in ctx.needs_input_grad[:3]), None, None
+        ones = torch.ones_like(mean) if weight is None else weight
+        # As if mean and variance were constants: weight / deviation * gradient, and the sums of gradient * normal and gradient.
+        constant, with_normal, alone = torch.ops.aten.native_batch_norm_backward(
+            gradient, x, ones, mean, variance, None, None, False, ctx.eps, [True, True, True]
+        )
+        # They are not: less its mean over the batch, and less its part along the normalised x.
+        inverse = torch.rsqrt(variance + ctx.eps)
+        slope, shift = mean_over_processes(torch.stack([with_normal, alone])) * (-x.shape[1] / x.numel()) * ones * inverse
+        slope = slope * inverse
+        shape = broadcast(x)
+        constant.addcmul_(x, slope.view(shape)).add_((shift - slope * mean).view(shape))
+        return constant, None if weight is None else with_normal, None if bias is None else alone, None, None
+
+
+def moments(x: Tensor, origin: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and variance [C] over the batches of all processes."""
+    dims = (0, *range(2, x.dim()))
+    centred = x - origin.view(broadcast(x))
+    mean, square = mean_over_processes(torch.stack([centred.mean(dims), centred.square().mean(dims)]))
+    return origin + mean, square - mean.square()
+
+
+def normalise(x: Tensor, weight: Tensor | None, bias: Tensor | None, origin: Tensor, eps: float) -> Tensor:
+    """What `Normalise` gives, in steps that can be differentiated as often as one likes."""
+    shape = broadcast(x)
+    mean, variance = moments(x, origin)
+    y = (x - mean.view(shape)) * torch.rsqrt(variance + eps).view(shape)
+    return y if weight is None or bias is None else y * weight.view(shape) + bias.view(shape)
+
+
+def broadcast(x: Tensor) -> tuple[int, ...]:
+    """The shape of a [C] that goes with x [B, C, ...]."""
+    return 1, -1, *[1] * (x.dim() - 2)
 
 
 def synchronise(network: nn.Module) -> None:

@@ -23,6 +23,7 @@ from typing import Any
 import torch
 
 from benchmarks import ours, plain_loop, timing
+from src.generate import draw
 from src.modalities import image
 from src.run import load_run
 from src.train import train
@@ -50,19 +51,24 @@ def main(words: list[str] | None = None) -> None:
         def generate(form: str, out: Path) -> None:
             command("src.generate", f"run={run}", f"n={arguments.n}", f"format={form}", f"out={out}")
 
-        def save(write: Callable[..., Any], out: Path) -> None:
-            seeds = range(few)
-            write(image.to_uint8(model.sample(seeds)), out, seeds, {"model": "0" * 64})
+        def save(form: str, out: Path) -> None:
+            asked = {"class": None, "weights": "ema", "truncation": None, "side": None}
+            portions = draw(model, asked, seeds, image.to_uint8)
+            if form == "png":
+                image.save(portions, out, seeds, {"model": "0" * 64})
+            else:
+                image.save_npz(torch.cat(list(portions)), out.with_suffix(".npz"), seeds, {"model": "0" * 64})
 
         few = max(1, arguments.n // 5)
+        seeds = range(few)
         whole = {
             "png": functools.partial(generate, "png"),
             "npz": functools.partial(generate, "npz"),
             "plain loop": lambda out: command("benchmarks.plain_loop", str(weights), str(out), str(arguments.n)),
         }
         inside = {
-            "png": functools.partial(save, image.save),
-            "npz": functools.partial(save, lambda samples, out, *rest: image.save_npz(samples, out.with_suffix(".npz"), *rest)),
+            "png": functools.partial(save, "png"),
+            "npz": functools.partial(save, "npz"),
             "plain loop": lambda out: plain_loop.draw(generator, out, few),
             "images": lambda out: model.decode(torch.randn(few, model.z_dim)),
         }

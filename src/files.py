@@ -25,16 +25,21 @@ def write_atomic(path: Path, data: bytes, durable: bool = True) -> None:
     the name; the folder is synced after. Where nothing is lost with the file (one of thousands of pictures), durable=False
     spares the syncs.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY}")
+    folder, name = os.path.split(path)  # not by pathlib, nor by a buffered file: half the time of a small one
+    temporary = os.path.join(folder, f".{name}.{os.getpid()}{TEMPORARY}")
     try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+        try:
+            rest = memoryview(data)
+            while rest:  # the system may take less at a time
+                rest = rest[os.write(handle, rest) :]
             if durable:
-                os.fsync(file.fileno())
+                os.fsync(handle)
+        finally:
+            os.close(handle)
         os.replace(temporary, path)
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        Path(temporary).unlink(missing_ok=True)
         raise
     if durable:
         sync_folder(path.parent)

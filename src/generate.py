@@ -1,14 +1,20 @@
 """python -m src.generate run=PATH [n=64 class=3 interpolate=8 format=png|npz|safetensors|onnx]: run folder to samples."""
 
 import importlib
+import sys
+import time
+from collections.abc import Callable, Iterator
+from itertools import tee
 from pathlib import Path
 from typing import Any
 
 from src import cli
 from src.errors import UserError, nearest
+from src.progress import Line, minutes
 from src.run import RunFolder, load_run
 
 SAMPLES, STRIPS = 64, 8  # how many where n is not given
+PORTION = 1024  # samples that are drawn while those before them are written
 
 
 def generate(config: dict[str, Any]) -> Path:
@@ -16,6 +22,8 @@ def generate(config: dict[str, Any]) -> Path:
     run = RunFolder.existing(config["run"])
     run.config()  # it can be read and names nothing that is not allowed
     checkpoint = run.checkpoint(config["checkpoint"])
+
+    import torch
 
     from src.export import save_safetensors, state_hash, to_onnx
 
@@ -41,16 +49,30 @@ def generate(config: dict[str, Any]) -> Path:
         modality.strip(modality.to_uint8(strips), out := out.with_suffix(".png"), provenance)
     else:
         seeds = range(config["seed"], config["seed"] + (config["n"] or SAMPLES))
-        y = labels(model, config["class"], len(seeds))
-        samples = model.sample(seeds, y, config["weights"], config["truncation"], config["side"])
-        samples = modality.to_uint8(samples)
+        portions = draw(model, config, seeds, modality.to_uint8)
         if config["format"] == "png":
-            modality.save(samples, out, seeds, provenance)
-            modality.preview(samples, out / "grid.png", provenance=provenance)
+            portions, again = tee(portions)
+            modality.save(portions, out, seeds, provenance)
+            modality.preview(torch.cat(list(again)), out / "grid.png", provenance=provenance)
         else:
-            modality.save_npz(samples, out := out.with_suffix(".npz"), seeds, provenance)
+            modality.save_npz(torch.cat(list(portions)), out := out.with_suffix(".npz"), seeds, provenance)
     print(out)
     return out
+
+
+def draw(model: Any, config: dict[str, Any], seeds: range, finish: Callable[[Any], Any]) -> Iterator[Any]:
+    """Samples [N, ...] of the seeds, portion by portion, each finished; stderr says how far that is."""
+    y = labels(model, config["class"], len(seeds))
+    line, began = Line(sys.stderr), time.monotonic()
+    for start in range(0, len(seeds), PORTION):
+        rows = slice(start, start + PORTION)
+        asked = None if y is None else y[rows]
+        yield finish(model.sample(seeds[rows], asked, config["weights"], config["truncation"], config["side"]))
+        if line.due():
+            done = min(start + PORTION, len(seeds))
+            rate = done / (time.monotonic() - began)
+            line.show(f"{done:,} of {len(seeds):,} samples  {rate:,.0f}/s  left {minutes((len(seeds) - done) / rate)}")
+    line.end()
 
 
 def labels(model: Any, name: Any, n: int) -> Any:

@@ -63,6 +63,19 @@ def test_npz_holds_the_same_pixels(draw: Any) -> None:
     assert np.array_equal(x[1, :, :, 0], pixels(draw("n=1", "seed=3") / "000003.png"))
 
 
+def test_many_are_drawn_in_portions_and_it_is_said_how_far(draw: Any, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    folder = draw("n=40")
+    assert capsys.readouterr().err == ""
+    files = {path.name: path.read_bytes() for path in folder.iterdir()}
+    monkeypatch.setattr("src.generate.PORTION", 16)
+    monkeypatch.setattr("src.progress.PLAIN_SECONDS", 0.0)
+    folder = draw("n=40")
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == files
+    said = capsys.readouterr().err.splitlines()
+    assert [line.split("  ")[0] for line in said] == [f"{n} of 40 samples" for n in (16, 32, 40)]
+    assert said[-1].endswith("left 0:00")
+
+
 def test_interpolation_strip(draw: Any) -> None:
     path = draw("n=2", "interpolate=6")
     height, width = pixels(path).shape[:2]

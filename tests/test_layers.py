@@ -25,6 +25,7 @@ LAYERS = [
         "shared_memory",
         "numerics",
         "processes",
+        "progress",
         "signals",
         "energy",
     },

@@ -1,4 +1,4 @@
-"""One line that says where training stands: rewritten in a terminal, printed now and then elsewhere."""
+"""One line that says where training stands."""
 
 import sys
 import time
@@ -9,8 +9,8 @@ from pytorch_lightning import Callback, Trainer
 from src.callbacks.budget import Budget
 from src.callbacks.validation import Validate
 from src.models.model import Model
+from src.progress import Line, minutes
 
-TERMINAL_SECONDS, PLAIN_SECONDS = 0.5, 15.0
 BAR = 20  # characters
 
 
@@ -19,7 +19,7 @@ class Progress(Callback):
 
     def __init__(self, validate: Validate, budget: Budget, stop_step: int | None) -> None:
         self.validate, self.budget, self.stop_step = validate, budget, stop_step
-        self.terminal = sys.stdout.isatty()
+        self.line = Line(sys.stdout)
         self._last_time = self._start_time = 0.0
         self._start_step = self._last_images = 0
 
@@ -28,15 +28,13 @@ class Progress(Callback):
         self._start_step, self._last_images = model.step, model.images_seen
 
     def on_train_batch_end(self, trainer: Trainer, model: Model, *_: Any) -> None:
-        now = time.monotonic()
-        if now - self._last_time >= (TERMINAL_SECONDS if self.terminal else PLAIN_SECONDS):
-            self.show(model, now)
+        if self.line.due():
+            self.show(model, time.monotonic())
 
     def on_train_end(self, trainer: Trainer, model: Model) -> None:
         if model.images_seen > self._last_images:  # not shown yet
             self.show(model, time.monotonic())
-        if self.terminal:
-            print()
+        self.line.end()
 
     def show(self, model: Model, now: float) -> None:
         rate = (model.images_seen - self._last_images) / max(now - self._last_time, 1e-9)
@@ -45,11 +43,10 @@ class Progress(Callback):
         if self.validate.last is not None:
             digits = ".1f" if self.validate.last >= 0.1 else ".1e"
             parts.append(f"{self.validate.name} {self.validate.last:{digits}}")
-        if self.stop_step is not None and self.terminal:
+        if self.stop_step is not None and self.line.terminal:
             done = BAR * model.step // self.stop_step
             parts.insert(0, f"[{'#' * done}{'.' * (BAR - done)}]")
-        line = "  ".join(parts)
-        print(f"\r\x1b[K{line}" if self.terminal else line, end="" if self.terminal else "\n", flush=True)
+        self.line.show("  ".join(parts))
         self._last_time, self._last_images = now, model.images_seen
 
     def left(self, model: Model, now: float) -> str:
@@ -60,7 +57,4 @@ class Progress(Callback):
             estimates.append((self.stop_step - model.step) * (now - self._start_time) / done)
         if self.budget.minutes is not None:
             estimates.append(60 * self.budget.minutes - self.budget.seconds)
-        if not estimates:
-            return "?"
-        minutes, seconds = divmod(max(round(min(estimates)), 0), 60)
-        return f"{minutes}:{seconds:02d}"
+        return minutes(min(estimates)) if estimates else "?"

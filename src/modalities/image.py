@@ -12,7 +12,8 @@ A file appears whole or not at all, and the JSON file comes last: where it is, t
 import io
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -40,22 +41,44 @@ def to_uint8(x: Tensor) -> Tensor:
     return pixels.to_uint8(x)
 
 
-def save(samples: Tensor, folder: str | Path, seeds: Sequence[int], provenance: Mapping[str, Any]) -> list[Path]:
-    """One PNG per sample, named by its seed, and `samples.json` for them all; the paths of the PNGs, in order."""
-    images, folder = _pixels(samples), Path(folder)
-    if len(seeds) != len(images):
-        raise ValueError(f"{len(images)} samples, but {len(seeds)} seeds")
+def save(
+    samples: Tensor | Iterable[Tensor], folder: str | Path, seeds: Sequence[int], provenance: Mapping[str, Any]
+) -> list[Path]:
+    """One PNG per sample, named by its seed, and `samples.json` for them all; the paths of the PNGs, in order.
+
+    samples: all of them, or portions that follow each other: each is written while the next one is made.
+    """
+    folder, made = Path(folder), 0
     if len(set(seeds)) != len(seeds):
         raise UserError("a seed occurs twice, and each names one file: give every sample its own seed")
-    width = max(6, *(len(str(seed)) for seed in seeds))
+    width = max([6, *(len(str(seed)) for seed in seeds)])
     paths = [folder / f"{seed:0{width}d}.png" for seed in seeds]
-    folder.mkdir(parents=True, exist_ok=True)
-    sidecar = folder / "samples.json"
-    sidecar.unlink(missing_ok=True)
-    for image, path, seed in zip(images, paths, seeds, strict=True):
-        write_atomic(path, png(image, {**marks_of(provenance), "seed": str(seed)}), durable=False)  # there are thousands
+    sidecar, marks = folder / "samples.json", marks_of(provenance)
+
+    def write(images: np.ndarray, first: int) -> None:
+        if first == 0:
+            folder.mkdir(parents=True, exist_ok=True)
+            sidecar.unlink(missing_ok=True)
+        for number, image in enumerate(images, first):
+            data = png(image, {**marks, "seed": str(seeds[number])})
+            write_atomic(paths[number], data, durable=False)  # there are thousands
+
+    with ThreadPoolExecutor(1) as writer:
+        writing: Future[None] | None = None
+        for portion in [samples] if isinstance(samples, Tensor) else samples:
+            images = _pixels(portion)
+            if made + len(images) > len(seeds):
+                raise ValueError(f"{made + len(images)} samples, but {len(seeds)} seeds")
+            if writing:
+                writing.result()
+            writing = writer.submit(write, images, made)
+            made += len(images)
+        if writing:
+            writing.result()
+    if made < len(seeds):
+        raise ValueError(f"{made} samples, but {len(seeds)} seeds")
     files = {path.name: seed for path, seed in zip(paths, seeds, strict=True)}
-    record = {**marks_of(provenance), "quantisation": QUANTISATION, "provenance": provenance, "seeds": files}
+    record = {**marks, "quantisation": QUANTISATION, "provenance": provenance, "seeds": files}
     write_atomic(sidecar, sidecar_json(record))
     return paths
 

@@ -7,11 +7,12 @@ Rings stand for the modes of src/data/gaussians.py: they reach to 3 standard dev
 import csv
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
@@ -41,9 +42,11 @@ def to_uint8(x: Tensor) -> Tensor:
     return x.float()
 
 
-def save(samples: Tensor, folder: str | Path, seeds: Sequence[int], provenance: Mapping[str, Any]) -> list[Path]:
+def save(
+    samples: Tensor | Iterable[Tensor], folder: str | Path, seeds: Sequence[int], provenance: Mapping[str, Any]
+) -> list[Path]:
     """`samples.csv` with a row (seed, x, y) for each point, from which the exact float32 comes back, and `samples.json`."""
-    points, folder = _points(samples), Path(folder)
+    points, folder = _points(samples if isinstance(samples, Tensor) else torch.cat(list(samples))), Path(folder)
     if len(seeds) != len(points):
         raise ValueError(f"{len(points)} samples, but {len(seeds)} seeds")
     text = io.StringIO()

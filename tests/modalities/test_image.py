@@ -3,6 +3,7 @@
 import io
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -133,6 +134,28 @@ def test_seeds_name_samples_one_to_one(tmp_path) -> None:
         image.save(pixels(2, 1, 8, 8), tmp_path, [3, 3], PROVENANCE)
     with pytest.raises(ValueError, match="2 samples, but 1 seeds"):
         image.save(pixels(2, 1, 8, 8), tmp_path, [3], PROVENANCE)
+    with pytest.raises(ValueError, match="2 samples, but 3 seeds"):
+        image.save(iter([pixels(2, 1, 8, 8)]), tmp_path, [3, 4, 5], PROVENANCE)
+    assert "samples.json" not in names(tmp_path)
+
+
+def test_portions_are_saved_as_the_whole(tmp_path) -> None:
+    x = pixels(5, 1, 8, 8)
+    image.save(x, tmp_path / "whole", range(5), PROVENANCE)
+    image.save(iter([x[:2], x[2:3], x[3:]]), tmp_path / "portions", range(5), PROVENANCE)
+    assert len(names(tmp_path / "whole")) == 6
+    for name in names(tmp_path / "whole"):
+        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "portions" / name).read_bytes()
+
+
+def test_a_portion_that_fails_leaves_whole_pictures_and_no_list(tmp_path) -> None:
+    def portions() -> Iterator[Tensor]:
+        yield pixels(2, 1, 8, 8)
+        raise UserError("the samples contain NaN")
+
+    with pytest.raises(UserError, match="NaN"):
+        image.save(portions(), tmp_path, range(4), PROVENANCE)
+    assert names(tmp_path) == ["000000.png", "000001.png"]
 
 
 def test_an_archive_for_other_evaluators(tmp_path) -> None:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 CHUNK = 8_000_000  # distances held at once: 32 MB, which a processor's cache may hold
+BLOCK = 128  # distances of which the least is looked for at once
 
 
 def nearest(queries: Tensor, bank: Tensor, k: int = 1, exclude_self: bool = False) -> tuple[Tensor, Tensor]:
@@ -20,8 +21,7 @@ def nearest(queries: Tensor, bank: Tensor, k: int = 1, exclude_self: bool = Fals
     for rows, relative in _relative_squares(queries, bank):
         if exclude_self:
             relative[torch.arange(len(relative)), torch.arange(len(queries))[rows]] = torch.inf
-        found = relative.min(dim=1, keepdim=True) if k == 1 else relative.topk(k, dim=1, largest=False)
-        indices[rows] = found.indices
+        indices[rows] = least(relative)[:, None] if k == 1 else relative.topk(k, dim=1, largest=False).indices
     # The expanded square loses a copy's zero to rounding, so the few distances that are kept are taken again.
     distances = torch.stack([(queries - bank[column]).norm(dim=1) for column in indices.T], dim=1)
     order = distances.argsort(dim=1, stable=True)
@@ -47,8 +47,8 @@ def precision_recall(samples: Tensor, reference: Tensor, k: int = 3, radius: Ten
     precise, recalled = torch.zeros(len(samples), dtype=torch.bool), torch.empty(len(reference), dtype=torch.bool)
     for rows in _chunks(reference, samples):
         distances = torch.cdist(reference[rows], samples)
-        precise |= (distances <= radius[rows, None]).any(dim=0)
-        recalled[rows] = (distances <= sample_radius).any(dim=1)
+        precise |= any_of(distances <= radius[rows, None], dim=0)
+        recalled[rows] = any_of(distances <= sample_radius, dim=1)
     return precise.float().mean().item(), recalled.float().mean().item()
 
 
@@ -69,8 +69,8 @@ def density_coverage(samples: Tensor, reference: Tensor, radius: Tensor, k: int 
     covered = torch.zeros(len(reference), dtype=torch.bool)
     for rows, relative in _relative_squares(samples, reference):
         hit = relative + samples[rows].square().sum(dim=1, keepdim=True) < radius**2
-        inside += int(hit.sum())
-        covered |= hit.any(dim=0)
+        inside += int(hit.count_nonzero())  # `sum` takes 20 times as long
+        covered |= any_of(hit, dim=0)
     return inside / (min(k, len(reference) - 1) * len(samples)), covered.float().mean().item()
 
 
@@ -93,11 +93,28 @@ def copies(sample_closeness: Tensor, held_out_closeness: Tensor, quantile: float
     return (sample_closeness <= held_out_closeness.quantile(quantile)).float().mean().item()
 
 
+def least(x: Tensor) -> Tensor:
+    """`x.argmin(dim=1)` of [N, M], which on a CPU takes four times as long: the least of each block first, then its place."""
+    n = x.shape[1] // BLOCK
+    if n == 0:
+        return x.argmin(dim=1)
+    blocks, rest = x[:, : n * BLOCK].unflatten(1, (n, BLOCK)), x[:, n * BLOCK :]
+    block = torch.cat([blocks.amin(dim=2), rest], dim=1).argmin(dim=1)  # what is left over counts as blocks of one
+    place = block.clamp(max=n - 1)
+    inside = place * BLOCK + blocks[torch.arange(len(x)), place].argmin(dim=1)
+    return torch.where(block < n, inside, n * BLOCK + block - n)
+
+
+def any_of(found: Tensor, dim: int) -> Tensor:
+    """`found.any(dim)` of booleans, which on a CPU takes 30 times as long."""
+    return found.view(torch.uint8).amax(dim).bool()
+
+
 def _relative_squares(queries: Tensor, bank: Tensor) -> Iterator[tuple[slice, Tensor]]:
     """Slices of the queries with their squared distances [rows, M], less the query's own square: the order is the same."""
     bank_squares = bank.square().sum(dim=1)
     for rows in _chunks(queries, bank):
-        yield rows, torch.addmm(bank_squares, queries[rows], bank.T, alpha=-2)
+        yield rows, (-2 * queries[rows] @ bank.T).add_(bank_squares)  # `addmm` would copy the squares row by row first
 
 
 def _chunks(queries: Tensor, bank: Tensor) -> Iterator[slice]:

@@ -6,7 +6,18 @@ from torchvision.transforms.functional import gaussian_blur
 
 from src.metrics import neighbours
 from src.metrics.extractors import Extractor
-from src.metrics.neighbours import closeness, copies, density_coverage, manifold_radii, nearest, precision_recall, radii
+from src.metrics.neighbours import (
+    BLOCK,
+    any_of,
+    closeness,
+    copies,
+    density_coverage,
+    least,
+    manifold_radii,
+    nearest,
+    precision_recall,
+    radii,
+)
 
 
 def line(*values: float) -> Tensor:
@@ -126,3 +137,18 @@ def test_dropped_digits_are_not_taken_for_copies(test_features: Tensor, test_spl
     held_out = closeness(test_features[5000:], train_features, spacing)
     ones = test_features[:5000][torch.from_numpy(test_split[1][:5000]) == 1]
     assert copies(closeness(ones, train_features, spacing), held_out) < 0.12
+
+
+@pytest.mark.parametrize("columns", [1, BLOCK - 1, BLOCK, 3 * BLOCK, 3 * BLOCK + 1, 4 * BLOCK - 1])
+def test_the_least_is_found_in_blocks_as_by_argmin(columns: int) -> None:
+    """The first of several that are equal."""
+    x = torch.randint(0, 2 * columns, (300, columns), generator=torch.Generator().manual_seed(columns)).float()
+    assert torch.equal(least(x), x.argmin(dim=1))
+    assert len(least(x).unique()) > min(columns, 100) / 2
+
+
+def test_any_of_booleans() -> None:
+    x = torch.rand(30, 40, generator=torch.Generator().manual_seed(0)) > 0.97
+    for dim in (0, 1):
+        assert torch.equal(any_of(x, dim), x.any(dim))
+        assert 0 < any_of(x, dim).sum() < len(any_of(x, dim))

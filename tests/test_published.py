@@ -146,11 +146,12 @@ class Slope(nn.Module):
 )
 def test_penalties_by_hand(name: str, every: int, expected: dict[int, float], compose: Any) -> None:
     """What a penalty adds to the loss, on average over the steps, where the gradient's norm is 3."""
-    penalties = instantiate(compose(f"experiment={name}")["model"]["penalties"], "penalties").values()
+    found = instantiate(compose(f"experiment={name}")["model"]["penalties"], "penalties").values()
+    penalties = [penalty for penalty in found if penalty]
     assert {penalty.every for penalty in penalties} == {every}
-    x, logits = torch.zeros(4, *CIFAR.shape), torch.zeros(4)
+    real, fake = torch.zeros(2, 4, *CIFAR.shape, requires_grad=True).unbind()
     for images, value in expected.items():
-        update = Update(nn.Identity(), Slope(), logits, None, x, x + 1, logits, logits, images)
+        update = Update(nn.Identity(), Slope(), real, None, real, fake, Slope()(real), Slope()(fake), images)
         assert sum(penalty(update).item() / every for penalty in penalties) == pytest.approx(value, rel=1e-5)
 
 

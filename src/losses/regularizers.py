@@ -19,7 +19,7 @@ class Update(NamedTuple):
 
     z, y: latents [B, z_dim] and labels [B] of the fakes (and of the real images), y None without labels.
     real, fake: what the discriminator saw, [B, *shape]; fake has a graph to the generator in its own update only.
-    real_logits, fake_logits: what it said, [B].
+    real_logits, fake_logits: what it said, [B], with a graph to both.
     images_seen: the clock, for schedules.
     uniform: size -> numbers [B, size] in [0, 1) that belong to this term and step.
     """
@@ -63,6 +63,18 @@ def r1(update: Update) -> Tensor:
 def r2(update: Update) -> Tensor:
     """|grad_x D(x)|^2 / 2 at generated images (Mescheder et al. 2018, eq. 10)."""
     return gradient(update, update.fake).square().sum(1) / 2
+
+
+def r1_r2(update: Update) -> Tensor:
+    """R1 + R2 of one weight, as in R3GAN, where both are due at every step: from the logits that the loss has made already.
+
+    From logits of their own where those are in half precision.
+    """
+    logits = torch.cat([update.real_logits, update.fake_logits])  # [2 B]
+    if logits.dtype != precise(logits).dtype:
+        return r1(update) + r2(update)
+    real, fake = torch.autograd.grad(logits.sum(), (update.real, update.fake), create_graph=True)  # [B, *shape]
+    return (real.flatten(1).square().sum(1) + fake.flatten(1).square().sum(1)) / 2
 
 
 def wgan_gp(update: Update) -> Tensor:

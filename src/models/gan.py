@@ -57,7 +57,9 @@ class GAN(LatentModel):
     ) -> None:
         super().__init__(spec, seed)
         self.loss, self.constrain, self.augment, self.d_steps = loss, constrain, augment, d_steps
-        self.penalties, self.g_penalties = nn.ModuleDict(penalties or {}), nn.ModuleDict(g_penalties or {})
+        self.penalties, self.g_penalties = (
+            nn.ModuleDict({name: term for name, term in (terms or {}).items() if term}) for terms in (penalties, g_penalties)
+        )
         self.generator = generator(spec=spec)
         self.discriminator = discriminator(spec=spec)
         self.ema = ema(self.generator) if ema else None
@@ -179,10 +181,10 @@ class GAN(LatentModel):
         return self.draw(torch.randn, batch, self.z_dim, f"latent/{k}")
 
     def view(self, x: Tensor, stream: str) -> Tensor:
-        """What the discriminator sees of samples [B, *shape]."""
-        if self.augment is None:
-            return x
-        return self.augment(x, self.draw(torch.rand, len(x), self.augment.draws, f"augment/{stream}"))
+        """What the discriminator sees of samples [B, *shape]; a penalty may ask for the slope of the logits there."""
+        if self.augment is not None:
+            x = self.augment(x, self.draw(torch.rand, len(x), self.augment.draws, f"augment/{stream}"))
+        return x.requires_grad_()
 
     def compare(self, real: Tensor, fake: Tensor, y: Tensor | None) -> tuple[Tensor, Tensor]:
         """Logits [B] of real and of fake samples: in one batch of 2 B where D treats each sample by itself, which is faster."""

@@ -17,6 +17,7 @@ from src.losses.regularizers import (
     clip_weights,
     dragan,
     r1,
+    r1_r2,
     r2,
     wgan_gp,
     zero_centred,
@@ -73,6 +74,31 @@ def test_r1_and_r2_look_at_their_own_images_sample_by_sample() -> None:
     assert torch.equal(r1(update(fake=FAKE + 100)), r1(update()))
     assert torch.equal(r2(update(real=REAL + 100)), r2(update()))
     assert torch.equal(r1(update(real=REAL.flip(0))), r1(update()).flip(0))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16])
+def test_both_at_once_are_both(dtype: torch.dtype) -> None:
+    """From the loss's logits, or where those are in half precision from others; and so is what they teach."""
+    found = []
+    for function in (r1_r2, lambda made: r1(made) + r2(made)):
+        discriminator = Bent()
+        real, fake = REAL.clone().requires_grad_(), FAKE.clone().requires_grad_()
+        logits = {"real_logits": discriminator(real).to(dtype), "fake_logits": discriminator(fake).to(dtype)}
+        values = function(update(discriminator, real=real, fake=fake, **logits))
+        (values.mean() + logits["fake_logits"].double().mean()).backward(inputs=[discriminator.weight])
+        found.append((values.detach(), discriminator.weight.grad))
+    torch.testing.assert_close(found[0], found[1], rtol=1e-12, atol=0)
+    assert found[0][0].shape == (2,)
+
+
+class Bent(Linear):
+    """D(x) = tanh(w x)."""
+
+    def __init__(self) -> None:
+        super().__init__(0.3, -0.2)
+
+    def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        return super().forward(x).tanh()
 
 
 def test_between_is_a_point_for_each_pair() -> None:

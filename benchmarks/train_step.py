@@ -102,17 +102,23 @@ def products(config: dict[str, Any], updates: int, warmup: int) -> float:
 
     with Recorder() as of_d:
         fake = g(z, y)
-        real_logits, fake_logits = d(real, y), d(fake.detach(), y)
-        model.loss.discriminator(real_logits, fake_logits).mean().backward(inputs=list(d.parameters()))
+        seen = real.requires_grad_(), fake.detach().requires_grad_()
+        made = Update(g, d, z, y, *seen, *(d(x, y) for x in seen))
+        d_loss = model.loss.discriminator(made.real_logits, made.fake_logits).mean()
+        d_loss = d_loss + sum(term(made) for term in model.penalties.values() if term.every == 1)  # may share the loss's work
+        d_loss.backward(inputs=list(d.parameters()))
     with Recorder() as of_g:
         if model.loss.relativistic:
             with torch.no_grad():
-                real_logits = d(real, y)
-        model.loss.generator(d(fake, y), real_logits.detach()).mean().backward(inputs=list(g.parameters()))
+                d(real, y)
+        made = made._replace(fake=fake, fake_logits=d(fake, y))
+        g_loss = model.loss.generator(made.fake_logits, made.real_logits.detach()).mean()
+        g_loss = g_loss + sum(term(made) for term in model.g_penalties.values() if term.every == 1)
+        g_loss.backward(inputs=list(g.parameters()))
 
     due = [(1, of_d.calls * model.d_steps + of_g.calls)]  # every so many updates, what is called then
     for network, terms, times in ((d, model.penalties, model.d_steps), (g, model.g_penalties, 1)):
-        for term in terms.values():
+        for term in (term for term in terms.values() if term.every > 1):
             fake = g(z, y)
             made = Update(g, d, z, y, real, fake, d(real, y), d(fake, y))
             with Recorder() as of_term:

@@ -62,7 +62,7 @@ class Mean(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
-        x = x.clone()
+        x = x.clone(memory_format=torch.contiguous_format)
         add_up(x)
         return x / dist.get_world_size()
 

@@ -68,10 +68,10 @@ def r2(update: Update) -> Tensor:
 def r1_r2(update: Update) -> Tensor:
     """R1 + R2 of one weight, as in R3GAN, where both are due at every step: from the logits that the loss has made already.
 
-    From logits of their own where those are in half precision.
+    From logits of their own where those are in half precision, or have no graph to the images.
     """
     logits = torch.cat([update.real_logits, update.fake_logits])  # [2 B]
-    if logits.dtype != precise(logits).dtype:
+    if logits.dtype != precise(logits).dtype or not (update.real.requires_grad and update.fake.requires_grad):
         return r1(update) + r2(update)
     real, fake = torch.autograd.grad(logits.sum(), (update.real, update.fake), create_graph=True)  # [B, *shape]
     return (real.flatten(1).square().sum(1) + fake.flatten(1).square().sum(1)) / 2

@@ -76,13 +76,13 @@ def test_r1_and_r2_look_at_their_own_images_sample_by_sample() -> None:
     assert torch.equal(r1(update(real=REAL.flip(0))), r1(update()).flip(0))
 
 
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float16])
-def test_both_at_once_are_both(dtype: torch.dtype) -> None:
-    """From the loss's logits, or where those are in half precision from others; and so is what they teach."""
+@pytest.mark.parametrize(("dtype", "graph"), [(torch.float64, True), (torch.float64, False), (torch.float16, True)])
+def test_both_at_once_are_both(dtype: torch.dtype, graph: bool) -> None:
+    """From the loss's logits, or where those are of no use from others; and so is what they teach."""
     found = []
     for function in (r1_r2, lambda made: r1(made) + r2(made)):
         discriminator = Bent()
-        real, fake = REAL.clone().requires_grad_(), FAKE.clone().requires_grad_()
+        real, fake = REAL.clone().requires_grad_(graph), FAKE.clone().requires_grad_(graph)
         logits = {"real_logits": discriminator(real).to(dtype), "fake_logits": discriminator(fake).to(dtype)}
         values = function(update(discriminator, real=real, fake=fake, **logits))
         (values.mean() + logits["fake_logits"].double().mean()).backward(inputs=[discriminator.weight])

@@ -225,7 +225,8 @@ def join(store: Any = None, rank: int = -1, size: int = -1) -> None:
     nccl = torch.cuda.is_available() and dist.is_nccl_available()
     backend = "cpu:gloo,cuda:nccl" if nccl else "gloo"
     dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=PATIENCE)
-    share_memory(os.environ.get("LOCAL_WORLD_SIZE", str(dist.get_world_size())) == str(dist.get_world_size()))
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", dist.get_world_size()))  # torchrun says how many; ours are all here
+    share_memory(here == dist.get_world_size())
 
 
 def leave() -> None:

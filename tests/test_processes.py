@@ -241,6 +241,13 @@ def test_fsdp_makes_the_same_and_goes_on_with_what_ddp_has_begun(two: Team, comp
     assert_alike(state["state_dict"], alike[1]["everything"]["state_dict"])
 
 
+def test_fsdp_makes_the_same_in_parts(two: Team, compose: Any, tmp_path: Path, alike: Any) -> None:
+    place, two.place = two.place, replace(two.place, strategy="fsdp", accumulate=2)
+    state = make(compose(*PRECISE["r3gan_64"], *TINY, f"run_dir={tmp_path}"), two, STEPS)
+    two.place = place
+    assert_alike(alike[1]["r3gan_64"]["state_dict"], state["state_dict"], within=1e-9)
+
+
 @pytest.mark.parametrize("model", ["biggan", "stylegan2", "wgan"])
 def test_fsdp_trains(model: str, two: Team, compose: Any, tmp_path: Path) -> None:
     """Spectral norm and shared embeddings, a path length through parts of the generator, clipped weights."""

@@ -86,13 +86,13 @@ def descend(gan: GAN, losses: Iterator[Tensor], optimizer: Any, network: nn.Modu
     The parts are added in pairs, (0 + 1) + (2 + 3) and so on, as the processes are: then the same parts give the same sums,
     to the last bit, however many processes share them.
     """
-    parameters = tuple(network.parameters())
     sums: list[list[Tensor]] = []  # of 1, 2, 4 ... parts, largest first: one for each 1 in the binary number of parts so far
     for number, loss in enumerate(losses, start=1):
+        parameters = tuple(network.parameters())  # those of the forward pass just made: under FSDP others stood there before
         for parameter in parameters:
             parameter.grad = None
         (loss / gan.parts).backward(inputs=parameters)
-        moved = [parameter for parameter in parameters if parameter.grad is not None]
+        moved = [parameter for parameter in parameters if parameter.grad is not None]  # none where FSDP adds up by itself
         sums.append([loss.detach() / gan.parts, *(parameter.grad for parameter in moved)])  # type: ignore[list-item]
         while len(sums) > number.bit_count():
             add_last_two(sums)
@@ -106,5 +106,6 @@ def descend(gan: GAN, losses: Iterator[Tensor], optimizer: Any, network: nn.Modu
 
 
 def add_last_two(sums: list[list[Tensor]]) -> None:
+    """The last two become one."""
     last = sums.pop()
     torch._foreach_add_(sums[-1], last)

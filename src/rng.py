@@ -46,5 +46,6 @@ def truncate_normal(z: Tensor, bound: float) -> Tensor:
 
 def normal_per_seed(seeds: Sequence[int], size: int) -> Tensor:
     """Latents [N, size] from N(0, I) where row i depends on `seeds[i]` alone."""
-    rows = [torch.randn(size, generator=generator(seed, "latent")) for seed in seeds]
+    random = torch.Generator()  # one for all: to make it takes longer than to seed it
+    rows = [torch.randn(size, generator=random.manual_seed(key(seed, "latent"))) for seed in seeds]
     return torch.stack(rows) if rows else torch.empty(0, size)

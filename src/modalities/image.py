@@ -12,6 +12,7 @@ A file appears whole or not at all, and the JSON file comes last: where it is, t
 import io
 import json
 import math
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -60,7 +61,7 @@ def save(
             folder.mkdir(parents=True, exist_ok=True)
             sidecar.unlink(missing_ok=True)
         for number, image in enumerate(images, first):
-            data = png(image, {**marks, "seed": str(seeds[number])})
+            data = png(image, {**marks, "seed": str(seeds[number])}, zlib.Z_RLE)
             write_atomic(paths[number], data, durable=False)  # there are thousands
 
     with ThreadPoolExecutor(1) as writer:

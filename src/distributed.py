@@ -3,7 +3,8 @@
 Each process draws the *global* batch and keeps an equal slice, so a mean over the batch is the mean of the processes' means.
 """
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import torch
@@ -24,6 +25,11 @@ def world_size() -> int:
     return dist.get_world_size() if together() else 1
 
 
+def pieces() -> int:
+    """Into how many the global batch is divided: the processes', or the parts that they take one after the other."""
+    return world_size() * _parts
+
+
 def is_first() -> bool:
     """Whether this process is the one that decides, prints and writes."""
     return not together() or dist.get_rank() == 0
@@ -32,6 +38,7 @@ def is_first() -> bool:
 # While training
 
 _board: Board | None = None  # where the processes are all on this machine, and it can be had
+_part, _parts = 0, 1  # of this process's batch: the one that is being worked on, and how many (gradient accumulation)
 
 
 def share_memory(wanted: bool) -> None:
@@ -42,14 +49,26 @@ def share_memory(wanted: bool) -> None:
     _board = open_board() if wanted else None
 
 
-def draw_rows(draw: Callable[..., Tensor], shape: Sequence[int], **options: Any) -> Tensor:
-    """This process's rows, of that shape, of the numbers that `draw` (torch.randn, torch.rand) makes for all processes' rows.
+@contextlib.contextmanager
+def only(part: int, parts: int) -> Iterator[None]:
+    """What is done in this context is done to one part, of 0..parts - 1, of this process's batch."""
+    global _part, _parts
+    _part, _parts = part, parts
+    try:
+        yield
+    finally:
+        _part, _parts = 0, 1
 
-    From torch's global generators, which all processes have alike (`rng.seed_layers`): the whole batch gets the same numbers
-    whatever the number of processes.
+
+def draw_rows(draw: Callable[..., Tensor], shape: Sequence[int], **options: Any) -> Tensor:
+    """The rows here, of that shape, of the numbers that `draw` (torch.randn, torch.rand) makes for the global batch.
+
+    From a generator among the options, or from torch's global ones (`rng.seed_layers`). It stands at the same place for each
+    process and part: the whole batch gets the same numbers however it is divided.
     """
-    numbers = draw((world_size() * shape[0], *shape[1:]), **options)
-    return numbers[dist.get_rank() * shape[0] :][: shape[0]] if together() else numbers
+    numbers = draw((pieces() * shape[0], *shape[1:]), **options)
+    piece = (dist.get_rank() if together() else 0) * _parts + _part
+    return numbers[piece * shape[0] :][: shape[0]]
 
 
 def mean_over_processes(x: Tensor) -> Tensor:

@@ -11,10 +11,12 @@ import torch
 from torch import Tensor
 
 
-def key(seed: int, stream: str, step: int = 0) -> int:
-    """A 63-bit key, the same on every machine and in every process (Python's own `hash` is salted)."""
-    # The last part has no meaning any more; without it published runs would draw other numbers.
-    digest = hashlib.blake2b(f"{seed}/{stream}/{step}/0".encode(), digest_size=8).digest()
+def key(seed: int, stream: str, step: int = 0, k: int = 0) -> int:
+    """A 63-bit key, the same on every machine and in every process (Python's own `hash` is salted).
+
+    k: where a step needs several.
+    """
+    digest = hashlib.blake2b(f"{seed}/{stream}/{step}/{k}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") >> 1
 
 
@@ -23,12 +25,14 @@ def generator(seed: int, stream: str, step: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(key(seed, stream, step))
 
 
-def seed_layers(seed: int, step: int) -> None:
-    """Key the global generators, which layers draw from, to this step: in all processes alike, see `distributed.draw_rows`.
+def seed_layers(seed: int, step: int, k: int = 0) -> None:
+    """Key the global generators, which layers draw from, to discriminator update k of this step and what follows on it.
+
+    In all processes alike, see `distributed.draw_rows`.
 
     Not `torch.manual_seed`: where CUDA has not been started, that notes down a stack trace at every call and keeps it.
     """
-    value = key(seed, "layers", step)
+    value = key(seed, "layers", step, k)
     torch.default_generator.manual_seed(value)
     if torch.cuda.is_initialized():
         torch.cuda.manual_seed(value)

@@ -58,7 +58,7 @@ PARITY = {
 PRECISE = {f"{name}_64": [f"model={name}", "trainer.precision=64-true"] for name in MODELS}
 PRECISE["everything_64"] = [*EVERYTHING, "trainer.precision=64-true"]
 # With the recipes' own optimizers, the batch in four parts however many processes share them.
-PARTS = {f"{name}_parts": [f"model={name}"] for name in ("r3gan", "transformer_gan", "implicit_gan")}
+PARTS = {f"{name}_parts": [f"model={name}"] for name in ("r3gan", "transformer_gan", "implicit_gan", "stylegan2")}
 
 
 def make(config: dict[str, Any], team: Team, steps: int) -> dict[str, Any]:

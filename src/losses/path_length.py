@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from src.distributed import draw_rows, mean_over_processes
+from src.distributed import draw_rows
 
 if TYPE_CHECKING:
     from src.losses.regularizers import Update
@@ -22,17 +22,20 @@ class PathLength(nn.Module):
     paper's appendix B is 1 / (log2 r - 1) here, 0.25 at 32 x 32. The official code differentiates by the w of each layer and
     averages the squares over the layers; here, as in the equation, w is one vector, and the layers' gradients add up.
 
-    decay: part of the way that `mean` moves to the lengths of a batch.
+    The official code moves a to the lengths of a batch before it looks at them, by a hundredth of the way; here a moves after,
+    so that what the penalty says of a sample does not hang on the others, and a batch can be divided.
+
+    decay: part of the way that a moves to the lengths of a batch.
     batch_shrink: only every `batch_shrink`-th sample is used, for the penalty is dear in memory. The official code takes the
     first B // batch_shrink, which would all be the first process's.
     """
 
-    mean: Tensor
+    running_mean: Tensor
 
     def __init__(self, decay: float = 0.01, batch_shrink: int = 2) -> None:
         super().__init__()
         self.decay, self.batch_shrink = decay, batch_shrink
-        self.register_buffer("mean", torch.zeros(()))
+        self.register_buffer("running_mean", torch.zeros(()))
 
     def forward(self, update: Update) -> Tensor:
         """Values [B / batch_shrink] at `update.z` [B, z_dim] and `update.y` [B]; y comes from torch's global generator."""
@@ -44,5 +47,6 @@ class PathLength(nn.Module):
         noise = noise / math.sqrt(images.shape[2] * images.shape[3])
         (gradient,) = torch.autograd.grad((images * noise).sum(), w, create_graph=True)  # J_w^T y, [b, w_dim]
         lengths = torch.linalg.vector_norm(gradient, dim=1)  # [b]
-        self.mean.lerp_(mean_over_processes(lengths.detach().mean()).to(self.mean), self.decay)
-        return (lengths - self.mean).square()
+        penalty = (lengths - self.running_mean).square()
+        self.running_mean.lerp_(lengths.detach().mean().to(self.running_mean), self.decay)
+        return penalty

@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 
 from src import rng
 from src.augment import Augmentation
-from src.distributed import average_over_processes
+from src.distributed import average_over_processes, draw_rows
 from src.ema import EMA
 from src.errors import Diverged
 from src.losses.adversarial import AdversarialLoss
@@ -20,6 +20,8 @@ from src.models.accumulation import update_in_parts
 from src.models.latent import LatentModel
 from src.models.model import unstack
 from src.spec import Batch, Spec
+
+RUNNING = "running_mean", "running_var", "w_mean", "means"  # what buffers that average over batches are called
 
 
 class GAN(LatentModel):
@@ -69,7 +71,7 @@ class GAN(LatentModel):
             isinstance(layer, nn.modules.batchnorm._BatchNorm) or getattr(layer, "batch_dependent", False)
             for layer in self.discriminator.modules()
         )
-        self.part, self.parts = 0, 1  # of a batch, where gradients are accumulated (src/models/accumulation.py)
+        self.parts = 1  # of a batch, where gradients are accumulated (src/models/accumulation.py)
         self._last: dict[str, Tensor] = {}
 
     def configure_optimizers(self) -> list[Optimizer]:
@@ -87,10 +89,10 @@ class GAN(LatentModel):
         """Algorithm 1: `d_steps` updates of the discriminator, each on its own batch, then one of the generator."""
         g_optimizer, d_optimizer = self.optimizers(use_pl_optimizer=False)  # type: ignore[misc]
         self.set_schedules(g_optimizer, d_optimizer)
-        rng.seed_layers(self.seed, self.step)
         images = sum(len(batch.x) for batch in batches) * self.trainer.world_size
 
         for k, (real, y, _) in enumerate(batches):
+            rng.seed_layers(self.seed, self.step, k)
             z = self.noise(len(real), k)
             fake = self.generator(z, y)
             real_seen, fake_seen = self.view(real, f"real/{k}"), self.view(fake.detach(), f"fake/{k}")
@@ -154,14 +156,18 @@ class GAN(LatentModel):
     def average(self, loss: Tensor, network: nn.Module) -> None:
         """Over all processes, in place: what each has found for its slice of the batch becomes that of the whole.
 
-        With the generator, whose backward pass is an update's last, also batch norm's running statistics: then all processes
-        hold the same model again.
+        With the generator, whose backward pass is an update's last, also the running statistics: then all processes hold the
+        same model again.
         """
         found = [loss.detach(), *(parameter.grad for parameter in network.parameters() if parameter.grad is not None)]
         if network is self.generator:
-            buffers = (*self.generator.named_buffers(), *self.discriminator.named_buffers())
-            found += [buffer for name, buffer in buffers if name.endswith(("running_mean", "running_var"))]
+            found += self.statistics()
         average_over_processes(found)
+
+    def statistics(self) -> list[Tensor]:
+        """Running means of what the networks and penalties have met here, in this process's batches or parts of them."""
+        modules = self.generator, self.discriminator, self.penalties, self.g_penalties
+        return [buffer for module in modules for name, buffer in module.named_buffers() if name.endswith(RUNNING)]
 
     def set_schedules(self, *optimizers: Any) -> None:
         for group in (group for optimizer in optimizers for group in optimizer.param_groups):
@@ -171,10 +177,8 @@ class GAN(LatentModel):
                 group["betas"] = (group["betas"][0], self._beta2_schedule(self.images_seen))
 
     def draw(self, distribution: Callable[..., Tensor], batch: int, size: int, stream: str) -> Tensor:
-        """Random numbers [B, size] of this step: this rank's slice of those for the global batch, or a part of it."""
-        random = rng.generator(self.seed, stream, self.step)
-        numbers = distribution(batch * self.parts * self.trainer.world_size, size, generator=random)
-        return numbers[(self.global_rank * self.parts + self.part) * batch :][:batch].to(self.device)
+        """Random numbers [B, size] of this step: the rows here of those for the global batch."""
+        return draw_rows(distribution, (batch, size), generator=rng.generator(self.seed, stream, self.step)).to(self.device)
 
     def noise(self, batch: int, k: int) -> Tensor:
         """Latents [B, z_dim] from N(0, I) for discriminator update k of this step."""

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
-from src.distributed import draw_rows, world_size
+from src.distributed import draw_rows, pieces
 from src.spec import Spec
 
 
@@ -48,11 +48,11 @@ class MLPGenerator(nn.Module):
 
 
 class Dropout(nn.Dropout):
-    """Dropout whose masks are drawn for the global batch of several processes: no two samples get one mask."""
+    """Dropout whose masks are drawn for the global batch, however it is divided: no two samples get one mask."""
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, ...] to the same shape."""
-        if not self.training or world_size() == 1:
+        if not self.training or pieces() == 1:
             return super().forward(x)
         kept = draw_rows(torch.rand, x.shape, device=x.device) >= self.p
         return x * kept / (1 - self.p)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, conv_transpose2d, leaky_relu, linear
 
-from src.distributed import draw_rows, mean_over_processes
+from src.distributed import draw_rows
 from src.networks.sizes import count_classes, sides
 from src.spec import Spec
 
@@ -224,7 +224,7 @@ class StyleGAN2Generator(nn.Module):
         """
         w = self.mapping(z, y)  # [B, w_dim]
         if self.training:
-            self.w_mean.lerp_(mean_over_processes(w.detach().mean(0)).to(self.w_mean), 1 - W_MEAN_DECAY)
+            self.w_mean.lerp_(w.detach().mean(0).to(self.w_mean), 1 - W_MEAN_DECAY)
             if self.style_mixing > 0:
                 w = self.mix(w, self.mapping(draw_rows(torch.randn, z.shape, device=z.device, dtype=z.dtype), y))
         if truncation != 1:

@@ -86,7 +86,7 @@ def descend(
     labels = [None] * gan.parts if batch.y is None else batch.y.chunk(gan.parts)
     sums: list[list[Tensor]] = []  # of 1, 2, 4 ... parts, largest first: one for each 1 in the binary number of parts so far
     for part, (real, y) in enumerate(zip(batch.x.chunk(gan.parts), labels, strict=True)):
-        put_back(buffers, before)
+        put(buffers, before)
         rng.seed_layers(gan.seed, gan.step, k)
         with only(part, gan.parts):
             loss = loss_of(k, real, y) / gan.parts
@@ -104,9 +104,9 @@ def descend(
     mean, *means = sums.pop()
     for parameter, gradient in zip(learning, means, strict=False):
         parameter.grad = gradient
-    put_back(statistics, means[len(learning) :])
+    put(statistics, means[len(learning) :])
     if network is gan.generator:
-        put_back(gan.generator.buffers(), before)  # it has made the discriminator's fakes again, which count once
+        put(gan.generator.buffers(), before)  # it has made the discriminator's fakes again, which count once
     gan.take_step(mean, optimizer, network, name)
     return mean
 
@@ -117,6 +117,7 @@ def add_last_two(sums: list[list[Tensor]]) -> None:
     torch._foreach_add_(sums[-1], last)
 
 
-def put_back(buffers: Iterable[Tensor], values: Iterable[Tensor]) -> None:
+def put(buffers: Iterable[Tensor], values: Iterable[Tensor]) -> None:
+    """Values into buffers, as far as there are any."""
     for buffer, value in zip(buffers, values, strict=False):
         buffer.copy_(value)

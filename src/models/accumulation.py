@@ -22,8 +22,8 @@ def update_in_parts(gan: GAN, batches: Sequence[Batch]) -> None:
 
     Each part gets its rows of the batch's random numbers, and finds the networks as the first one did, so the update is that of
     the whole batch, but for what looks at several samples at once (batch norm, minibatch deviation, relativistic averages,
-    LeCam). Fakes are made again for the generator: keeping those of the discriminator's update would keep all that this is to
-    save.
+    LeCam, DRAGAN). Fakes are made again for the generator: keeping those of the discriminator's update would keep all that this
+    is to save.
     """
     g_optimizer, d_optimizer = gan.optimizers(use_pl_optimizer=False)  # type: ignore[misc]
     gan.set_schedules(g_optimizer, d_optimizer)

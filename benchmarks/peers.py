@@ -33,6 +33,7 @@ from benchmarks.trainers import (
     GROUPS,
     R3GAN_BATCH,
     WIDTHS,
+    listing,
     mimicry,
     pytorch_gan,
     r3gan,
@@ -136,6 +137,15 @@ CASES = {
     "tensorflow": Case("the TensorFlow listing", "tensorflow", our_listing, tensorflow(), 400, MENDED),
     "tensorflow-function": Case(
         "the TensorFlow listing as tf.function", "tensorflow", our_listing, tensorflow("function"), 2000, MENDED
+    ),
+    "gan-listing": Case(
+        "PyTorch-GAN gan.py, the listing's networks",
+        "pytorch_gan",
+        our_listing,
+        pytorch_gan("gan/gan.py", "--batch_size", "32", networks=listing),
+        1000,
+        "the listing's networks and batch in the place of its own",
+        reach=0.35,
     ),
     "gan": Case(
         "PyTorch-GAN gan.py",

@@ -18,7 +18,7 @@ from unittest import mock
 
 import torch
 from packaging import version
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from torchvision import transforms
 
@@ -84,14 +84,30 @@ def loader(shape: tuple[int, ...]) -> DataLoader:
     return DataLoader(Images(), batch_size=BATCH, shuffle=True, drop_last=True)
 
 
-def pytorch_gan(script: str, *words: str) -> Callable[[Path, Clock], None]:
-    """One of its scripts, on MNIST's own files, until it has printed enough updates."""
+def pytorch_gan(
+    script: str, *words: str, networks: Callable[[], tuple[nn.Module, nn.Module]] | None = None
+) -> Callable[[Path, Clock], None]:
+    """One of its scripts, on MNIST's own files, until it has printed enough updates.
+
+    networks: generator and discriminator, in the place of what the script makes of `nn.Sequential`, in that order.
+    """
 
     def run(checkout: Path, clock: Clock) -> None:
-        with ticking(clock, "[Epoch"):
+        patch = mock.patch.object(nn, "Sequential", side_effect=networks()) if networks else contextlib.nullcontext()
+        with ticking(clock, "[Epoch"), patch:
             run_script(checkout / "implementations" / script, *words)
 
     return run
+
+
+def listing() -> tuple[nn.Module, nn.Module]:
+    """The networks of experiment=mlp_gan_listing, the discriminator's with the sigmoid that gan.py's loss asks for."""
+
+    def stack(*sizes: int, last: nn.Module) -> nn.Module:
+        layers = [(nn.Linear(a, b, bias=False), nn.LeakyReLU(0.2, inplace=True)) for a, b in itertools.pairwise(sizes)]
+        return nn.Sequential(*itertools.chain.from_iterable(layers))[:-1].append(last)
+
+    return stack(100, 256, 128, 784, last=nn.Tanh()), stack(784, 256, 128, 1, last=nn.Sigmoid())
 
 
 def mimicry(kind: str, name: str) -> Callable[[Path, Clock], None]:

@@ -98,8 +98,8 @@ def marks_of(provenance: Mapping[str, Any]) -> dict[str, str]:
 def png(image: np.ndarray, marks: Mapping[str, str], strategy: int = zlib.Z_DEFAULT_STRATEGY) -> bytes:
     """uint8 [H, W, 1 or 3] -> a PNG file with one tEXt chunk for each mark (ASCII), as in the PNG specification.
 
-    strategy: of zlib. Z_RLE, which looks for repeated bytes only, makes single samples about as small in 0.2 to 0.7 of the time;
-        grids, whose cells are enlarged, want the default.
+    strategy: of zlib. Z_RLE, which looks for repeated bytes only, makes single samples about as small in 0.2 to 0.7 of the
+        time; grids, whose cells are enlarged, want the default.
     Pillow takes twice as long for a small image, and there are tens of thousands.
     """
     height, width, channels = image.shape

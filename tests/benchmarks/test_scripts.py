@@ -6,7 +6,20 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import ddp, evaluation, gpu, memory, ours, peers, sampling, startup, sweep, time_to_distance, train_step
+from benchmarks import (
+    ddp,
+    evaluation,
+    gpu,
+    memory,
+    ours,
+    peers,
+    sampling,
+    startup,
+    sweep,
+    time_to_distance,
+    train_step,
+    trainers,
+)
 from benchmarks.__main__ import SCRIPTS, markdown
 from src.config import PACKAGES
 from src.data.mnist import MNIST
@@ -74,7 +87,7 @@ def test_time_to_distance(tmp_path: Path) -> None:
 
 def test_ddp(tmp_path: Path) -> None:
     ddp.main(["--models=mlp_gan", "--updates=10", "--rounds=1", f"--json={tmp_path / 'it.json'}"])
-    assert [row["against"] for row in figures(tmp_path / "it.json")] == ["own norm", "one"]
+    assert [row["against"] for row in figures(tmp_path / "it.json")] == ["own norm", "one", "halves"]
 
 
 def test_sweep(tmp_path: Path) -> None:
@@ -107,8 +120,15 @@ def test_peers_need_a_checkout() -> None:
 def test_ours_beside_each_peer(name: str) -> None:
     config = ours.compose(*peers.CASES[name].ours(Path("nowhere")))
     model = build_model(config, build_dataset(config).spec)
-    digits = name == "gan" or name.startswith("tensorflow")
+    digits = name.startswith(("gan", "tensorflow"))
     assert (model.spec.shape, model.ema is None) == ((1, 28, 28) if digits else (3, 32, 32), name != "r3gan")
+
+
+def test_the_listing_in_gan_py_is_ours() -> None:
+    config = ours.compose(*peers.CASES["gan-listing"].ours(Path("nowhere")))
+    model = build_model(config, build_dataset(config).spec)
+    for theirs, network in zip(trainers.listing(), (model.generator, model.discriminator), strict=True):
+        assert [weight.shape for weight in theirs.parameters()] == [weight.shape for weight in network.parameters()]
 
 
 def test_all_scripts_are_known() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -79,14 +79,12 @@ def descend(
     The parts are added in pairs, (0 + 1) + (2 + 3) and so on, as the processes are: then the same parts give the same sums,
     to the last bit, however many processes share them.
     """
-    modules = gan.generator, gan.discriminator, gan.penalties, gan.g_penalties
-    buffers = [buffer for module in modules for buffer in module.buffers()]
-    before = [buffer.clone() for buffer in buffers]
+    put_back, put_back_generator = snapshot(gan), snapshot(gan.generator)
     statistics = gan.statistics()
     labels = [None] * gan.parts if batch.y is None else batch.y.chunk(gan.parts)
     sums: list[list[Tensor]] = []  # of 1, 2, 4 ... parts, largest first: one for each 1 in the binary number of parts so far
     for part, (real, y) in enumerate(zip(batch.x.chunk(gan.parts), labels, strict=True)):
-        put(buffers, before)
+        put_back()
         rng.seed_layers(gan.seed, gan.step, k)
         with only(part, gan.parts):
             loss = loss_of(k, real, y) / gan.parts
@@ -102,11 +100,12 @@ def descend(
     while len(sums) > 1:
         add_last_two(sums)
     mean, *means = sums.pop()
-    for parameter, gradient in zip(learning, means, strict=False):
+    for parameter, gradient in zip(learning, means[: len(learning)], strict=True):
         parameter.grad = gradient
-    put(statistics, means[len(learning) :])
+    for statistic, moved in zip(statistics, means[len(learning) :], strict=True):
+        statistic.copy_(moved)
     if network is gan.generator:
-        put(gan.generator.buffers(), before)  # it has made the discriminator's fakes again, which count once
+        put_back_generator()  # it has made the discriminator's fakes again, which count once
     gan.take_step(mean, optimizer, network, name)
     return mean
 
@@ -117,7 +116,12 @@ def add_last_two(sums: list[list[Tensor]]) -> None:
     torch._foreach_add_(sums[-1], last)
 
 
-def put(buffers: Iterable[Tensor], values: Iterable[Tensor]) -> None:
-    """Values into buffers, as far as there are any."""
-    for buffer, value in zip(buffers, values, strict=False):
-        buffer.copy_(value)
+def snapshot(module: nn.Module) -> Callable[[], None]:
+    """What puts a module's buffers back to where they are now."""
+    kept = [(buffer, buffer.clone()) for buffer in module.buffers()]
+
+    def put_back() -> None:
+        for buffer, value in kept:
+            buffer.copy_(value)
+
+    return put_back

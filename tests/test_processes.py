@@ -48,6 +48,10 @@ EVERYTHING = [
     "+model.augment={_target_: src.adaptive_augment.ADA, policy: [shift, contrast], target: -1, every: 2, kimg: 0.1}",
 ]
 PLAIN = ("r3gan", "transformer_gan", "implicit_gan", "stylegan2")  # no batch norm
+# In a quarter of StyleGAN2's seeds rounding moves an argument of LeakyReLU to the other side of zero (docs/strategies.md).
+ACTIVATION = "import torch, src.networks.stylegan2 as module; module.leaky_relu = {}"
+LEAKY = ACTIVATION.format("torch.nn.functional.leaky_relu")
+SMOOTH = ACTIVATION.format("lambda x, slope: (1 + slope) / 2 * x + (1 - slope) / 2 * (x * x + 0.01).sqrt()")
 PARITY = {
     **{name: [f"model={name}", *CALM] for name in PLAIN},
     "dcgan": ["model=dcgan", *CALM],  # batch norm, synchronised
@@ -88,6 +92,9 @@ def alike(compose: Callable[..., dict[str, Any]], folder: Path) -> dict[int, dic
             made[processes] = {}
             for name, words in (PARITY | PRECISE | PARTS).items():
                 team.place = replace(team.place, accumulate=4 // processes if name in PARTS else 1)
+                activation = SMOOTH if name == "stylegan2" else LEAKY
+                team.order(exec, activation)
+                exec(activation)
                 made[processes][name] = make(compose(*words, *TINY, f"run_dir={folder / name}{processes}"), team, STEPS)
             team.place = replace(team.place, accumulate=1)
             make(compose(*PARITY["everything"], *TINY, f"run_dir={folder}/begun{processes}"), team, 7)

@@ -11,7 +11,7 @@ from src.code import sources
 from src.files import sha256
 
 ROOT = Path(__file__).parent.parent
-MACHINE = ("threads", "cpu", "cpu_capability", "matmul_precision", "channels_last", "cuda")
+MACHINE = ("threads", "cpu", "cpu_model", "cpu_capability", "matmul_precision", "channels_last", "cuda")
 SPLIT = ("processes", "accumulate")  # into how many parts a batch goes, beside each other and one after the other
 PACKAGES = ("torch", "pytorch-lightning", "numpy", "torch-fidelity")
 
@@ -39,6 +39,7 @@ def machine(channels_last: bool) -> dict[str, Any]:
         "platform": platform.platform(),
         "threads": torch.get_num_threads(),
         "cpu": cpu(),
+        "cpu_model": cpu_model(),
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "matmul_precision": torch.get_float32_matmul_precision(),
         "channels_last": channels_last,
@@ -68,7 +69,7 @@ def machine_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[s
             changes.append(f"{name} {old} -> {new}")
     before = EARLIER | dict(before)
     for part in MACHINE:
-        if before[part] != now[part]:
+        if part in before and before[part] != now[part]:  # early manifests have no cpu_model
             changes.append(f"{part} {before[part]} -> {now[part]}")
     for part in SPLIT:
         if before.get(part, 1) != now[part]:
@@ -80,11 +81,22 @@ def machine_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[s
 
 def cpu() -> str:
     """The CPU's name: two makes with the same instruction set round differently, their matrix products are other code."""
+    return cpuinfo().get("model name") or platform.processor() or platform.machine()
+
+
+def cpu_model() -> str | None:
+    """Its family and model, where Linux tells: a virtual machine may give generations that libraries tell apart one name."""
+    lines = cpuinfo()
+    return f"family {lines['cpu family']} model {lines['model']}" if {"cpu family", "model"} <= lines.keys() else None
+
+
+def cpuinfo() -> dict[str, str]:
+    """The lines of /proc/cpuinfo, of the last processor; empty where there is none."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
-        return platform.processor()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+        return {}
+    return {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
 
 
 def commit() -> str:

@@ -66,8 +66,9 @@ def markdown(records: dict[str, Any]) -> str:
         record = records[name]
         machine, settings = record["machine"], record["settings"]
         versions = ", ".join(f"{package} {version}" for package, version in machine["packages"].items())
-        cpu = ", ".join(filter(None, (machine.get("cpu_model"), machine["cpu_capability"], f"{settings['threads']} thread(s)")))
-        device = machine["cuda"] or f"{machine['cpu']} ({cpu})"
+        # Early records have no cpu_model.
+        details = filter(None, (machine.get("cpu_model"), machine["cpu_capability"], f"{settings['threads']} thread(s)"))
+        device = machine["cuda"] or f"{machine['cpu']} ({', '.join(details)})"
         made = f"{record['date']}, commit {record['commit'][:8]}, {device}, Python {machine['python']}, {versions}"
         parts += [f"### {name}", f"{made}; {settings['rounds']} rounds. {record['protocol']}", table(record["rows"])]
     return "\n\n".join(parts) + "\n"

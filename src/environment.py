@@ -86,8 +86,8 @@ def cpu() -> str:
 
 def cpu_model() -> str | None:
     """Its family and model, where Linux tells: a virtual machine may give generations that libraries tell apart one name."""
-    lines = cpuinfo()
-    return f"family {lines['cpu family']} model {lines['model']}" if {"cpu family", "model"} <= lines.keys() else None
+    found = cpuinfo()
+    return f"family {found['cpu family']} model {found['model']}" if "cpu family" in found else None
 
 
 def cpuinfo() -> dict[str, str]:

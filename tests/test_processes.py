@@ -48,7 +48,7 @@ EVERYTHING = [
     "+model.augment={_target_: src.adaptive_augment.ADA, policy: [shift, contrast], target: -1, every: 2, kimg: 0.1}",
 ]
 PLAIN = ("r3gan", "transformer_gan", "implicit_gan", "stylegan2")  # no batch norm
-# In a quarter of StyleGAN2's seeds rounding moves an argument of LeakyReLU to the other side of zero (docs/strategies.md).
+# In up to a quarter of StyleGAN2's seeds rounding moves an argument of LeakyReLU across zero (docs/strategies.md).
 ACTIVATION = "import torch, src.networks.stylegan2 as module; module.leaky_relu = {}"
 LEAKY = ACTIVATION.format("torch.nn.functional.leaky_relu")
 SMOOTH = ACTIVATION.format("lambda x, slope: (1 + slope) / 2 * x + (1 - slope) / 2 * (x * x + 0.01).sqrt()")

@@ -15,7 +15,7 @@ from benchmarks.timing import quiet
 from src import fit
 from src.callbacks.budget import Budget
 from src.config import PACKAGES, plain
-from src.models.model import Model
+from src.models.training import Training
 from src.processes import ALONE, Place, Team
 from src.run import RunFolder, build_dataset
 
@@ -54,11 +54,11 @@ def milliseconds(
     marks: list[tuple[int, float]] = []
 
     class Stopwatch(Budget):
-        def on_train_batch_end(self, trainer: Trainer, model: Model, *_: Any) -> None:
+        def on_train_batch_end(self, trainer: Trainer, training: Training, *_: Any) -> None:
             if torch.cuda.is_available():
                 torch.cuda.synchronize()  # what is still in its queue belongs to these updates
-            super().on_train_batch_end(trainer, model)
-            marks.append((model.step, self.seconds))
+            super().on_train_batch_end(trainer, training)
+            marks.append((training.model.step, self.seconds))
             watch()
 
     with tempfile.TemporaryDirectory() as folder, mock.patch("src.learn.Budget", Stopwatch), quiet():

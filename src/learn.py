@@ -28,6 +28,7 @@ from src.export import save_safetensors, state_hash
 from src.files import sha256
 from src.metrics.extractors import Extractor, load_extractor
 from src.models.model import Model
+from src.models.training import Training
 from src.networks.batch_norm import synchronise
 from src.processes import Place
 from src.run import RunFolder, build_model, step_of
@@ -85,7 +86,7 @@ def learn(
     trainer = make_trainer(config, place, run, callbacks)
     finished = False
     try:
-        trainer.fit(model, datamodule=data, ckpt_path=checkpoint)
+        trainer.fit(Training(model), datamodule=data, ckpt_path=checkpoint)
         finished = signals.number is None
     except Diverged as error:
         if first:

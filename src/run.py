@@ -259,5 +259,5 @@ def load_run(path: str | Path, which: str = "best") -> Any:
     model = build_model(config, build_dataset(config).spec)
     checkpoint = load_checkpoint(run.checkpoint(which))
     model.load_state_dict(checkpoint["state_dict"])
-    model.on_load_checkpoint(checkpoint)
+    model.set_clock(checkpoint["clock"])
     return model.eval()

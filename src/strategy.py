@@ -82,7 +82,8 @@ class Sharding(Averaging):
             network.unshard()
 
     def networks(self) -> tuple[Any, Any]:
-        return self.lightning_module.generator, self.lightning_module.discriminator  # type: ignore[union-attr]
+        model: Any = self.lightning_module.model  # type: ignore[union-attr]
+        return model.generator, model.discriminator
 
     # Checkpoints are whole, so that any number of processes, of any strategy, goes on with them.
 

@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,8 @@ from src.generate import generate
 from src.modalities.image import read_provenance, to_uint8
 from src.run import load_run
 from src.train import train
+
+ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture
@@ -48,6 +52,17 @@ def test_singles_and_grid_with_their_marks(draw: Any, tiny_run: Path) -> None:
     assert sidecar["seeds"] == {f"{seed:06d}.png": seed for seed in range(3, 8)}
     assert read_provenance(folder / "grid.png")["model"] == marks["model"]
     assert json.loads((folder / "grid.json").read_text())["provenance"]["weights"] == "ema"
+
+
+def test_drawing_imports_neither_lightning_nor_torchvision(tiny_run: Path) -> None:
+    """It would take longer than importing torch."""
+    heavy = ("pytorch_lightning", "torchmetrics", "torchvision", "torch._dynamo", "scipy")
+    code = (
+        "import sys, src.export, src.generate, src.modalities.image; from src.run import load_run; "
+        f"load_run({str(tiny_run)!r}).sample([0]); print([name for name in {heavy} if name in sys.modules])"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert answer.stdout == "[]\n", answer.stderr
 
 
 def test_sample_i_depends_on_its_seed_alone(draw: Any) -> None:

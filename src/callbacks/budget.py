@@ -11,7 +11,7 @@ from pytorch_lightning import Callback, Trainer
 from src.callbacks.validation import Validate
 from src.distributed import largest, total
 from src.energy import PackageCounters
-from src.models.model import Model
+from src.models.training import Training
 
 
 class Budget(Callback):
@@ -31,12 +31,12 @@ class Budget(Callback):
         self.memory: dict[str, float] = {}
         self._start = self._cpu_start = self._cpu_before = 0.0  # as if all sittings had been one
 
-    def on_train_start(self, trainer: Trainer, model: Model) -> None:
+    def on_train_start(self, trainer: Trainer, training: Training) -> None:
         self._start = time.monotonic() - self.seconds
         self._cpu_start, self._cpu_before = time.process_time(), self.cpu_seconds
         self.counters.joules()  # from now on
 
-    def on_train_batch_end(self, trainer: Trainer, model: Model, *_: Any) -> None:
+    def on_train_batch_end(self, trainer: Trainer, training: Training, *_: Any) -> None:
         self.seconds = largest(time.monotonic() - self._start)
         self.cpu_seconds = self._cpu_before + total(time.process_time() - self._cpu_start)
         used = self.counters.joules()
@@ -46,10 +46,10 @@ class Budget(Callback):
         elif self.minutes is not None and self.seconds >= 60 * self.minutes:
             self._stop(trainer, "minutes")
 
-    def on_train_end(self, trainer: Trainer, model: Model) -> None:
+    def on_train_end(self, trainer: Trainer, training: Training) -> None:
         self.memory = {name: largest(value) for name, value in peak_memory().items()}
 
-    def on_exception(self, trainer: Trainer, model: Model, exception: BaseException) -> None:
+    def on_exception(self, trainer: Trainer, training: Training, exception: BaseException) -> None:
         self.memory = peak_memory()
 
     def state_dict(self) -> dict[str, Any]:

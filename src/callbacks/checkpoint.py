@@ -12,6 +12,7 @@ from src.distributed import from_first, largest, together, whole
 from src.errors import Diverged
 from src.export import state_hash
 from src.models.model import Model
+from src.models.training import Training
 from src.run import RunFolder, load_checkpoint, save_checkpoint
 from src.schedules import is_every
 
@@ -38,12 +39,12 @@ class Checkpoint(Callback):
     def due(self, step: int) -> bool:
         return is_every(step, self.every)
 
-    def on_train_batch_end(self, trainer: Trainer, model: Model, *_: Any) -> None:
-        if self.due(model.step):
-            self.save(trainer, model)
+    def on_train_batch_end(self, trainer: Trainer, training: Training, *_: Any) -> None:
+        if self.due(training.model.step):
+            self.save(trainer, training.model)
 
-    def on_train_end(self, trainer: Trainer, model: Model) -> None:
-        self.save(trainer, model)
+    def on_train_end(self, trainer: Trainer, training: Training) -> None:
+        self.save(trainer, training.model)
 
     def save(self, trainer: Trainer, model: Model) -> None:
         check_finite(model)

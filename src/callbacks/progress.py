@@ -9,6 +9,7 @@ from pytorch_lightning import Callback, Trainer
 from src.callbacks.budget import Budget
 from src.callbacks.validation import Validate
 from src.models.model import Model
+from src.models.training import Training
 from src.progress import Line, minutes
 
 BAR = 20  # characters
@@ -23,15 +24,17 @@ class Progress(Callback):
         self._last_time = self._start_time = 0.0
         self._start_step = self._last_images = 0
 
-    def on_train_start(self, trainer: Trainer, model: Model) -> None:
+    def on_train_start(self, trainer: Trainer, training: Training) -> None:
         self._start_time = self._last_time = time.monotonic()
+        model = training.model
         self._start_step, self._last_images = model.step, model.images_seen
 
-    def on_train_batch_end(self, trainer: Trainer, model: Model, *_: Any) -> None:
+    def on_train_batch_end(self, trainer: Trainer, training: Training, *_: Any) -> None:
         if self.line.due():
-            self.show(model, time.monotonic())
+            self.show(training.model, time.monotonic())
 
-    def on_train_end(self, trainer: Trainer, model: Model) -> None:
+    def on_train_end(self, trainer: Trainer, training: Training) -> None:
+        model = training.model
         if model.images_seen > self._last_images:  # not shown yet
             self.show(model, time.monotonic())
         self.line.end()

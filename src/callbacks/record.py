@@ -11,7 +11,7 @@ from pytorch_lightning import Callback, Trainer
 
 from src.distributed import mean_of_scalars
 from src.files import write_atomic
-from src.models.model import Model
+from src.models.training import Training
 from src.schedules import is_every
 
 
@@ -121,6 +121,7 @@ class LogScalars(Callback):
     def due(self, step: int) -> bool:
         return is_every(step, self.every) or step == 1
 
-    def on_train_batch_end(self, trainer: Trainer, model: Model, *_: Any) -> None:
+    def on_train_batch_end(self, trainer: Trainer, training: Training, *_: Any) -> None:
+        model = training.model
         if self.due(model.step):
             self.record.scalars(model.step, model.images_seen, mean_of_scalars(model.scalars()))

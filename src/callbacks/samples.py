@@ -10,6 +10,7 @@ from src.callbacks.record import Nowhere, Record
 from src.callbacks.signals import StopOnSignal
 from src.errors import Diverged
 from src.models.model import Model
+from src.models.training import Training
 from src.schedules import is_log_spaced
 
 FIXED_SEEDS = (
@@ -30,26 +31,27 @@ class DrawSamples(Callback):
     def due(self, step: int) -> bool:
         return is_log_spaced(step, self.per_decade)
 
-    def on_train_start(self, trainer: Trainer, model: Model) -> None:
+    def on_train_start(self, trainer: Trainer, training: Training) -> None:
         if not trainer.is_global_zero:
             return
+        model = training.model
         for path in self.folder.glob("step-*.png"):  # of steps that are made again
             if int(path.stem.removeprefix("step-")) > model.step:
                 path.unlink()
         if model.step == 0:
             self.draw(model)
 
-    def on_train_batch_end(self, trainer: Trainer, model: Model, *_: Any) -> None:
-        if trainer.is_global_zero and self.due(model.step):
-            self.draw(model)
+    def on_train_batch_end(self, trainer: Trainer, training: Training, *_: Any) -> None:
+        if trainer.is_global_zero and self.due(training.model.step):
+            self.draw(training.model)
 
-    def on_train_end(self, trainer: Trainer, model: Model) -> None:
+    def on_train_end(self, trainer: Trainer, training: Training) -> None:
         if self.signals.number is not None or not trainer.is_global_zero:
             return
-        self.draw(model)
+        self.draw(training.model)
         self.film()
 
-    def on_exception(self, trainer: Trainer, model: Model, exception: BaseException) -> None:
+    def on_exception(self, trainer: Trainer, training: Training, exception: BaseException) -> None:
         if isinstance(exception, Diverged) and trainer.is_global_zero:
             self.film()  # of how it went wrong
 

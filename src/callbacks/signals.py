@@ -5,7 +5,7 @@ from typing import Any
 from pytorch_lightning import Callback, Trainer
 
 from src.distributed import is_first, largest
-from src.models.model import Model
+from src.models.training import Training
 from src.signals import NotedSignals
 
 
@@ -20,15 +20,15 @@ class StopOnSignal(Callback):
     def __init__(self) -> None:
         self._noted = NotedSignals("saving and stopping" if is_first() else "")
 
-    def on_train_start(self, trainer: Trainer, model: Model) -> None:
+    def on_train_start(self, trainer: Trainer, training: Training) -> None:
         self._noted.catch()
 
-    def on_train_batch_end(self, trainer: Trainer, model: Model, *_: Any) -> None:
+    def on_train_batch_end(self, trainer: Trainer, training: Training, *_: Any) -> None:
         self._agree()
         if self.number is not None:
             trainer.should_stop = True
 
-    def on_train_end(self, trainer: Trainer, model: Model) -> None:
+    def on_train_end(self, trainer: Trainer, training: Training) -> None:
         self._noted.release()
         self._agree()  # on what came since the last block
 
@@ -36,5 +36,5 @@ class StopOnSignal(Callback):
         # What comes while the message is under way stays noted for the next one.
         self.number = int(largest(self._noted.number or 0)) or None
 
-    def on_exception(self, trainer: Trainer, model: Model, exception: BaseException) -> None:
+    def on_exception(self, trainer: Trainer, training: Training, exception: BaseException) -> None:
         self._noted.release()

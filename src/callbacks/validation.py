@@ -9,6 +9,7 @@ from src.callbacks.checkpoint import check_finite
 from src.callbacks.record import Nowhere, Record
 from src.callbacks.signals import StopOnSignal
 from src.models.model import Model
+from src.models.training import Training
 from src.run import RunFolder
 from src.schedules import is_every
 
@@ -35,13 +36,13 @@ class Validate(Callback):
     def due(self, step: int) -> bool:
         return is_every(step, self.every)
 
-    def on_train_batch_end(self, trainer: Trainer, model: Model, *_: Any) -> None:
-        if self.due(model.step):
-            self.validate(trainer, model)
+    def on_train_batch_end(self, trainer: Trainer, training: Training, *_: Any) -> None:
+        if self.due(training.model.step):
+            self.validate(trainer, training.model)
 
-    def on_train_end(self, trainer: Trainer, model: Model) -> None:
+    def on_train_end(self, trainer: Trainer, training: Training) -> None:
         if self.signals.number is None:
-            self.validate(trainer, model)
+            self.validate(trainer, training.model)
 
     def validate(self, trainer: Trainer, model: Model) -> None:
         if model.step == self._measured_at:

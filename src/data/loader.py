@@ -101,7 +101,7 @@ class DataModule(LightningDataModule):
             samples=len(self.split.x),
             batch_size=self.batch_size,
             seed=self.seed,
-            start=int(self.trainer.lightning_module.step),  # type: ignore[arg-type]  # a resumed model brings its step with it
+            start=int(self.trainer.lightning_module.model.step),  # type: ignore  # a resumed model brings its step with it
             stop=self.stop,
             d_steps=self.d_steps,
             size=self.block,

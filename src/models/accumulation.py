@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from src import rng
-from src.distributed import only
+from src.distributed import only, world_size
 from src.losses.regularizers import Update
 from src.spec import Batch
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from src.models.gan import GAN
 
 
-def update_in_parts(gan: GAN, batches: Sequence[Batch]) -> None:
+def update_in_parts(gan: GAN, batches: Sequence[Batch], g_optimizer: Optimizer, d_optimizer: Optimizer) -> None:
     """`GAN.update` with each batch in `gan.parts` equal parts, whose gradients are averaged before a step is taken.
 
     Each part gets its rows of the batch's random numbers, and finds the networks as the first one did, so the update is that of
@@ -25,9 +26,8 @@ def update_in_parts(gan: GAN, batches: Sequence[Batch]) -> None:
     LeCam, DRAGAN). Fakes are made again for the generator: keeping those of the discriminator's update would keep all that this
     is to save.
     """
-    g_optimizer, d_optimizer = gan.optimizers(use_pl_optimizer=False)  # type: ignore[misc]
     gan.set_schedules(g_optimizer, d_optimizer)
-    images = sum(len(batch.x) for batch in batches) * gan.trainer.world_size
+    images = sum(len(batch.x) for batch in batches) * world_size()
     reals: list[tuple[Tensor, Tensor]] = []  # what the discriminator has seen of each part, and the logits
     fakes: list[Tensor] = []  # logits
 

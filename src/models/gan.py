@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 
 from src import rng
 from src.augment import Augmentation
-from src.distributed import average_over_processes, draw_rows
+from src.distributed import average_over_processes, draw_rows, world_size
 from src.ema import EMA
 from src.errors import Diverged
 from src.losses.adversarial import AdversarialLoss
@@ -78,18 +78,16 @@ class GAN(LatentModel):
         g_optimizer, d_optimizer = self._optimizer_factories
         return [g_optimizer(self.generator.parameters()), d_optimizer(self.discriminator.parameters())]
 
-    def training_step(self, block: Batch, index: int) -> None:
-        """A block [updates * d_steps, B, ...] of batches: several updates to one call keep Lightning's overhead small."""
-        batches = unstack(block)
+    def training_step(self, block: Batch, optimizers: Sequence[Optimizer]) -> None:
+        batches = unstack(block)  # d_steps of them for each update
         update = self.update if self.parts == 1 else partial(update_in_parts, self)
         for _ in range(len(block.x) // self.d_steps):
-            update([next(batches) for _ in range(self.d_steps)])
+            update([next(batches) for _ in range(self.d_steps)], *optimizers)
 
-    def update(self, batches: Sequence[Batch]) -> None:
+    def update(self, batches: Sequence[Batch], g_optimizer: Optimizer, d_optimizer: Optimizer) -> None:
         """Algorithm 1: `d_steps` updates of the discriminator, each on its own batch, then one of the generator."""
-        g_optimizer, d_optimizer = self.optimizers(use_pl_optimizer=False)  # type: ignore[misc]
         self.set_schedules(g_optimizer, d_optimizer)
-        images = sum(len(batch.x) for batch in batches) * self.trainer.world_size
+        images = sum(len(batch.x) for batch in batches) * world_size()
 
         for k, (real, y, _) in enumerate(batches):
             rng.seed_layers(self.seed, self.step, k)
@@ -144,7 +142,7 @@ class GAN(LatentModel):
 
     def take_step(self, loss: Tensor, optimizer: Any, network: nn.Module, name: str) -> None:
         """Where the gradients are there; a loss that is not finite stops the run before it can touch the weights."""
-        if self.trainer.world_size > 1:
+        if world_size() > 1:
             self.average(loss, network)
         if not math.isfinite(loss.item()):
             raise Diverged(

@@ -66,12 +66,13 @@ class LatentModel(Model):
             else:
                 z = rng.truncate_normal(z, truncation)
         was_training, _ = network.training, network.eval()
+        like = next(network.parameters(), z)
         samples = []
         for start in range(0, len(z), SAMPLE_BATCH):
             rows = slice(start, start + SAMPLE_BATCH)
             size = len(z[rows])
-            z_batch = functional.pad(z[rows], (0, 0, 0, SAMPLE_BATCH - size)).to(self.device, self.dtype)  # type: ignore[arg-type]
-            y_batch = None if y is None else functional.pad(y[rows], (0, SAMPLE_BATCH - size)).to(self.device)
+            z_batch = functional.pad(z[rows], (0, 0, 0, SAMPLE_BATCH - size)).to(like.device, like.dtype)
+            y_batch = None if y is None else functional.pad(y[rows], (0, SAMPLE_BATCH - size)).to(like.device)
             samples.append(draw(z_batch, y_batch)[:size].float().cpu())
         network.train(was_training)
         return torch.cat(samples) if samples else torch.empty(0)

@@ -1,27 +1,39 @@
-"""What every model offers to the run around it: a clock, scalars, samples."""
+"""What every model offers to the run around it: updates, a clock, scalars, samples."""
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
 
-from pytorch_lightning import LightningModule
+import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from src.spec import Batch, Spec
 
 
-class Model(LightningModule):
+class Model(nn.Module):
     """One training rule. It owns its updates, optimizers, schedules and averages, and knows no config, file or data set.
 
     spec: the data's interface. seed: of every random stream of the training.
-    step: generator updates so far; images_seen: real samples shown so far. Lightning's own counters are used for nothing.
+    step: generator updates so far; images_seen: real samples shown so far. Lightning, which trains it as a `Training`
+    (src/models/training.py), has counters of its own, which are used for nothing.
     """
 
     def __init__(self, spec: Spec, seed: int) -> None:
         super().__init__()
-        self.automatic_optimization = False
         self.spec, self.seed = spec, seed
         self.step = 0
         self.images_seen = 0
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.parameters()).device
+
+    def configure_optimizers(self) -> list[Optimizer]:
+        """New ones of this model's networks, in the order in which `training_step` takes them."""
+        raise NotImplementedError
+
+    def training_step(self, block: Batch, optimizers: Sequence[Optimizer]) -> None:
+        """The updates that a block [K, B, ...] of batches is for; several to one call keep Lightning's overhead small."""
+        raise NotImplementedError
 
     def scalars(self) -> dict[str, float]:
         """What the last update measured, by name."""
@@ -58,12 +70,11 @@ class Model(LightningModule):
         """Inputs [B, ...] of `sampler()`, to trace it with."""
         raise NotImplementedError
 
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["clock"] = {"step": self.step, "images_seen": self.images_seen}
-        checkpoint.pop("loops", None)  # Lightning's counters: the clock is the only truth
+    def clock(self) -> dict[str, int]:
+        return {"step": self.step, "images_seen": self.images_seen}
 
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self.step, self.images_seen = checkpoint["clock"]["step"], checkpoint["clock"]["images_seen"]
+    def set_clock(self, clock: Mapping[str, int]) -> None:
+        self.step, self.images_seen = clock["step"], clock["images_seen"]
 
 
 def unstack(block: Batch) -> Iterator[Batch]:

@@ -19,6 +19,7 @@ from src.errors import Diverged
 from src.losses.adversarial import AdversarialLoss, cross_entropy_discriminator, non_saturating_generator
 from src.losses.regularizers import Penalty, Update, clip_weights, r1
 from src.models.gan import GAN
+from src.models.training import Training
 from src.networks.mlp import MLPDiscriminator, MLPGenerator
 from src.pixels import from_uint8
 from src.spec import Batch
@@ -53,7 +54,7 @@ def fit(model: GAN, stop: int, block: int = 1, workers: int = 0) -> GAN:
         enable_progress_bar=False,
         enable_model_summary=False,
     )
-    trainer.fit(model, datamodule=data)
+    trainer.fit(Training(model), datamodule=data)
     return model
 
 

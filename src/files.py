@@ -18,7 +18,7 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def write_atomic(path: Path, data: bytes, durable: bool = True) -> None:
+def write_atomic(path: str | Path, data: bytes, durable: bool = True) -> None:
     """Write a file so that a crash at any moment leaves the old one or the new one, never a part.
 
     The temporary file lies in the same folder (a rename is atomic within one file system only) and is synced before it takes
@@ -42,7 +42,7 @@ def write_atomic(path: Path, data: bytes, durable: bool = True) -> None:
         Path(temporary).unlink(missing_ok=True)
         raise
     if durable:
-        sync_folder(path.parent)
+        sync_folder(Path(folder))
 
 
 def remove_leftovers(folder: Path) -> None:

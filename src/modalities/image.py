@@ -12,7 +12,7 @@ A file appears whole or not at all, and the JSON file comes last: where it is, t
 import io
 import json
 import math
-import zlib
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -24,7 +24,7 @@ from torch import Tensor, uint8
 from src import pixels
 from src.errors import Diverged, UserError
 from src.files import write_atomic
-from src.modalities.pictures import film, marks_of, png, read_provenance, sidecar_json, write_picture
+from src.modalities.pictures import film, marks_of, png, pngs, read_provenance, sidecar_json, write_picture
 from src.pixels import QUANTISATION
 
 __all__ = ["QUANTISATION", "film", "neighbours", "preview", "read_provenance", "save", "save_npz", "strip", "to_uint8"]
@@ -42,10 +42,8 @@ def to_uint8(x: Tensor) -> Tensor:
     return pixels.to_uint8(x)
 
 
-def save(
-    samples: Tensor | Iterable[Tensor], folder: str | Path, seeds: Sequence[int], provenance: Mapping[str, Any]
-) -> list[Path]:
-    """One PNG per sample, named by its seed, and `samples.json` for them all; the paths of the PNGs, in order.
+def save(samples: Tensor | Iterable[Tensor], folder: str | Path, seeds: Sequence[int], provenance: Mapping[str, Any]) -> None:
+    """One PNG per sample, named by its seed, and `samples.json` for them all.
 
     samples: all of them, or portions that follow each other: each is written while the next one is made.
     """
@@ -53,16 +51,16 @@ def save(
     if len(set(seeds)) != len(seeds):
         raise UserError("a seed occurs twice, and each names one file: give every sample its own seed")
     width = max([6, *(len(str(seed)) for seed in seeds)])
-    paths = [folder / f"{seed:0{width}d}.png" for seed in seeds]
+    names = [f"{seed:0{width}d}.png" for seed in seeds]
     sidecar, marks = folder / "samples.json", marks_of(provenance)
 
     def write(images: np.ndarray, first: int) -> None:
         if first == 0:
             folder.mkdir(parents=True, exist_ok=True)
             sidecar.unlink(missing_ok=True)
-        for number, image in enumerate(images, first):
-            data = png(image, {**marks, "seed": str(seeds[number])}, zlib.Z_RLE)
-            write_atomic(paths[number], data, durable=False)  # there are thousands
+        rows = slice(first, first + len(images))
+        for name, data in zip(names[rows], pngs(images, ({**marks, "seed": str(seed)} for seed in seeds[rows])), strict=True):
+            write_atomic(os.path.join(folder, name), data, durable=False)  # there are thousands, and pathlib takes its time
 
     with ThreadPoolExecutor(1) as writer:
         writing: Future[None] | None = None
@@ -78,10 +76,8 @@ def save(
             writing.result()
     if made < len(seeds):
         raise ValueError(f"{made} samples, but {len(seeds)} seeds")
-    files = {path.name: seed for path, seed in zip(paths, seeds, strict=True)}
-    record = {**marks, "quantisation": QUANTISATION, "provenance": provenance, "seeds": files}
+    record = {**marks, "quantisation": QUANTISATION, "provenance": provenance, "seeds": dict(zip(names, seeds, strict=True))}
     write_atomic(sidecar, sidecar_json(record))
-    return paths
 
 
 def save_npz(samples: Tensor, path: str | Path, seeds: Sequence[int], provenance: Mapping[str, Any]) -> None:

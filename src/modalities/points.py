@@ -42,9 +42,7 @@ def to_uint8(x: Tensor) -> Tensor:
     return x.float()
 
 
-def save(
-    samples: Tensor | Iterable[Tensor], folder: str | Path, seeds: Sequence[int], provenance: Mapping[str, Any]
-) -> list[Path]:
+def save(samples: Tensor | Iterable[Tensor], folder: str | Path, seeds: Sequence[int], provenance: Mapping[str, Any]) -> None:
     """`samples.csv` with a row (seed, x, y) for each point, from which the exact float32 comes back, and `samples.json`."""
     points, folder = _points(samples if isinstance(samples, Tensor) else torch.cat(list(samples))), Path(folder)
     if len(seeds) != len(points):
@@ -59,7 +57,6 @@ def save(
     write_atomic(path, text.getvalue().encode())
     record = {**marks_of(provenance), "quantisation": QUANTISATION, "provenance": provenance, "seeds": list(seeds)}
     write_atomic(sidecar, sidecar_json(record))
-    return [path]
 
 
 def save_npz(samples: Tensor, path: str | Path, seeds: Sequence[int], provenance: Mapping[str, Any]) -> None:

@@ -55,8 +55,8 @@ def test_points_are_left_as_they_are() -> None:
 
 def test_a_table_gives_back_the_exact_points(tmp_path: Path) -> None:
     x = some(100)
-    (path,) = points.save(x, tmp_path / "new", range(7, 107), PROVENANCE)
-    rows = list(csv.DictReader(path.open()))
+    points.save(x, tmp_path / "new", range(7, 107), PROVENANCE)
+    rows = list(csv.DictReader((tmp_path / "new" / "samples.csv").open()))
     assert [int(row["seed"]) for row in rows] == list(range(7, 107))
     assert np.array_equal(np.array([[row["x"], row["y"]] for row in rows], np.float32), x.numpy())
     record = json.loads((tmp_path / "new" / "samples.json").read_text())

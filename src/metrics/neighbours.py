@@ -10,6 +10,7 @@ from torch import Tensor
 
 CHUNK = 8_000_000  # distances held at once: 32 MB, which a processor's cache may hold
 BLOCK = 128  # distances of which the least is looked for at once
+CELL = 1000  # rows of a bank, on average, that are passed over together where they are too far
 
 
 def nearest(queries: Tensor, bank: Tensor, k: int = 1, exclude_self: bool = False) -> tuple[Tensor, Tensor]:
@@ -17,11 +18,14 @@ def nearest(queries: Tensor, bank: Tensor, k: int = 1, exclude_self: bool = Fals
 
     exclude_self: the queries are the bank, and no row is its own neighbour (a duplicate of it may be).
     """
-    indices = torch.empty(len(queries), k, dtype=torch.int64)
-    for rows, relative in _relative_squares(queries, bank):
-        if exclude_self:
-            relative[torch.arange(len(relative)), torch.arange(len(queries))[rows]] = torch.inf
-        indices[rows] = least(relative)[:, None] if k == 1 else relative.topk(k, dim=1, largest=False).indices
+    if k == 1 and min(len(queries), len(bank)) >= 2 * CELL:
+        indices = _nearest_by_cells(queries, bank, exclude_self)[:, None]
+    else:
+        indices = torch.empty(len(queries), k, dtype=torch.int64)
+        for rows, relative in _relative_squares(queries, bank):
+            if exclude_self:
+                relative[torch.arange(len(relative)), torch.arange(len(queries))[rows]] = torch.inf
+            indices[rows] = least(relative)[:, None] if k == 1 else relative.topk(k, dim=1, largest=False).indices
     # The expanded square loses a copy's zero to rounding, so the few distances that are kept are taken again.
     distances = torch.stack([(queries - bank[column]).norm(dim=1) for column in indices.T], dim=1)
     order = distances.argsort(dim=1, stable=True)
@@ -108,6 +112,47 @@ def least(x: Tensor) -> Tensor:
 def any_of(found: Tensor, dim: int) -> Tensor:
     """`found.any(dim)` of booleans, which on a CPU takes 30 times as long."""
     return found.view(torch.uint8).amax(dim).bool()
+
+
+def _nearest_by_cells(queries: Tensor, bank: Tensor, exclude_self: bool) -> Tensor:
+    """[N] indices of the nearest to each query as in the search of the whole bank, the first of several that are equal.
+
+    A row belongs to the cell of the centre that it is nearest to; the centres are rows as well. First a query's own cell is
+    searched, then those whose rows may be nearer: all of them lie beyond the plane halfway between the two centres, which is
+    (|q - theirs|^2 - |q - own|^2) / (2 |theirs - own|) away.
+    """
+    centres = bank[::CELL]
+    home = torch.cat([least(relative) for _, relative in _relative_squares(bank, centres)])
+    order, sizes = home.argsort(stable=True), home.bincount(minlength=len(centres)).tolist()
+    cells = list(zip(order.split(sizes), bank[order].split(sizes), strict=True))
+    to_centres = torch.cat([relative for _, relative in _relative_squares(queries, centres)])
+    own = to_centres.argmin(dim=1)
+    apart = torch.cdist(centres, centres, compute_mode="donot_use_mm_for_euclid_dist")[own]
+    # A relative square of rows no longer than l is at most (D + 2) eps/2 (2 l)^2 off, in whatever order its product is summed:
+    # less than half of `slack`. Of a plane four are uncertain, two of the query and two of a row, whose home was found by them;
+    # then one of the row in question. What is left of `slack`, the half and more, is for the roundings here.
+    squares = queries.square().sum(dim=1, keepdim=True)
+    slack = (queries.shape[1] + 8) * torch.finfo(bank.dtype).eps * 4 * squares.clamp(min=bank.square().sum(dim=1).max())
+    planes = (to_centres - to_centres.amin(dim=1, keepdim=True) - 2 * slack).clamp(min=0) / (2 * apart)
+    floor = (planes.square() - squares - 2 * slack).T.contiguous()  # [cells, N] what no relative square in a cell is below
+
+    indices, best = torch.zeros_like(own), torch.full_like(squares[:, 0], torch.inf)
+    for others in (False, True):
+        for cell, (members, points) in enumerate(cells):
+            # Not `floor <= best`: between two equal centres it is nan.
+            visitors = ((own != cell) & ~(floor[cell] > best) if others else own == cell).nonzero()[:, 0]
+            if min(len(visitors), len(members)) == 0:
+                continue
+            for part, relative in _relative_squares(queries[visitors], points):
+                rows = visitors[part]
+                if exclude_self:
+                    relative[rows[:, None] == members] = torch.inf
+                value = relative.amin(dim=1)
+                closer = (value <= best[rows]).nonzero()[:, 0]
+                rows, value, found = rows[closer], value[closer], members[least(relative[closer])]
+                indices[rows] = torch.where(value < best[rows], found, found.minimum(indices[rows]))
+                best[rows] = value
+    return indices
 
 
 def _relative_squares(queries: Tensor, bank: Tensor) -> Iterator[tuple[slice, Tensor]]:

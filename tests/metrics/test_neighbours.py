@@ -50,7 +50,7 @@ def test_a_copy_is_at_distance_zero_even_far_from_the_origin() -> None:
 
 
 CLUSTERS = 10 * torch.randn(20, 48, generator=torch.Generator().manual_seed(7))
-KINDS = ("gaussian", "clusters", "far from the origin", "points", "a line", "a line far off", "whole numbers", "constant", "one value")
+KINDS = ("gaussian", "clusters", "far off", "points", "a line", "a line far off", "whole numbers", "constant", "ones")
 
 
 def rows_of(kind: str, count: int, seed: int) -> Tensor:
@@ -60,7 +60,7 @@ def rows_of(kind: str, count: int, seed: int) -> Tensor:
     match kind:
         case "clusters":
             return x + CLUSTERS[torch.randint(20, (count,), generator=random)]
-        case "far from the origin":
+        case "far off":
             return x + 300
         case "points":
             return x[:, :2]
@@ -72,7 +72,7 @@ def rows_of(kind: str, count: int, seed: int) -> Tensor:
             return (2 * x[:, :4]).round()
         case "constant":
             return torch.cat([x[:, :8], torch.full((count, 40), 3.0)], dim=1)
-        case "one value":
+        case "ones":
             return torch.ones_like(x)
     return x
 
@@ -92,7 +92,7 @@ def test_the_nearest_by_cells_are_those_of_the_whole_search(
         monkeypatch.setattr(neighbours, "CELL", cell)
         monkeypatch.setattr(neighbours, "CHUNK", chunk)
         distances, found = nearest(queries, bank, exclude_self=exclude_self)
-        if kind == "far from the origin":  # what is nearly as near is told apart by rounding alone, in the whole search too
+        if kind == "far off":  # what is nearly as near is told apart by rounding alone, in the whole search too
             assert torch.allclose(distances, expected, atol=0.5)
         else:
             assert torch.equal(distances, expected), f"{(distances != expected).sum()} of {len(expected)} differ"

@@ -1,4 +1,4 @@
-"""python -m benchmarks.ddp [--models dcgan] [--updates 100]: two processes of one thread against one process of two threads.
+"""python -m benchmarks.ddp [--models dcgan] [--seconds 5]: two processes of one thread against one process of two threads.
 
 The same training of the same global batch on two cores, `src.fit.fit` with everything on, milliseconds per generator update:
 
@@ -30,6 +30,7 @@ floor."""
 ONE, TWO = Place(accelerator="cpu"), Place(accelerator="cpu", devices=2, strategy="ddp")
 OWN = Place(accelerator="cpu", devices=2, strategy="ddp", sync_batchnorm=False)
 WARMUP = 10
+LEAST = 64  # updates: two blocks, between which the processes have more to tell each other
 
 
 def config(model: str, threads: int, *words: str) -> dict[str, Any]:
@@ -67,19 +68,21 @@ def train(training: dict[str, Any], running: Event) -> None:
 def main(words: list[str] | None = None) -> None:
     parser = timing.parser(__doc__, rounds=3)
     parser.add_argument("--models", nargs="+", default=["r3gan", "sngan", "dcgan", "mlp_gan"])
-    parser.add_argument("--updates", type=int, default=60)
+    parser.add_argument("--seconds", type=float, default=5.0, help="of each measurement, about, and `LEAST` updates or more")
     arguments = parser.parse_args(words)
     rows = []
     for model in arguments.models:
 
-        def measure(place: Place, threads: int, model: str = model) -> float:
-            return ours.milliseconds(config(model, threads), arguments.updates, WARMUP, place=place)
+        def measure(place: Place, threads: int, updates: int, model: str = model) -> float:
+            return ours.milliseconds(config(model, threads), updates, WARMUP, place=place)
+
+        updates = max(LEAST, round(arguments.seconds * 1e3 / measure(ONE, 2, LEAST)))
 
         ways = {
-            "ours": functools.partial(measure, TWO, 1),
-            "own norm": functools.partial(measure, OWN, 1),
-            "one": functools.partial(measure, ONE, 2),
-            "halves": functools.partial(halves, model, arguments.updates),
+            "ours": functools.partial(measure, TWO, 1, updates),
+            "own norm": functools.partial(measure, OWN, 1, updates),
+            "one": functools.partial(measure, ONE, 2, updates),
+            "halves": functools.partial(halves, model, updates),
         }
         found = timing.alternate(ways, arguments.rounds, arguments.threads)
         rows += timing.compare(f"`model={model}`, one update of two processes", "ms", found, REACH)

@@ -86,7 +86,7 @@ def test_time_to_distance(tmp_path: Path) -> None:
 
 
 def test_ddp(tmp_path: Path) -> None:
-    ddp.main(["--models=mlp_gan", "--updates=10", "--rounds=1", f"--json={tmp_path / 'it.json'}"])
+    ddp.main(["--models=mlp_gan", "--seconds=0", "--rounds=1", f"--json={tmp_path / 'it.json'}"])
     assert [row["against"] for row in figures(tmp_path / "it.json")] == ["own norm", "one", "halves"]
 
 

@@ -1,6 +1,7 @@
 """From a data set to batches: one indexed read per block, in an order that depends on (seed, epoch) alone."""
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -97,11 +98,12 @@ class DataModule(LightningDataModule):
 
     def train_dataloader(self) -> DataLoader:
         assert self.trainer is not None
+        model: Any = self.trainer.lightning_module.model  # it stands where it was resumed
         blocks = Blocks(
             samples=len(self.split.x),
             batch_size=self.batch_size,
             seed=self.seed,
-            start=int(self.trainer.lightning_module.model.step),  # type: ignore  # a resumed model brings its step with it
+            start=model.step,
             stop=self.stop,
             d_steps=self.d_steps,
             size=self.block,

@@ -61,7 +61,7 @@ def test_drawing_imports_neither_lightning_nor_torchvision(tiny_run: Path) -> No
         "import sys, src.export, src.generate, src.modalities.image; from src.run import load_run; "
         f"load_run({str(tiny_run)!r}).sample([0]); print([name for name in {heavy} if name in sys.modules])"
     )
-    answer = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    answer = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert answer.stdout == "[]\n", answer.stderr
 
 

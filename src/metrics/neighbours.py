@@ -117,9 +117,9 @@ def any_of(found: Tensor, dim: int) -> Tensor:
 def _nearest_by_cells(queries: Tensor, bank: Tensor, exclude_self: bool) -> Tensor:
     """[N] indices of the nearest to each query as in the search of the whole bank, the first of several that are equal.
 
-    A row belongs to the cell of the centre that it is nearest to; the centres are rows as well. First a query's own cell is
-    searched, then those whose rows may be nearer: all of them lie beyond the plane halfway between the two centres, which is
-    (|q - theirs|^2 - |q - own|^2) / (2 |theirs - own|) away.
+    A row belongs to the (Voronoi) cell of the centre that it is nearest to; the centres are rows as well. First a query's own
+    cell is searched, then those whose rows may be nearer: all of them lie beyond the plane halfway between the two centres,
+    which is (|q - theirs|^2 - |q - own|^2) / (2 |theirs - own|) away.
     """
     centres = bank[::CELL]
     home = torch.cat([least(relative) for _, relative in _relative_squares(bank, centres)])

@@ -170,8 +170,17 @@ class RunFolder:
     def prune(self, kind: str, keep: int) -> None:
         """Delete all but the newest `keep` checkpoints of a kind."""
         for path in sorted(self.checkpoints.glob(f"{kind}-*.ckpt"))[:-keep]:
-            path.unlink()
-            digest_path(path).unlink(missing_ok=True)
+            self._drop(path)
+
+    def drop_later(self, kind: str, step: int) -> None:
+        """Delete the checkpoints of a kind that are of steps after this one, which are made again."""
+        for path in self.checkpoints.glob(f"{kind}-*.ckpt"):
+            if step_of(path) > step:
+                self._drop(path)
+
+    def _drop(self, path: Path) -> None:
+        path.unlink()
+        digest_path(path).unlink(missing_ok=True)
 
     def result(self) -> dict[str, Any] | None:
         """The final evaluation, None where there is none yet."""
@@ -206,7 +215,7 @@ def is_whole(path: Path) -> bool:
 
 
 def step_of(checkpoint: Path) -> int:
-    return int(checkpoint.stem.removeprefix("step-"))
+    return int(checkpoint.stem.split("-")[1])
 
 
 def save_checkpoint(checkpoint: dict[str, Any], path: Path) -> None:
@@ -245,11 +254,18 @@ def build_dataset(config: dict[str, Any]) -> Any:
 
 
 def build_model(config: dict[str, Any], spec: Any) -> Any:
-    """The model that a config names, for data of this spec; its initial weights are a function of the seed."""
+    """The model that a config names, for data of this spec; its initial weights are a function of the seed.
+
+    UserError where the model says that it is not for such data.
+    """
     from src import rng
 
     rng.seed_layers(config["seed"], step=-1)
-    return instantiate(config["model"], "model")(spec=spec, seed=config["seed"])
+    build = instantiate(config["model"], "model")
+    try:
+        return build(spec=spec, seed=config["seed"])
+    except ValueError as error:
+        raise UserError(f"model: {error}") from error
 
 
 def load_run(path: str | Path, which: str = "best") -> Any:

@@ -17,7 +17,7 @@ import torch
 
 from src.callbacks.checkpoint import Checkpoint
 from src.errors import UserError
-from src.run import RunFolder, is_whole, load_checkpoint
+from src.run import RunFolder, is_whole, load_checkpoint, save_checkpoint
 from src.train import train
 
 ROOT = Path(__file__).parent.parent
@@ -329,6 +329,32 @@ def test_a_change_is_named_and_refused_unless_asked_for(
     ((continued),) = RunFolder(folder).manifest()["continued"]
     assert continued["step"] == 4
     assert len(continued["changes"]) == 1
+
+
+def test_it_goes_on_at_the_rates_that_are_asked_for(stopped: Path, compose: Any, tmp_path: Path) -> None:
+    """And not at those of its checkpoint, which holds the whole state of the optimizers."""
+    folder = tmp_path / "run"
+    shutil.copytree(stopped / "4", folder)
+    wanted = ["model.g_optimizer.lr=7e-4", "model.d_optimizer.betas=[0.25,0.5]"]
+    train(compose(*EVERYTHING, *wanted, f"run_dir={folder}", "on_change=accept"))
+    (g, d), (before_g, before_d) = (
+        [state["param_groups"][0] for state in load_checkpoint(RunFolder(path).newest("step"))["optimizer_states"]]  # type: ignore[arg-type]
+        for path in (folder, stopped / "whole")
+    )
+    assert g["lr"] == pytest.approx(7e-4 / 3e-3 * before_g["lr"])  # the schedule goes on from there
+    assert (d["lr"], tuple(d["betas"])) == (before_d["lr"], (0.25, 0.5))
+
+
+def test_the_best_of_a_training_that_was_left_is_not_taken(stopped: Path, compose: Any, tmp_path: Path) -> None:
+    """Stopped after a best checkpoint, then gone on with otherwise from the ordinary one before it."""
+    folder = tmp_path / "run"
+    shutil.copytree(stopped / "4", folder)
+    run = RunFolder(folder)
+    save_checkpoint(load_checkpoint(run.checkpoint()), run.checkpoint_path("best", 8))
+    train(compose(*EVERYTHING, f"stop.images={6 * 32}", f"run_dir={folder}", "on_change=accept"))
+    best = run.manifest()["ended"]["best_step"]
+    assert best in (4, 6)
+    assert [path.name for path in run.checkpoints.glob("best-*.ckpt")] == [f"best-{best:09d}.ckpt"]
 
 
 def test_on_change_restart_keeps_the_old_and_starts_again(stopped: Path, compose: Any, tmp_path: Path) -> None:

@@ -53,6 +53,7 @@ class Checkpoint(Callback):
         trainer.save_checkpoint(self.run.checkpoint_path("step", model.step))
         if trainer.is_global_zero:
             self.run.prune("step", self.keep)
+            self.run.prune("best", keep=1)
 
 
 def check_same(model: Model) -> None:

@@ -8,14 +8,18 @@ from pytorch_lightning import Callback, Trainer
 from src.callbacks.checkpoint import check_finite
 from src.callbacks.record import Nowhere, Record
 from src.callbacks.signals import StopOnSignal
+from src.distributed import from_first
 from src.models.model import Model
 from src.models.training import Training
-from src.run import RunFolder
+from src.run import RunFolder, is_whole
 from src.schedules import is_every
 
 
 class Validate(Callback):
-    """Every `every` steps and at the end: `measure(model)`, logged under `name`; the best checkpoint so far is kept."""
+    """Every `every` steps and at the end: `measure(model)`, logged under `name`; the best checkpoint so far is kept.
+
+    Those that it replaces go with the next ordinary checkpoint (`Checkpoint`): until then a run may go on from before them.
+    """
 
     def __init__(
         self,
@@ -36,6 +40,14 @@ class Validate(Callback):
     def due(self, step: int) -> bool:
         return is_every(step, self.every)
 
+    def on_train_start(self, trainer: Trainer, training: Training) -> None:
+        def is_there() -> bool:
+            self.run.drop_later("best", training.model.step)
+            return self.best_step is not None and is_whole(self.run.checkpoint_path("best", self.best_step))
+
+        if not from_first(is_there):  # the run goes on from an older checkpoint than that of its last best one
+            self.best = self.best_step = None
+
     def on_train_batch_end(self, trainer: Trainer, training: Training, *_: Any) -> None:
         if self.due(training.model.step):
             self.validate(trainer, training.model)
@@ -53,8 +65,6 @@ class Validate(Callback):
         if self.best is None or self.last < self.best:
             self.best, self.best_step = self.last, model.step
             trainer.save_checkpoint(self.run.checkpoint_path("best", model.step))
-            if trainer.is_global_zero:
-                self.run.prune("best", keep=1)
 
     def state_dict(self) -> dict[str, Any]:
         return {"last": self.last, "best": self.best, "best_step": self.best_step, "measured_at": self._measured_at}

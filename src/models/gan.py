@@ -58,6 +58,8 @@ class GAN(LatentModel):
         beta2_schedule: Callable[[int], float] | None = None,
     ) -> None:
         super().__init__(spec, seed)
+        if augment is not None and spec.kind != "image":
+            raise ValueError(f"augmentations are for images and the data are {spec.kind}: take model.augment=null")
         self.loss, self.constrain, self.augment, self.d_steps = loss, constrain, augment, d_steps
         self.penalties, self.g_penalties = (
             nn.ModuleDict({name: term for name, term in (terms or {}).items() if term}) for terms in (penalties, g_penalties)
@@ -72,11 +74,15 @@ class GAN(LatentModel):
             for layer in self.discriminator.modules()
         )
         self.parts = 1  # of a batch, where gradients are accumulated (src/models/accumulation.py)
+        self._settings: list[dict[str, Any]] = []  # of the two optimizers
         self._last: dict[str, Tensor] = {}
 
     def configure_optimizers(self) -> list[Optimizer]:
         g_optimizer, d_optimizer = self._optimizer_factories
-        return [g_optimizer(self.generator.parameters()), d_optimizer(self.discriminator.parameters())]
+        optimizers = [g_optimizer(self.generator.parameters()), d_optimizer(self.discriminator.parameters())]
+        groups = [optimizer.param_groups[0] for optimizer in optimizers]
+        self._settings = [{name: value for name, value in group.items() if name != "params"} for group in groups]
+        return optimizers
 
     def training_step(self, block: Batch, optimizers: Sequence[Optimizer]) -> None:
         batches = unstack(block)  # d_steps of them for each update
@@ -92,7 +98,8 @@ class GAN(LatentModel):
         for k, (real, y, _) in enumerate(batches):
             rng.seed_layers(self.seed, self.step, k)
             z = self.noise(len(real), k)
-            fake = self.generator(z, y)
+            with torch.set_grad_enabled(k == len(batches) - 1):  # the generator learns from the last fakes alone
+                fake = self.generator(z, y)
             real_seen, fake_seen = self.view(real, f"real/{k}"), self.view(fake.detach(), f"fake/{k}")
             real_logits, fake_logits = self.compare(real_seen, fake_seen, y)
             made = Update(
@@ -168,11 +175,15 @@ class GAN(LatentModel):
         return [buffer for module in modules for name, buffer in module.named_buffers() if name.endswith(RUNNING)]
 
     def set_schedules(self, *optimizers: Any) -> None:
-        for group in (group for optimizer in optimizers for group in optimizer.param_groups):
+        """Learning rates and all other settings: those asked for, not those of a checkpoint, as they are due by now."""
+        for optimizer, settings in zip(optimizers, self._settings, strict=True):
+            due = dict(settings)
             if self._lr_schedule:
-                group["lr"] = group.setdefault("initial_lr", group["lr"]) * self._lr_schedule(self.images_seen)
+                due["lr"] *= self._lr_schedule(self.images_seen)
             if self._beta2_schedule:
-                group["betas"] = (group["betas"][0], self._beta2_schedule(self.images_seen))
+                due["betas"] = (due["betas"][0], self._beta2_schedule(self.images_seen))
+            for group in optimizer.param_groups:
+                group.update(due)
 
     def draw(self, distribution: Callable[..., Tensor], batch: int, size: int, stream: str) -> Tensor:
         """Random numbers [B, size] of this step: the rows here of those for the global batch."""

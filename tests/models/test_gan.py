@@ -208,7 +208,7 @@ def test_relativistic_losses_see_real_logits_of_the_discriminator_as_it_stands(r
 
 def test_betas_follow_the_images_seen() -> None:
     model = make(beta2_schedule=lambda images: 0.9 + images / 1000)
-    optimizers = [ADAM(model.generator.parameters()), ADAM(model.discriminator.parameters())]
+    optimizers = model.configure_optimizers()
     model.images_seen = 50
     model.set_schedules(*optimizers)
     assert [group["betas"] for optimizer in optimizers for group in optimizer.param_groups] == [(0.5, pytest.approx(0.95))] * 2

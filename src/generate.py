@@ -45,7 +45,9 @@ def generate(config: dict[str, Any]) -> Path:
         inputs = model.example_inputs()
         to_onnx(network, inputs, out := out.with_name("generator.onnx"), ["z", "y"][: len(inputs)], provenance)
     elif config["interpolate"]:
-        strips = model.interpolate(config["n"] or STRIPS, config["interpolate"], config["seed"], config["weights"])
+        rows = config["n"] or STRIPS
+        how = config["weights"], config["truncation"], config["side"]
+        strips = model.interpolate(rows, config["interpolate"], config["seed"], labels(model, config["class"], rows), *how)
         modality.strip(modality.to_uint8(strips), out := out.with_suffix(".png"), provenance)
     else:
         seeds = range(config["seed"], config["seed"] + (config["n"] or SAMPLES))

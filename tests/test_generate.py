@@ -96,6 +96,10 @@ def test_interpolation_strip(draw: Any) -> None:
     height, width = pixels(path).shape[:2]
     assert 2.5 < width / height < 3.5
     assert json.loads(path.with_suffix(".json").read_text())["provenance"]["run"]
+    whole = path.read_bytes()
+    assert draw("n=2", "interpolate=6", "truncation=0.1").read_bytes() != whole
+    with pytest.raises(UserError, match="not class-conditional"):
+        draw("n=2", "interpolate=6", "class=1")
 
 
 def test_raw_weights_draw_other_samples(draw: Any) -> None:

@@ -77,18 +77,31 @@ class LatentModel(Model):
         network.train(was_training)
         return torch.cat(samples) if samples else torch.empty(0)
 
-    def interpolate(self, rows: int, steps: int, seed: int, weights: str = "ema") -> Tensor:
+    def interpolate(
+        self,
+        rows: int,
+        steps: int,
+        seed: int,
+        y: Tensor | None = None,
+        weights: str = "ema",
+        truncation: float | None = None,
+        side: int | None = None,
+    ) -> Tensor:
         """Samples [rows, steps, *spec.shape] between the latents of seeds (seed, seed + 1), (seed + 2, seed + 3), ...
 
-        Along the great circle: a straight line would leave the shell where N(0, I) latents lie (White 2016).
+        y: classes of the rows [rows], `labels` where None; the rest is that of `decode`. Along the great circle: a straight
+        line would leave the shell where N(0, I) latents lie (White 2016). Single numbers, which have no circle, take it.
         """
         a, b = rng.normal_per_seed(range(seed, seed + 2 * rows), self.z_dim).unflatten(0, (rows, 2)).unbind(1)
         angle = torch.acos(functional.cosine_similarity(a, b))[:, None, None]  # [rows, 1, 1]
         t = torch.linspace(0, 1, steps)[None, :, None]
-        z = (torch.sin((1 - t) * angle) * a[:, None] + torch.sin(t * angle) * b[:, None]) / torch.sin(angle)
-        y = self.labels(range(rows))
-        y = None if y is None else y.repeat_interleave(steps)  # a class for each row
-        return self.decode(z.flatten(0, 1), y, weights).unflatten(0, (rows, steps))
+        if self.z_dim == 1:
+            z = torch.lerp(a[:, None], b[:, None], t)
+        else:
+            z = (torch.sin((1 - t) * angle) * a[:, None] + torch.sin(t * angle) * b[:, None]) / torch.sin(angle)
+        y = self.labels(range(rows)) if y is None else y
+        y = None if y is None else y.repeat_interleave(steps)
+        return self.decode(z.flatten(0, 1), y, weights, truncation, side).unflatten(0, (rows, steps))
 
     def example_inputs(self) -> tuple[Tensor, ...]:
         y = self.labels(range(self.classes))

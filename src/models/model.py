@@ -62,8 +62,17 @@ class Model(nn.Module):
         """
         raise NotImplementedError
 
-    def interpolate(self, rows: int, steps: int, seed: int, weights: str = "ema") -> Tensor:
-        """Samples [rows, steps, *spec.shape], each row on the way from one latent to another."""
+    def interpolate(
+        self,
+        rows: int,
+        steps: int,
+        seed: int,
+        y: Tensor | None = None,
+        weights: str = "ema",
+        truncation: float | None = None,
+        side: int | None = None,
+    ) -> Tensor:
+        """Samples [rows, steps, *spec.shape], each row of one class, y [rows], on the way from one latent to another."""
         raise NotImplementedError
 
     def example_inputs(self) -> tuple[Tensor, ...]:

@@ -33,6 +33,13 @@ class Rendering(Network):
         return torch.ones(len(z), 1, side, side)
 
 
+class Single(Network):
+    z_dim = 1
+
+    def forward(self, z: torch.Tensor, y: torch.Tensor | None = None) -> torch.Tensor:
+        return z.view(-1, 1, 1, 1)
+
+
 class Plain(LatentModel):
     def __init__(self, network: nn.Module) -> None:
         super().__init__(SPEC, seed=0)
@@ -101,6 +108,21 @@ def test_each_row_of_an_interpolation_has_its_class() -> None:
     strips = Plain(Network(classes=3)).interpolate(rows=3, steps=4, seed=0)
     means: Any = strips.flatten(2).mean(dim=2).div(100).round()
     assert means.tolist() == [[0] * 4, [1] * 4, [2] * 4]
+    means = Plain(Network(classes=3)).interpolate(2, 4, seed=0, y=torch.tensor([2, 0])).flatten(2).mean(dim=2).div(100).round()
+    assert means.tolist() == [[2] * 4, [0] * 4]
+
+
+def test_interpolation_takes_what_samples_take() -> None:
+    model = Plain(Network(truncates=True))
+    torch.testing.assert_close(model.interpolate(2, 4, seed=0, truncation=0.5), 0.5 * model.interpolate(2, 4, seed=0))
+    assert Plain(Rendering()).interpolate(2, 4, seed=0, side=20).shape == (2, 4, 1, 20, 20)
+
+
+def test_interpolation_of_single_numbers_is_straight() -> None:
+    model = Plain(Single())
+    strips = model.interpolate(rows=2, steps=3, seed=10)
+    torch.testing.assert_close(strips[:, [0, -1]].flatten(0, 1), model.sample(range(10, 14)))
+    torch.testing.assert_close(strips[:, 1], strips[:, [0, 2]].mean(1))
 
 
 def test_example_inputs_hold_every_class() -> None:

@@ -76,6 +76,14 @@ def mean_over_processes(x: Tensor) -> Tensor:
     return Mean.apply(x) if together() else x
 
 
+def from_all_processes(x: Tensor) -> Tensor:
+    """A statistic of this process's part of the batch, any shape, as [processes, *x.shape]; gradients go back to each."""
+    if not together():
+        return x[None]
+    own = torch.arange(dist.get_world_size(), device=x.device) == dist.get_rank()
+    return mean_over_processes(dist.get_world_size() * own.view(-1, *[1] * x.dim()) * x)
+
+
 class Mean(torch.autograd.Function):
     """The mean over the processes. It is its own derivative: each process gets the mean of their gradients, at any order."""
 

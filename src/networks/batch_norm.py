@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from src.distributed import mean_over_processes, world_size
+from src.distributed import from_all_processes, mean_over_processes, world_size
 
 
 class SynchronisedBatchNorm(nn.modules.batchnorm._BatchNorm):
@@ -23,9 +23,7 @@ class SynchronisedBatchNorm(nn.modules.batchnorm._BatchNorm):
         assert self.running_var is not None
         assert self.num_batches_tracked is not None
         x = x.to(torch.promote_types(x.dtype, self.running_mean.dtype))
-        # Counted from the running mean, which is near enough for nothing to be lost in the difference of squares.
-        origin = self.running_mean.clone()
-        y, mean, variance = Normalise.apply(x, self.weight, self.bias, origin, self.eps)
+        y, mean, variance = Normalise.apply(x, self.weight, self.bias, self.eps)
         with torch.no_grad():
             count = world_size() * x.numel() // x.shape[1]
             self.num_batches_tracked += 1
@@ -40,25 +38,25 @@ class SynchronisedBatchNorm(nn.modules.batchnorm._BatchNorm):
 class Normalise(torch.autograd.Function):
     """weight * (x - mean) / sqrt(variance + eps) + bias, with PyTorch's own kernels around the two messages.
 
-    x [B, C, ...]; weight and bias [C] or None; origin [C], something near the mean. Gives y, mean [C] and variance [C].
+    x [B, C, ...]; weight and bias [C] or None. Gives y, mean [C] and variance [C].
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor | None, bias: Tensor | None, origin: Tensor, eps: float) -> Any:
-        mean, variance = moments(x, origin)
-        ctx.save_for_backward(x, weight, bias, origin, mean, variance)
+    def forward(ctx: Any, x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> Any:
+        mean, variance = moments(x)
+        ctx.save_for_backward(x, weight, bias, mean, variance)
         ctx.eps = eps
         ctx.mark_non_differentiable(mean, variance)
         return F.batch_norm(x, mean, variance, weight, bias, training=False, eps=eps), mean, variance
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor, *_: Any) -> Any:
-        x, weight, bias, origin, mean, variance = ctx.saved_tensors
+        x, weight, bias, mean, variance = ctx.saved_tensors
         if torch.is_grad_enabled():  # this will be differentiated once more
             wanted = [tensor for tensor in (x, weight, bias) if tensor is not None and tensor.requires_grad]
-            y = normalise(x, weight, bias, origin, ctx.eps)
+            y = normalise(x, weight, bias, ctx.eps)
             found = iter(torch.autograd.grad(y, wanted, gradient, create_graph=True))
-            return *(next(found) if needed else None for needed in ctx.needs_input_grad[:3]), None, None
+            return *(next(found) if needed else None for needed in ctx.needs_input_grad[:3]), None
         ones = torch.ones_like(mean) if weight is None else weight
         # As if mean and variance were constants: weight / deviation * gradient, and the sums of gradient * normal and gradient.
         constant, with_normal, alone = torch.ops.aten.native_batch_norm_backward(
@@ -70,21 +68,23 @@ class Normalise(torch.autograd.Function):
         slope = slope * inverse
         shape = broadcast(x)
         constant.addcmul_(x, slope.view(shape)).add_((shift - slope * mean).view(shape))
-        return constant, None if weight is None else with_normal, None if bias is None else alone, None, None
+        return constant, None if weight is None else with_normal, None if bias is None else alone, None
 
 
-def moments(x: Tensor, origin: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and variance [C] over the batches of all processes."""
+def moments(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and variance [C] over the batches of all processes: the mean of their variances and the variance of their means."""
     dims = (0, *range(2, x.dim()))
-    centred = x - origin.view(broadcast(x))
-    mean, square = mean_over_processes(torch.stack([centred.mean(dims), centred.square().mean(dims)]))
-    return origin + mean, square - mean.square()
+    mean = x.mean(dims)
+    variance = (x - mean.view(broadcast(x))).square().mean(dims)
+    means, variances = from_all_processes(torch.stack([mean, variance])).unbind(1)  # each [processes, C]
+    mean = means.mean(0)
+    return mean, variances.mean(0) + (means - mean).square().mean(0)
 
 
-def normalise(x: Tensor, weight: Tensor | None, bias: Tensor | None, origin: Tensor, eps: float) -> Tensor:
+def normalise(x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
     """What `Normalise` gives, in steps that can be differentiated as often as one likes."""
     shape = broadcast(x)
-    mean, variance = moments(x, origin)
+    mean, variance = moments(x)
     y = (x - mean.view(shape)) * torch.rsqrt(variance + eps).view(shape)
     return y if weight is None or bias is None else y * weight.view(shape) + bias.view(shape)
 

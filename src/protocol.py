@@ -37,7 +37,7 @@ from src.metrics.points import mode_quality
 log = logging.getLogger(__name__)
 
 REVISION = 1  # raise it when a metric or an anchor changes its meaning: older caches are then left alone
-ARRAYS = 2  # raise it when other arrays are cached that mean the same
+ARRAYS = 3  # raise it when other arrays are cached that mean the same
 NEIGHBOURS = {"precision_recall": 3, "density_coverage": 5, "copies": 1}
 
 MANY_CLASSES = 100  # from here on a record counts the classes that were found instead of listing their shares
@@ -79,8 +79,9 @@ def evaluate(
     labels: the classes [N] that a conditional generator is asked for; None where it is asked for none. With them the record
     also says whether the classes came out, and the anchors say it of real images, of noise and of copies.
 
-    anchors: `real`, as many training images against the reference (the floor; its `copies` is measured on the
-    validation split), or all test images where the reference is the training split; `noise`, uniform noise (the ceiling);
+    anchors: `real`, as many training images against the reference (the floor; its `copies` is that of the validation split, or
+    of the test split where the reference is another), or test images where the reference is the training split; `noise`,
+    uniform noise (the ceiling);
     `training_copies`, training images drawn with replacement: as good as real by every distance, and caught by `copies` alone.
     """
     extractor = load_extractor(protocol.extractor, protocol.weights, protocol.device)
@@ -197,7 +198,8 @@ def _reference(dataset: Dataset, protocol: Protocol, extractor: Extractor, count
         name: _measure(extractor(samples), reference, extractor, protocol.seed)
         for name, (samples, _) in _anchor_samples(dataset, protocol, count).items()
     }
-    fresh = copies(closeness(validation, train, spacing), torch.from_numpy(reference["held_out"]))
+    unseen = validation if protocol.split == "test" else extractor(_tensor(dataset.split("test").x)).features
+    fresh = copies(closeness(unseen, train, spacing), torch.from_numpy(reference["held_out"]))
     anchors["real"][extractor.key("copies")] = fresh
     return reference | {"anchors": np.array(json.dumps(anchors))}
 

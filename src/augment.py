@@ -48,7 +48,7 @@ class DiffAugment(Augmentation):
 
     policy: what is done, in the order given.
         color: brightness by -0.5..0.5, saturation times 0..2 (grey images have none), contrast times 0.5..1.5;
-        translation: up to an eighth of the side each way, zeros (mid-grey) come in;
+        translation: up to an eighth of the side, rounded, each way, zeros (mid-grey) come in;
         cutout: a square of half the side, its centre anywhere, becomes zero.
     """
 
@@ -96,7 +96,7 @@ def color(x: Tensor, uniform: Tensor) -> Tensor:
 
 
 def translation(x: Tensor, uniform: Tensor) -> Tensor:
-    return move(x, uniform, x.shape[2] // 8, fill=0.0)
+    return move(x, uniform, (x.shape[2] + 4) // 8, fill=0.0)
 
 
 def cutout(x: Tensor, uniform: Tensor) -> Tensor:

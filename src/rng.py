@@ -36,6 +36,8 @@ def seed_layers(seed: int, step: int, k: int = 0) -> None:
     torch.default_generator.manual_seed(value)
     if torch.cuda.is_initialized():
         torch.cuda.manual_seed(value)
+    if torch.backends.mps.is_available():
+        torch.mps.manual_seed(value)
 
 
 def truncate_normal(z: Tensor, bound: float) -> Tensor:

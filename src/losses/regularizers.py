@@ -131,7 +131,7 @@ def auxiliary_fake(update: Update) -> Tensor:
 def classify(update: Update, x: Tensor) -> Tensor:
     if not hasattr(update.discriminator, "classify"):
         raise ValueError("this discriminator has no auxiliary classifier: give it one (auxiliary: true) or leave the term out")
-    return update.discriminator.classify(x)  # type: ignore[operator]
+    return update.discriminator.classify(precise(x))  # type: ignore[operator]
 
 
 def labels(update: Update) -> Tensor:

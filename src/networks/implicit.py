@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from src.networks.sizes import count_classes
+from src.networks.sizes import count_classes, square_side
 from src.spec import Spec
 
 
@@ -54,7 +54,7 @@ class ImplicitGenerator(nn.Module):
         self, spec: Spec, z_dim: int = 64, width: int = 128, depth: int = 4, features: int = 64, conditional: bool = False
     ) -> None:
         super().__init__()
-        self.z_dim, self.side, self.classes = z_dim, spec.shape[1], count_classes(spec, conditional)
+        self.z_dim, self.side, self.classes = z_dim, square_side(spec), count_classes(spec, conditional)
         self.embedding = nn.Embedding(self.classes, z_dim) if conditional else None
         first, second = nn.Linear(2 * z_dim if conditional else z_dim, width), nn.Linear(width, width)
         for layer in (first, second):  # PyTorch's own start would shrink the style, and samples would hardly differ

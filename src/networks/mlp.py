@@ -48,7 +48,7 @@ class MLPGenerator(nn.Module):
 
 
 class Dropout(nn.Dropout):
-    """Dropout whose masks are drawn for the global batch, however it is divided: no two samples get one mask."""
+    """Dropout that draws the masks of the global batch where that is divided, so that no two samples get one mask."""
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, ...] to the same shape."""

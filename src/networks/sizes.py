@@ -10,6 +10,15 @@ def count_classes(spec: Spec, conditional: bool = True) -> int:
     return len(spec.classes) if conditional else 0
 
 
+def square_side(spec: Spec) -> int:
+    """The side of the data's images; ValueError for what is no square image."""
+    if len(spec.shape) != 3 or spec.shape[1] != spec.shape[2]:
+        raise ValueError(
+            f"samples of shape {spec.shape} are no square images [C, S, S]: take model=mlp_gan, which takes any shape"
+        )
+    return spec.shape[1]
+
+
 def sides(spec: Spec) -> list[int]:
     """Sides of the feature maps, from the smallest to that of the images: [4, 8, 16, 32] for 32, [7, 14, 28] for 28."""
     image = spec.shape[-1]
@@ -19,6 +28,6 @@ def sides(spec: Spec) -> list[int]:
     if spec.shape[1:] != (found[-1], found[-1]) or len(found) == 1:
         raise ValueError(
             f"samples of shape {spec.shape} do not fit this network: it needs square images [C, S, S] of side 28 or 8, 16, 32, "
-            "64 ... (7 or 4, doubled); resize them, or choose a network that takes any shape (mlp)"
+            "64 ... (7 or 4, doubled); resize them, or take model=mlp_gan, which takes any shape"
         )
     return found

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from src.networks.sizes import count_classes
+from src.networks.sizes import count_classes, square_side
 from src.spec import Spec
 
 
@@ -58,7 +58,8 @@ class TransformerGenerator(nn.Module):
         self, spec: Spec, z_dim: int = 64, width: int = 128, depth: int = 3, heads: int = 4, conditional: bool = False
     ) -> None:
         super().__init__()
-        side, self.grid = spec.shape[1], spec.shape[1] // 4
+        side = square_side(spec)
+        self.grid = side // 4
         if side % 4:
             raise ValueError(
                 f"a side of {side} pixels has no grid of 4 x 4 patches: use a multiple of 4, such as 8, 28, 32, 64"
@@ -100,7 +101,7 @@ class TransformerDiscriminator(nn.Module):
         self, spec: Spec, width: int = 128, depth: int = 3, heads: int = 4, patch: int = 4, conditional: bool = False
     ) -> None:
         super().__init__()
-        side, classes = spec.shape[1], count_classes(spec, conditional)
+        side, classes = square_side(spec), count_classes(spec, conditional)
         if side % patch:
             raise ValueError(f"a side of {side} pixels has no grid of {patch} x {patch} patches: use a multiple of {patch}")
         self.patches = nn.Conv2d(spec.shape[0], width, patch, stride=patch)

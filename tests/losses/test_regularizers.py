@@ -158,6 +158,12 @@ def test_auxiliary_classifier_by_hand() -> None:
     assert auxiliary_fake(found).tolist() == pytest.approx([math.log(2), math.log(1 + math.exp(-1))])
 
 
+def test_auxiliary_classifier_of_fakes_in_half_precision() -> None:
+    """As a generator makes them under autocast, which penalties switch off."""
+    found = update(Linear(0.0, 0.0).float(), y=torch.tensor([1, 0]), fake=FAKE.bfloat16())
+    assert auxiliary_fake(found).dtype == torch.float32
+
+
 def test_auxiliary_classifier_needs_labels_and_a_head() -> None:
     with pytest.raises(ValueError, match="has no labels"):
         auxiliary_real(update(Linear(0.0, 0.0)))

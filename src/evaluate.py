@@ -19,7 +19,9 @@ def evaluate(config: dict[str, Any]) -> dict[str, Any]:
         write_json(run.path / "metrics.json", failed := {"metrics": {}, "failed": ended["message"]})
         print(f"recorded as a failure: {ended['message']}")
         return failed
-    run.checkpoint()  # there is one, and it is whole
+    checkpoint = run.checkpoint()  # there is one, and it is whole
+    if not ended:
+        print(f"this run has not ended: {checkpoint.name}, the best so far, is measured")
     # The run's own protocol makes metrics.json; another one has a file of its own beside it.
     parts = ("extractor", "samples", "seed", *(["split"] if "split" in settings else []))
     name = "metrics" if settings == own else "-".join(["metrics", *(str(settings[part]) for part in parts)])

@@ -10,9 +10,11 @@ from typing import Any
 
 from src import cli
 from src.errors import UserError, nearest
+from src.files import check_writable
 from src.progress import Line, minutes
 from src.run import RunFolder, load_run
 
+NETWORK = "safetensors", "onnx"  # formats of the generator, not of samples
 SAMPLES, STRIPS = 64, 8  # how many where n is not given
 PORTION = 1024  # samples that are drawn while those before them are written
 
@@ -22,6 +24,7 @@ def generate(config: dict[str, Any]) -> Path:
     run = RunFolder.existing(config["run"])
     run.config()  # it can be read and names nothing that is not allowed
     checkpoint = run.checkpoint(config["checkpoint"])
+    out = place(config, run)
 
     import torch
 
@@ -37,18 +40,16 @@ def generate(config: dict[str, Any]) -> Path:
         "seed": run.path.name,
         "checkpoint": checkpoint.name,
     }
-    kind = f"interpolate{config['interpolate']}" if config["interpolate"] else config["format"]
-    out = Path(config["out"] or run.path / "generated" / f"{kind}-seed{config['seed']}")
     if config["format"] == "safetensors":
-        save_safetensors(network, out := out.with_name("generator.safetensors"), provenance)
+        save_safetensors(network, out, provenance)
     elif config["format"] == "onnx":
         inputs = model.example_inputs()
-        to_onnx(network, inputs, out := out.with_name("generator.onnx"), ["z", "y"][: len(inputs)], provenance)
+        to_onnx(network, inputs, out, ["z", "y"][: len(inputs)], provenance)
     elif config["interpolate"]:
         rows = config["n"] or STRIPS
         how = config["weights"], config["truncation"], config["side"]
         strips = model.interpolate(rows, config["interpolate"], config["seed"], labels(model, config["class"], rows), *how)
-        modality.strip(modality.to_uint8(strips), out := out.with_suffix(".png"), provenance)
+        modality.strip(modality.to_uint8(strips), out, provenance)
     else:
         seeds = range(config["seed"], config["seed"] + (config["n"] or SAMPLES))
         portions = draw(model, config, seeds, modality.to_uint8)
@@ -57,8 +58,27 @@ def generate(config: dict[str, Any]) -> Path:
             modality.save(portions, out, seeds, provenance)
             modality.preview(torch.cat(list(again)), out / "grid.png", provenance=provenance)
         else:
-            modality.save_npz(torch.cat(list(portions)), out := out.with_suffix(".npz"), seeds, provenance)
+            modality.save_npz(torch.cat(list(portions)), out, seeds, provenance)
     print(out)
+    return out
+
+
+def place(config: dict[str, Any], run: RunFolder) -> Path:
+    """The folder or file that the samples or weights go to; UserError for what no format has, and where it cannot be made."""
+    kind, strips = config["format"], config["interpolate"]
+    if strips and kind != "png":
+        raise UserError(f"interpolate= makes a PNG, format={kind} has no place for it: leave one of them out")
+    meant = [key for key in ("n", "class", "truncation", "side") if config[key] is not None]
+    if kind in NETWORK and meant:
+        raise UserError(f"format={kind} is the generator itself, whatever is drawn from it: leave {meant[0]}= out")
+    suffix = "" if kind == "png" and not strips else f".{kind}"
+    if config["out"]:
+        out = Path(config["out"])
+        out = out if out.suffix == suffix else out.with_name(out.name + suffix)
+    else:
+        name = "generator" if kind in NETWORK else f"{f'interpolate{strips}' if strips else kind}-seed{config['seed']}"
+        out = run.path / "generated" / (name + suffix)
+    check_writable(out if not suffix else out.parent, "out")
     return out
 
 

@@ -12,7 +12,6 @@ A published folder is what a repository keeps of it (`RunFolder.publish`): one c
 
 import hashlib
 import io
-import shutil
 import warnings
 from pathlib import Path
 from typing import Any, Self
@@ -23,11 +22,11 @@ from omegaconf import OmegaConf
 
 from src.config import differences, short_hash, validate
 from src.errors import UserError, nearest
-from src.files import read_json, remove_leftovers, sha256, write_atomic, write_json
+from src.files import check_writable, read_json, remove_leftovers, sha256, write_atomic, write_json
 from src.instantiate import instantiate
 
 # Of every run's config.
-SECTIONS = ("seed", "name", "data", "model", "trainer", "logger", "evaluation")
+SECTIONS = {"seed": int, "name": str, **dict.fromkeys(("data", "model", "trainer", "logger", "evaluation"), dict)}
 START_AGAIN = "put back a whole copy, or train again with fresh=true"
 
 
@@ -70,7 +69,7 @@ class RunFolder:
             raise UserError(f"{self.path} is held by another process: wait for it, or choose another run_dir=") from None
         except OSError as error:
             raise UserError(
-                f"cannot write to {self.path} ({error.strerror}): choose another run_dir= or paths.runs="
+                f"cannot write to {self.path} ({error.strerror}): make it writable, or train elsewhere (run_dir=, paths.runs=)"
             ) from error
         return self
 
@@ -97,10 +96,11 @@ class RunFolder:
         path = self.path / "config.yaml"
         try:
             config: dict[str, Any] = OmegaConf.to_container(OmegaConf.load(path))  # type: ignore[assignment]
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
+        except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:  # the last for what is no mapping
             raise UserError(f"{path} is damaged ({' '.join(str(error).split())}): {START_AGAIN}") from error
-        if missing := [name for name in SECTIONS if name not in config]:
-            raise UserError(f"{path} is damaged (no {missing[0]} in it): {START_AGAIN}")
+        for name, kind in SECTIONS.items():
+            if not isinstance(config.get(name), kind):
+                raise UserError(f"{path} is damaged (no {name} in it): {START_AGAIN}")
         validate(config)
         return config
 
@@ -109,7 +109,10 @@ class RunFolder:
 
     def manifest(self) -> dict[str, Any]:
         path = self.path / "manifest.json"
-        return read_json(path, START_AGAIN) if path.is_file() else {}
+        manifest = read_json(path, START_AGAIN) if path.is_file() else {}
+        if not isinstance(manifest.get("ended", {}), dict):
+            raise UserError(f"{path} is damaged (ended is no JSON object): {START_AGAIN}")
+        return manifest
 
     def update_manifest(self, **fields: Any) -> None:
         write_json(self.path / "manifest.json", self.manifest() | fields)
@@ -131,18 +134,30 @@ class RunFolder:
         The same run gives the same bytes, but for the manifest, which says how long it took.
         """
         published = RunFolder(folder)
-        shutil.rmtree(published.checkpoints, ignore_errors=True)
-        published.checkpoints.mkdir(parents=True)
+        published.checkpoints.mkdir(parents=True, exist_ok=True)
+        earlier = set(published.checkpoints.glob("*.ckpt"))
         if self.newest("step"):
             path = self.checkpoint()
             checkpoint = load_checkpoint(path)
-            save_checkpoint({part: checkpoint[part] for part in ("state_dict", "clock")}, published.checkpoints / path.name)
+            kept = published.checkpoints / path.name
+            save_checkpoint({part: checkpoint[part] for part in ("state_dict", "clock")}, kept)
+            earlier.discard(kept)
+        for path in earlier:
+            published._drop(path)
         for name in ("config.yaml", "manifest.json", "metrics.jsonl", "metrics.json"):
             if (self.path / name).is_file():
                 write_atomic(folder / name, (self.path / name).read_bytes())
         for picture, name in ((self.last_grid(), "samples.png"), (self.samples / "film.gif", "film.gif")):
             if picture is not None and picture.is_file():
                 write_atomic(folder / name, picture.read_bytes())
+
+    def check_publishable(self, folder: Path) -> None:
+        """Raise UserError where publishing there would cost another run what it goes on from, or cannot be done."""
+        there = RunFolder(folder)
+        newest = there.newest("step") if there.started() else None
+        if folder.resolve() == self.path.resolve() or (newest and "optimizer_states" in load_checkpoint(newest)):
+            raise UserError(f"publish={folder} is where a run is trained: choose a folder of its own")
+        check_writable(folder, "publish")
 
     def last_grid(self) -> Path | None:
         return max(self.samples.glob("step-*.png"), default=None)
@@ -184,8 +199,16 @@ class RunFolder:
 
     def result(self) -> dict[str, Any] | None:
         """The final evaluation, None where there is none yet."""
-        path = self.path / "metrics.json"
-        return read_json(path, "delete it and repeat the command") if path.is_file() else None
+        path, remedy = self.path / "metrics.json", "delete it and repeat the command"
+        result = read_json(path, remedy) if path.is_file() else None
+        if result is not None and "metrics" not in result:
+            raise UserError(f"{path} is damaged (no metrics in it): {remedy}")
+        return result
+
+    def drop_results(self) -> None:
+        """Delete what was measured of a training that goes on: it is of another checkpoint than the one to come."""
+        for path in self.path.glob("metrics*.json"):
+            path.unlink()
 
 
 def summary(result: dict[str, Any]) -> str:
@@ -274,6 +297,9 @@ def load_run(path: str | Path, which: str = "best") -> Any:
     config = run.config()
     model = build_model(config, build_dataset(config).spec)
     checkpoint = load_checkpoint(run.checkpoint(which))
-    model.load_state_dict(checkpoint["state_dict"])
+    try:
+        model.load_state_dict(checkpoint["state_dict"])
+    except RuntimeError as error:
+        raise UserError(f"{run.checkpoint(which)} is of another model than {run.path / 'config.yaml'} says") from error
     model.set_clock(checkpoint["clock"])
     return model.eval()

@@ -102,6 +102,40 @@ def test_interpolation_strip(draw: Any) -> None:
         draw("n=2", "interpolate=6", "class=1")
 
 
+def test_files_have_the_names_that_are_asked_for(draw: Any, tmp_path: Path) -> None:
+    for words, name in (
+        (["format=npz", "n=2", f"out={tmp_path}/v1.5"], "v1.5.npz"),
+        (["format=safetensors", f"out={tmp_path}/a.safetensors"], "a.safetensors"),
+        (["format=onnx", f"out={tmp_path}/b"], "b.onnx"),
+        (["interpolate=3", "n=1", f"out={tmp_path}/c.png"], "c.png"),
+    ):
+        assert draw(*words) == tmp_path / name
+        assert (tmp_path / name).is_file()
+
+
+def test_a_folder_holds_no_samples_of_before(draw: Any) -> None:
+    folder = draw("n=8")
+    (folder / "mine.png").write_text("")
+    draw("n=3", "weights=raw")
+    assert sorted(path.name for path in folder.glob("*.png")) == [*(f"{n:06d}.png" for n in range(3)), "grid.png", "mine.png"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["interpolate=4", "format=npz"], "interpolate= makes a PNG, format=npz has no place for it"),
+        (["format=onnx", "truncation=0.5"], "leave truncation= out"),
+        (["format=safetensors", "n=5"], "leave n= out"),
+        (["out=README.md"], "cannot write to README.md"),
+        (["format=npz", "out=README.md/x"], "choose another with out="),
+    ],
+)
+def test_what_cannot_be_had_is_said_first(words: list[str], message: str, draw: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("src.generate.load_run", None)
+    with pytest.raises(UserError, match=message):
+        draw(*words)
+
+
 def test_raw_weights_draw_other_samples(draw: Any) -> None:
     assert not np.array_equal(pixels(draw("n=1") / "000000.png"), pixels(draw("n=1", "weights=raw") / "000000.png"))
 

@@ -83,6 +83,21 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_is_used(run: RunFol
         load_checkpoint(run.checkpoint_path("step", 10))
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "read"),
+    [
+        ("config.yaml", "3", RunFolder.config),
+        ("config.yaml", "{seed: 0, name: a, data: {}, model: 3, trainer: {}, logger: {}, evaluation: {}}", RunFolder.config),
+        ("manifest.json", '{"ended": 3}', RunFolder.manifest),
+        ("metrics.json", "{}", RunFolder.result),
+    ],
+)
+def test_a_file_of_another_form_is_named(run: RunFolder, name: str, text: str, read: Any) -> None:
+    (run.path / name).write_text(text)
+    with pytest.raises(UserError, match=f"{name} is damaged"):
+        read(run)
+
+
 def test_prune_keeps_the_newest(run: RunFolder) -> None:
     for step in (1, 2, 3):
         save_checkpoint({}, run.checkpoint_path("step", step))

@@ -168,6 +168,39 @@ def test_a_loss_that_is_not_finite_keeps_the_last_good_checkpoint(compose: Any, 
         train(config)
 
 
+def test_what_was_measured_meanwhile_is_not_the_result(compose: Any, tmp_path: Path) -> None:
+    """`python -m src.evaluate` of a run that was interrupted and then goes on."""
+    config = compose(*TINY, "stop.images=640", f"run_dir={tmp_path / 'run'}")
+    result, run = train(config), RunFolder(tmp_path / "run")
+    manifest = run.manifest()
+    del manifest["ended"]
+    (run.path / "manifest.json").write_text(json.dumps(manifest))
+    for name in ("metrics.json", "metrics-fashion.json"):
+        (run.path / name).write_text('{"metrics": {}}')
+    assert train(config) == result
+    assert [path.name for path in run.path.glob("metrics*.json")] == ["metrics.json"]
+
+
+def test_publishing_costs_no_run_what_it_goes_on_from(compose: Any, tmp_path: Path) -> None:
+    runs = [RunFolder(tmp_path / name) for name in "ab"]
+    words = [*TINY, "stop.images=320", "evaluate=false"]
+    for run in runs:
+        train(compose(*words, f"run_dir={run.path}"))
+    before = [sorted(run.checkpoints.iterdir()) for run in runs]
+    for target in runs:
+        with pytest.raises(UserError, match="is where a run is trained: choose a folder of its own"):
+            train(compose(*words, f"run_dir={runs[0].path}", f"publish={target.path}"))
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="choose another with publish="):
+        train(compose(*words, f"run_dir={tmp_path / 'c'}", f"publish={tmp_path / 'file'}"))
+    assert not (tmp_path / "c").exists()
+    for seed in (1, 2):  # in the place of what was published before, with one checkpoint
+        train(compose(*words, f"seed={seed}", f"publish={tmp_path / 'kept'}", f"run_dir={tmp_path / str(seed)}"))
+        assert RunFolder(tmp_path / "kept").config()["seed"] == seed
+    assert len(list((tmp_path / "kept" / "checkpoints").glob("*.ckpt"))) == 1
+    assert before == [sorted(run.checkpoints.iterdir()) for run in runs]
+
+
 @pytest.mark.parametrize(("precision", "weights"), [("64-true", torch.float64), ("bf16-mixed", torch.float32)])
 def test_other_precisions(precision: str, weights: torch.dtype, compose: Any, tmp_path: Path) -> None:
     """From real images, a penalty and an augmentation to samples and their measure."""

@@ -80,7 +80,7 @@ class Nowhere:
 def read_scalars(path: Path) -> list[dict[str, Any]]:
     """The lines of a metrics.jsonl, without the one that a crash may have cut short; empty where there is no file."""
     lines = []
-    for text in path.read_text().splitlines() if path.is_file() else []:
+    for text in path.read_text(errors="replace").splitlines() if path.is_file() else []:
         with contextlib.suppress(json.JSONDecodeError):
             lines.append(json.loads(text))
     return lines

@@ -23,7 +23,7 @@ from torch import Tensor, uint8
 
 from src import pixels
 from src.errors import Diverged, UserError
-from src.files import write_atomic
+from src.files import read_json, write_atomic
 from src.modalities.pictures import film, marks_of, png, pngs, read_provenance, sidecar_json, write_picture
 from src.pixels import QUANTISATION
 
@@ -57,7 +57,7 @@ def save(samples: Tensor | Iterable[Tensor], folder: str | Path, seeds: Sequence
     def write(images: np.ndarray, first: int) -> None:
         if first == 0:
             folder.mkdir(parents=True, exist_ok=True)
-            sidecar.unlink(missing_ok=True)
+            forget(sidecar)
         rows = slice(first, first + len(images))
         for name, data in zip(names[rows], pngs(images, ({**marks, "seed": str(seed)} for seed in seeds[rows])), strict=True):
             write_atomic(os.path.join(folder, name), data, durable=False)  # there are thousands, and pathlib takes its time
@@ -78,6 +78,14 @@ def save(samples: Tensor | Iterable[Tensor], folder: str | Path, seeds: Sequence
         raise ValueError(f"{made} samples, but {len(seeds)} seeds")
     record = {**marks, "quantisation": QUANTISATION, "provenance": provenance, "seeds": dict(zip(names, seeds, strict=True))}
     write_atomic(sidecar, sidecar_json(record))
+
+
+def forget(sidecar: Path) -> None:
+    """Delete the pictures that an earlier `samples.json` lists, and then itself: no folder holds samples of two models."""
+    if sidecar.is_file():
+        for name in read_json(sidecar, "delete it").get("seeds", {}):
+            (sidecar.parent / Path(str(name)).name).unlink(missing_ok=True)
+        sidecar.unlink()
 
 
 def save_npz(samples: Tensor, path: str | Path, seeds: Sequence[int], provenance: Mapping[str, Any]) -> None:

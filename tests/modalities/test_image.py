@@ -103,7 +103,6 @@ def test_long_seeds_are_padded_alike(tmp_path) -> None:
 
 def test_an_interrupted_save_leaves_nothing_half_written(tmp_path, monkeypatch) -> None:
     image.save(pixels(2, 1, 8, 8), tmp_path, [0, 1], PROVENANCE)
-    older = (tmp_path / "000001.png").read_bytes()
     replace, calls = os.replace, []
 
     def interrupt_second(source: Path, target: Path) -> None:
@@ -115,8 +114,7 @@ def test_an_interrupted_save_leaves_nothing_half_written(tmp_path, monkeypatch) 
     monkeypatch.setattr(os, "replace", interrupt_second)
     with pytest.raises(KeyboardInterrupt):
         image.save(pixels(2, 1, 8, 8, seed=1), tmp_path, [0, 1], PROVENANCE)
-    assert names(tmp_path) == ["000000.png", "000001.png"]  # the list of the older pictures no longer holds: it is gone
-    assert (tmp_path / "000001.png").read_bytes() == older
+    assert names(tmp_path) == ["000000.png"]  # whole and new; the older ones are gone with their list
 
 
 @pytest.mark.parametrize("shape", [(2, 2, 8, 8), (2, 4, 8, 8), (8, 8), (1, 8, 8), (0, 1, 8, 8)])

@@ -45,7 +45,9 @@ CHANNELS_1 = (1, 32, 32)
 FIXED = ["model.ema=null", "model.lr_schedule=null", "model.penalties=null", f"data.batch_size={BATCH}"]
 PROTOCOL = """Each alternative from its own checkout, its training step unmodified, in turn with ours, forwards and backwards,
 medians over the rounds, ratios by the round; one process; start-up, first updates, checkpoints and pictures left out, logging
-and progress not; same networks, batch and discriminator updates on both sides; MNIST, or noise in the shape of CIFAR-10.
+and progress not; same networks, batch and discriminator updates on both sides; ours updates the generator by the last fakes of
+the discriminator's update, where mimicry and R3GAN draw new ones (7 and 3 % of their arithmetic); MNIST, or noise in the shape
+of CIFAR-10.
 products: the matrix products and convolutions of an update, its penalties among them, alone and as precise as ours."""
 
 

@@ -4,7 +4,8 @@ Three ways of making the same generator update, taken in turn, milliseconds per 
 
 ours      `src.fit.fit`, everything on: memory-mapped data, Lightning, W&B offline, metrics.jsonl, progress
 by hand   a plain PyTorch loop as an expert would write it: all images as floats in memory, fused Adam, fakes shared by
-          both updates, the same networks, loss, penalties, average and learning rates, no logging at all
+          both updates, no gradients that nobody uses, the same networks, loss, penalties, average and learning rates, no
+          logging at all; in float32, and for a recipe in bf16-mixed once more so
 products  the matrix products and convolutions of such an update, its penalties' at the steps where they are due, and nothing
           else: what the machine can do
 
@@ -23,10 +24,12 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmarks import ours, timing
+from src.learn import placed
 from src.losses.regularizers import Update
 from src.models.gan import GAN
 from src.numerics import set_numerics
 from src.pixels import from_uint8
+from src.processes import ALONE
 from src.run import build_dataset, build_model
 
 RECIPES = ["experiment=mlp_gan_listing", "model=mlp_gan", "model=dcgan", "model=cdcgan", "model=sngan", "model=r3gan"]
@@ -42,12 +45,14 @@ PRODUCTS = {
 }
 PROTOCOL = """Ways taken in turn, forwards and backwards, medians over the rounds, ratios by the round; one process, start-up
 and first updates left out. ours: src.fit.fit with memory-mapped data, Lightning, W&B offline, metrics.jsonl and progress. by
-hand: a plain eager loop with the same networks, fused Adam, shared fakes, no logging. products: the matrix products and
-convolutions of an update, its penalties' where they are due, replayed alone with the numerics of ours: the floor."""
+hand: a plain eager loop with the same networks, fused Adam, shared fakes, no unused gradients, no logging, in float32 and in
+torch's own layout; in bf16: the same under autocast. products: the matrix products and convolutions of an update, its
+penalties' where they are due, replayed alone with the numerics and the layout of ours: the floor."""
+HALF = "bf16-mixed"
 
 
-def by_hand(config: dict[str, Any], updates: int, warmup: int) -> float:
-    """Milliseconds per update of a loop by hand."""
+def by_hand(config: dict[str, Any], updates: int, warmup: int, half: bool = False) -> float:
+    """Milliseconds per update of a loop by hand; half: under autocast to bfloat16."""
     model = build(config)
     g, d = model.generator, model.discriminator
     g_optimizer, d_optimizer = model.configure_optimizers()
@@ -62,27 +67,31 @@ def by_hand(config: dict[str, Any], updates: int, warmup: int) -> float:
         for _ in range(model.d_steps):
             real, y = next(batches)
             z = torch.randn(len(real), model.z_dim)
-            fake = g(z, y)
-            real_view, fake_view = view(model, real), view(model, fake.detach())
-            real_logits, fake_logits = d(real_view, y), d(fake_view, y)
-            d_loss = model.loss.discriminator(real_logits, fake_logits).mean()
-            made = Update(g, d, z, y, real_view, fake_view, real_logits, fake_logits)
-            d_loss = d_loss + sum(term(made) for term in model.penalties.values() if step % term.every == 0)
+            with autocast(half):
+                fake = g(z, y)
+                real_view, fake_view = view(model, real), view(model, fake.detach())
+                real_logits, fake_logits = d(real_view, y), d(fake_view, y)
+                d_loss = model.loss.discriminator(real_logits, fake_logits).mean()
+                made = Update(g, d, z, y, real_view, fake_view, real_logits, fake_logits)
+                d_loss = d_loss + sum(term(made) for term in model.penalties.values() if step % term.every == 0)
             d_optimizer.zero_grad()
             d_loss.backward()
             d_optimizer.step()
             if model.constrain:
                 model.constrain(d)
-        fake_view = view(model, fake)
-        fake_logits = d(fake_view, y)
-        if model.loss.relativistic:
-            real_logits = d(real_view, y)
-        g_loss = model.loss.generator(fake_logits, real_logits.detach()).mean()
-        made = made._replace(fake=fake_view, fake_logits=fake_logits)
-        g_loss = g_loss + sum(term(made) for term in model.g_penalties.values() if step % term.every == 0)
+        d.requires_grad_(False)
+        with autocast(half):
+            fake_view = view(model, fake)
+            fake_logits = d(fake_view, y)
+            if model.loss.relativistic:
+                real_logits = d(real_view, y)
+            g_loss = model.loss.generator(fake_logits, real_logits.detach()).mean()
+            made = made._replace(fake=fake_view, fake_logits=fake_logits)
+            g_loss = g_loss + sum(term(made) for term in model.g_penalties.values() if step % term.every == 0)
         g_optimizer.zero_grad()
         g_loss.backward()
         g_optimizer.step()
+        d.requires_grad_(True)
         if model.ema:
             with torch.no_grad():
                 torch._foreach_lerp_(tuple(average.parameters()), tuple(g.parameters()), 0.01)
@@ -93,21 +102,22 @@ def by_hand(config: dict[str, Any], updates: int, warmup: int) -> float:
 
 
 def products(config: dict[str, Any], updates: int, warmup: int) -> float:
-    """Milliseconds per update of the matrix products and convolutions alone, as precise as ours."""
+    """Milliseconds per update of the matrix products and convolutions alone, as precise as ours and in its layout."""
     set_numerics(torch.get_num_threads(), config["trainer"]["matmul_precision"])
-    model = build(config)
+    half = config["trainer"]["precision"] == HALF
+    model = placed(build(config), config, ALONE.place)
     g, d = model.generator, model.discriminator
     real, y = next(shuffled(config))
     z = torch.randn(len(real), model.z_dim)
 
-    with Recorder() as of_d:
+    with autocast(half), Recorder() as of_d:
         fake = g(z, y)
         seen = real.requires_grad_(), fake.detach().requires_grad_()
         made = Update(g, d, z, y, *seen, *(d(x, y) for x in seen))
         d_loss = model.loss.discriminator(made.real_logits, made.fake_logits).mean()
         d_loss = d_loss + sum(term(made) for term in model.penalties.values() if term.every == 1)  # may share the loss's work
         d_loss.backward(inputs=list(d.parameters()))
-    with Recorder() as of_g:
+    with autocast(half), Recorder() as of_g:
         if model.loss.relativistic:
             with torch.no_grad():
                 d(real, y)
@@ -119,9 +129,10 @@ def products(config: dict[str, Any], updates: int, warmup: int) -> float:
     due = [(1, of_d.calls * model.d_steps + of_g.calls)]  # every so many updates, what is called then
     for network, terms, times in ((d, model.penalties, model.d_steps), (g, model.g_penalties, 1)):
         for term in (term for term in terms.values() if term.every > 1):
-            fake = g(z, y)
-            made = Update(g, d, z, y, real, fake, d(real, y), d(fake, y))
-            with Recorder() as of_term:
+            with autocast(half):
+                fake = g(z, y)
+                made = Update(g, d, z, y, real, fake, d(real, y), d(fake, y))
+            with autocast(half), Recorder() as of_term:
                 term(made).backward(inputs=list(network.parameters()))
             due.append((term.every, of_term.calls * times))
     clock = timing.Clock(warmup, updates)
@@ -146,6 +157,11 @@ class Recorder(TorchDispatchMode):
         if function.overloadpacket.__name__ in PRODUCTS:
             self.calls.append(functools.partial(function, *args, **(kwargs or {})))
         return function(*args, **(kwargs or {}))
+
+
+def autocast(half: bool) -> torch.autocast:
+    """As Lightning's bf16-mixed has it."""
+    return torch.autocast("cpu", torch.bfloat16, enabled=half, cache_enabled=False)
 
 
 def build(config: dict[str, Any]) -> GAN:
@@ -179,6 +195,8 @@ def main(words: list[str] | None = None) -> None:
         updates = max(2, round(arguments.seconds * 1e3 / by_hand(config, updates=2, warmup=2)))
         warmup = max(1, updates // 10)
         ways = {"ours": ours.milliseconds, "by hand": by_hand, "products": products}
+        if config["trainer"]["precision"] == HALF:
+            ways["by hand in bf16"] = functools.partial(by_hand, half=True)
         measured = {name: functools.partial(way, config, updates, warmup) for name, way in ways.items()}
         started = time.perf_counter()
         found = timing.alternate(measured, arguments.rounds, arguments.threads)

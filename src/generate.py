@@ -15,6 +15,7 @@ from src.progress import Line, minutes
 from src.run import RunFolder, load_run
 
 NETWORK = "safetensors", "onnx"  # formats of the generator, not of samples
+HOW = "class", "truncation", "side"  # may be given; a picture's record says so
 SAMPLES, STRIPS = 64, 8  # how many where n is not given
 PORTION = 1024  # samples that are drawn while those before them are written
 
@@ -40,6 +41,7 @@ def generate(config: dict[str, Any]) -> Path:
         "seed": run.path.name,
         "checkpoint": checkpoint.name,
     }
+    drawn = provenance | {"first_seed": config["seed"], **{key: config[key] for key in HOW if config[key] is not None}}
     if config["format"] == "safetensors":
         save_safetensors(network, out, provenance)
     elif config["format"] == "onnx":
@@ -49,16 +51,16 @@ def generate(config: dict[str, Any]) -> Path:
         rows = config["n"] or STRIPS
         how = config["weights"], config["truncation"], config["side"]
         strips = model.interpolate(rows, config["interpolate"], config["seed"], labels(model, config["class"], rows), *how)
-        modality.strip(modality.to_uint8(strips), out, provenance)
+        modality.strip(modality.to_uint8(strips), out, drawn)
     else:
         seeds = range(config["seed"], config["seed"] + (config["n"] or SAMPLES))
         portions = draw(model, config, seeds, modality.to_uint8)
         if config["format"] == "png":
             portions, again = tee(portions)
-            modality.save(portions, out, seeds, provenance)
-            modality.preview(torch.cat(list(again)), out / "grid.png", provenance=provenance)
+            modality.save(portions, out, seeds, drawn)
+            modality.preview(torch.cat(list(again)), out / "grid.png", provenance=drawn)
         else:
-            modality.save_npz(torch.cat(list(portions)), out, seeds, provenance)
+            modality.save_npz(torch.cat(list(portions)), out, seeds, drawn)
     print(out)
     return out
 
@@ -68,7 +70,7 @@ def place(config: dict[str, Any], run: RunFolder) -> Path:
     kind, strips = config["format"], config["interpolate"]
     if strips and kind != "png":
         raise UserError(f"interpolate= makes a PNG, format={kind} has no place for it: leave one of them out")
-    meant = [key for key in ("n", "class", "truncation", "side") if config[key] is not None]
+    meant = [key for key in ("n", *HOW) if config[key] is not None]
     if kind in NETWORK and meant:
         raise UserError(f"format={kind} is the generator itself, whatever is drawn from it: leave {meant[0]}= out")
     suffix = "" if kind == "png" and not strips else f".{kind}"

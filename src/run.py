@@ -167,6 +167,8 @@ class RunFolder:
     def checkpoint(self, which: str = "best") -> Path:
         """The checkpoint to take: the "best" by validation distance, the last one where none was chosen; or the "last"."""
         found = (self.newest("best") if which == "best" else None) or self.newest("step")
+        if found is None and (self.path / "samples.png").is_file():
+            raise UserError(f"{self.path} is published without weights here: `dvc pull` them from a remote, or `make repro`")
         if found is None:
             raise UserError(f"{self.path} has no whole checkpoint: repeat its training with fresh=true")
         return found
@@ -214,11 +216,11 @@ class RunFolder:
 def summary(result: dict[str, Any]) -> str:
     """The numbers of a metrics.json for people, each beside those of real images and of noise."""
     floor, noise = result["anchors"]["real"], result["anchors"]["noise"]
-    lines = []
+    lines, width = [], max(22, *map(len, result["metrics"]))
     for name, value in result["metrics"].items():
         if isinstance(value, int | float):
             beside = f"   (real {short(floor[name])}, noise {short(noise[name])})" if name in floor else ""
-            lines.append(f"  {name:22} {short(value):>9}{beside}")
+            lines.append(f"  {name:{width}} {short(value):>9}{beside}")
     return "\n".join(lines)
 
 

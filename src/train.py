@@ -73,6 +73,8 @@ def make(config: dict[str, Any], run: RunFolder, dataset: Dataset, stop: int | N
         fit(config, run, dataset, stop, reason, team)
     elif ended["reason"] == "diverged":
         raise Diverged(f"this run has ended before: {ended['message']}; fresh=true makes it again")
+    elif config["trainer"]["profile"]:
+        raise UserError(f"{run.path} has ended, there is nothing to profile: add fresh=true, or take another seed")
     if run.result() is None and config["evaluate"]:
         evaluate(config, run, dataset, team)
     elif ended:

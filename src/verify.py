@@ -88,7 +88,7 @@ def check_files(run: RunFolder) -> list[str]:
             wrong.append("metrics.json was measured on another generator than the chosen checkpoint's")
 
     pictures = {name: run.samples / name for name in manifest["samples"]}
-    if not run.samples.is_dir():  # a published folder keeps the last one
+    if not any(run.samples.glob("step-*.png")):  # a published folder keeps the last one
         pictures = {max(pictures): run.path / "samples.png"}
     for name, path in pictures.items():
         if not path.is_file() or sha256(path) != manifest["samples"][name]:
@@ -136,6 +136,7 @@ def check_again(config: dict[str, Any], run: RunFolder, dataset: Dataset, start:
         return []
     machine_now = machine((EARLIER | manifest)["channels_last"]) | where.record()
     reasons = software_changes(manifest, code) + machine_changes(manifest, machine_now)
+    reasons += [change for part in manifest.get("continued", []) for change in part["changes"]]
     if not reasons:
         return [*different, f"code, lock file and machine are those of the run: this must not be ({again.path} is kept)"]
     print(f"not bitwise equal ({'; '.join(different)}), and not promised here: other {'; other '.join(reasons)}")

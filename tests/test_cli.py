@@ -66,7 +66,7 @@ def test_a_failed_job_of_several_does_not_stop_the_rest(command: Any, tmp_path: 
     (tmp_path / "file").touch()
     answer = command("prepare", "-m", "data=mnist,digits", f"paths.data={tmp_path}/file")
     assert answer.returncode == 2
-    assert "digits: every byte as pinned" in answer.stdout
+    assert "digits: complete and checked" in answer.stdout
 
 
 def test_nothing_is_left_behind(command: Any, tmp_path: Path) -> None:

@@ -51,7 +51,11 @@ def test_singles_and_grid_with_their_marks(draw: Any, tiny_run: Path) -> None:
     sidecar = json.loads((folder / "samples.json").read_text())
     assert sidecar["seeds"] == {f"{seed:06d}.png": seed for seed in range(3, 8)}
     assert read_provenance(folder / "grid.png")["model"] == marks["model"]
-    assert json.loads((folder / "grid.json").read_text())["provenance"]["weights"] == "ema"
+    made = json.loads((folder / "grid.json").read_text())["provenance"]
+    assert (made["weights"], made["first_seed"]) == ("ema", 3)
+    assert "truncation" not in made
+    folder = draw("n=2", "truncation=0.5")
+    assert json.loads((folder / "samples.json").read_text())["provenance"]["truncation"] == 0.5
 
 
 def test_drawing_imports_neither_lightning_nor_torchvision(tiny_run: Path) -> None:

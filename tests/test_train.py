@@ -181,6 +181,11 @@ def test_what_was_measured_meanwhile_is_not_the_result(compose: Any, tmp_path: P
     assert [path.name for path in run.path.glob("metrics*.json")] == ["metrics.json"]
 
 
+def test_a_finished_run_has_nothing_to_profile(tiny_run: Path, compose: Any) -> None:
+    with pytest.raises(UserError, match="there is nothing to profile: add fresh=true"):
+        train(compose(*TINY, "logger.mode=offline", "trainer.profile=8", f"run_dir={tiny_run}"))
+
+
 def test_publishing_costs_no_run_what_it_goes_on_from(compose: Any, tmp_path: Path) -> None:
     runs = [RunFolder(tmp_path / name) for name in "ab"]
     words = [*TINY, "stop.images=320", "evaluate=false"]

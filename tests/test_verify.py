@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from src.errors import UserError
+from src.evaluate import evaluate
 from src.run import RunFolder
 from src.train import train
 from src.verify import verify
@@ -96,6 +97,12 @@ def test_a_published_folder_is_enough(run: Path, check: Any, capsys: Any, tmp_pa
         check(tmp_path / "kept", f"start={best}")
 
 
+def test_a_published_folder_that_was_measured_again(run: Path, check: Any, compose: Any, tmp_path: Path) -> None:
+    RunFolder(run).publish(tmp_path / "kept")
+    evaluate(compose(f"run={tmp_path / 'kept'}", name="evaluate", nullable=("evaluation.",)))
+    check(tmp_path / "kept", "quick=true")
+
+
 SPOILT = {
     "a scalar": ("metrics.jsonl", lambda text: text.replace('"D/real": 0.', '"D/real": 1.', 1), "scalars from step 1 on"),
     "a metric": (
@@ -174,6 +181,14 @@ def test_a_metric_outside_the_published_interval(run: Path, check: Any, capsys: 
     with pytest.raises(SystemExit):
         check(run)
     assert "is outside the 95 % interval" in capsys.readouterr().out
+
+
+def test_a_run_that_went_on_otherwise_is_not_promised_bitwise(run: Path, check: Any, capsys: Any) -> None:
+    went_on = [{"step": 5, "changes": ["threads 2 -> 1"], "promise": "its metric falls in the interval of one further seed"}]
+    edit(run / "manifest.json", lambda manifest: manifest.update(final_weights="another", continued=went_on))
+    with pytest.raises(UserError, match="fewer than two seeds of this recipe"):
+        check(run)
+    assert "not bitwise equal (final weights), and not promised here: other threads 2 -> 1" in capsys.readouterr().out
 
 
 def test_where_nothing_decides_it_says_so(run: Path, check: Any, tmp_path: Path) -> None:

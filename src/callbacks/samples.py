@@ -13,9 +13,7 @@ from src.models.model import Model
 from src.models.training import Training
 from src.schedules import is_log_spaced
 
-FIXED_SEEDS = (
-    2_000_000  # far from the evaluated samples: no one should choose a model by looking at the samples it is scored on
-)
+FIXED_SEEDS = 2_000_000  # far from the evaluated samples: nobody should tune a recipe by looking at those it is scored on
 
 
 class DrawSamples(Callback):

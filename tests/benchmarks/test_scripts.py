@@ -42,10 +42,10 @@ def figures(path: Path) -> list[dict]:
 
 
 def test_train_step(tmp_path: Path) -> None:
-    recipes = ["model=mlp_gan data=digits", "model=cgan_pd data=digits model.d_steps=2"]
+    recipes = ["model=mlp_gan data=digits", "model=cgan_pd data=digits model.d_steps=2 trainer.precision=bf16-mixed"]
     train_step.main(["--recipes", *recipes, "--seconds=0.02", "--rounds=1", f"--json={tmp_path / 'it.json'}"])
     rows = figures(tmp_path / "it.json")
-    assert [row["against"] for row in rows] == ["by hand", "products"] * 2
+    assert [row["against"] for row in rows] == [*["by hand", "products"] * 2, "by hand in bf16"]
 
 
 def test_products_of_fully_connected_networks() -> None:

@@ -13,6 +13,7 @@ from src.files import sha256
 ROOT = Path(__file__).parent.parent
 MACHINE = ("threads", "cpu", "cpu_model", "cpu_capability", "matmul_precision", "channels_last", "cuda")
 SPLIT = ("processes", "accumulate")  # into how many parts a batch goes, beside each other and one after the other
+STRATEGY = "strategy"  # of as many processes
 PACKAGES = ("torch", "pytorch-lightning", "numpy", "torch-fidelity")
 
 
@@ -74,6 +75,8 @@ def machine_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[s
     for part in SPLIT:
         if before.get(part, 1) != now[part]:
             changes.append(f"{part} {before.get(part, 1)} -> {now[part]}")
+    if before.get("processes") == now["processes"] and before.get(STRATEGY, now[STRATEGY]) != now[STRATEGY]:
+        changes.append(f"{STRATEGY} {before[STRATEGY]} -> {now[STRATEGY]}")
     if (old := before.get("batch_norm")) and now["batch_norm"] not in (None, old):
         changes.append(f"batch norm {old} -> {now['batch_norm']}")
     return changes

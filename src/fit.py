@@ -3,12 +3,13 @@
 torch and all that needs it (`src/learn.py`) are imported when everything that can be checked without them has been.
 """
 
+import functools
 import math
 from pathlib import Path
 from typing import Any
 
 from src.data.dataset import Dataset
-from src.environment import MACHINE, PACKAGES, SPLIT, machine, machine_changes, software, software_changes
+from src.environment import MACHINE, PACKAGES, SPLIT, STRATEGY, machine, machine_changes, software, software_changes
 from src.errors import UserError
 from src.processes import ALONE, Place, Team
 from src.run import RunFolder, build_dataset, step_of
@@ -57,6 +58,15 @@ def follow_fit(
     learn(config, place, RunFolder(path), dataset, checkpoint, stop, reason)
 
 
+def follow_evaluate(config: dict[str, Any], place: Place, path: Path) -> None:
+    """What the other processes do of the evaluation."""
+    numerics(config, place)
+
+    from src.scoring import follow_score
+
+    follow_score(path, config["evaluation"])
+
+
 def numerics(config: dict[str, Any], place: Place) -> None:
     """Set up torch in this process."""
     import torch
@@ -65,7 +75,7 @@ def numerics(config: dict[str, Any], place: Place) -> None:
 
     set_numerics(config["trainer"]["threads"], config["trainer"]["matmul_precision"])
     if not config["trainer"]["threads"] and place.devices > 1:
-        torch.set_num_threads(max(1, torch.get_num_threads() // place.devices))
+        torch.set_num_threads(max(1, threads_of_torch() // place.devices))
     # Deterministic algorithms are wanted, the costly filling of fresh memory that comes with them is not.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
@@ -73,18 +83,25 @@ def numerics(config: dict[str, Any], place: Place) -> None:
     torch.set_flush_denormal(True)
 
 
+@functools.cache
+def threads_of_torch() -> int:
+    """As many as it takes by itself; asked for before they are divided."""
+    import torch
+
+    return torch.get_num_threads()
+
+
 def go_on(config: dict[str, Any], run: RunFolder, dataset: Dataset, place: Place, step: int) -> None:
     """Refuse to continue with what makes another result than the run's beginning, or note it down where that is wanted."""
-    manifest = run.manifest()
-    changes = run.changes(config, dataset.hashes())
-    changes += software_changes(manifest, software(config, dataset.spec.kind))
-    changes += machine_changes(manifest, machine(place.channels_last(config)) | place.record())
+    before = run.made_with()
+    now = software(config, dataset.spec.kind) | machine(place.channels_last(config)) | place.record()
+    changes = run.changes(config, dataset.hashes()) + software_changes(before, now) + machine_changes(before, now)
     if changes and config["on_change"] != "accept":
         raise UserError(changed(run, changes))
     if changes:
         run.write_config(config)
-        note = {"step": step, "changes": changes, "promise": promise(changes, manifest, place)}
-        run.update_manifest(continued=[*manifest.get("continued", []), note])
+        note = {"step": step, "changes": changes, "promise": promise(changes, before, place), "with": now}
+        run.update_manifest(continued=[*before.get("continued", []), note])
     print(f"going on from step {step:,}" + "".join(f"\n  with other {change}" for change in changes))
     if changes:
         print(f"  the promise: {note['promise']}")
@@ -92,9 +109,9 @@ def go_on(config: dict[str, Any], run: RunFolder, dataset: Dataset, place: Place
 
 def promise(changes: list[str], before: dict[str, Any], place: Place) -> str:
     """Which part of README's promise a run keeps that goes on with these changes."""
-    if any(not change.startswith((*SPLIT, *MACHINE, *PACKAGES)) for change in changes):
+    if any(not change.startswith((*SPLIT, STRATEGY, *MACHINE, *PACKAGES)) for change in changes):
         return "none, this is another training from here on"
-    if any(not change.startswith(SPLIT) for change in changes):
+    if any(not change.startswith((*SPLIT, STRATEGY)) for change in changes):
         return "its metric falls in the interval of one further seed"
     if "per process" in (before.get("batch_norm"), place.record()["batch_norm"]):
         return "its metric falls in the interval of one further seed (batch norm is over each process's part of the batch)"

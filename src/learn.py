@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
@@ -93,7 +94,12 @@ def learn(
             progress = {"step": model.step, "images_seen": model.images_seen, **budget.spent()}
             run.update_manifest(ended={"reason": "diverged", **progress, "message": str(error)})
         raise
+    except SystemExit as error:  # Lightning's, after a second Ctrl-C
+        if isinstance(error.__context__, KeyboardInterrupt):
+            raise Interrupted(signals.noted or signal.SIGINT) from None
+        raise
     finally:
+        signals.release()
         record.close(exit_code=0 if finished else 1)
     if signals.number is not None:
         if first:

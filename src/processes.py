@@ -86,11 +86,13 @@ def place(config: dict[str, Any]) -> Place:
         if sweeping():
             raise UserError("every process of torchrun would run the whole sweep: leave torchrun out, or -m")
         devices = int(os.environ["LOCAL_WORLD_SIZE"])
-        nodes = int(os.environ["WORLD_SIZE"]) // devices
+        nodes = int(os.environ["GROUP_WORLD_SIZE"])
+        if devices * nodes != int(os.environ["WORLD_SIZE"]):
+            raise UserError("torchrun has started more processes on one machine than on another: give all one --nproc-per-node")
         if trainer["devices"] not in ("auto", devices):
             raise UserError(f"torchrun has started {devices} processes here, so say devices={devices}")
     elif devices == "auto":
-        devices = choose(trainer["accelerator"], batch)
+        devices = choose(trainer["accelerator"], batch, trainer.get("accumulate", 1))
     if trainer["strategy"] == "fsdp" and config["model"].get("ema") is None:
         raise UserError(
             "fsdp draws samples from averaged weights, and this model keeps none: give it model.ema, or trainer=ddp"
@@ -113,13 +115,14 @@ def place(config: dict[str, Any]) -> Place:
     )
 
 
-def choose(accelerator: str, batch: int) -> int:
-    """What trainer=auto takes, which it also prints: all GPUs that the batch divides by, or one process."""
+def choose(accelerator: str, batch: int, accumulate: int = 1) -> int:
+    """What trainer=auto takes, which it also prints: all GPUs that the batch and its parts divide by, or one process."""
     import torch
 
     gpus = torch.cuda.device_count() if accelerator in ("auto", "gpu", "cuda") else 0
-    devices = max((n for n in range(1, gpus + 1) if batch % n == 0), default=1)
-    print(f"trainer=auto: {devices} of {gpus} GPUs" if gpus else "trainer=auto: one process, as there is no GPU")
+    devices = max((n for n in range(1, gpus + 1) if batch % (n * accumulate) == 0), default=1)
+    why = "on the CPU" if accelerator == "cpu" else "as there is no GPU"
+    print(f"trainer=auto: {devices} of {gpus} GPUs" if gpus else f"trainer=auto: one process, {why}")
     return devices
 
 
@@ -225,8 +228,7 @@ def join(store: Any = None, rank: int = -1, size: int = -1) -> None:
     nccl = torch.cuda.is_available() and dist.is_nccl_available()
     backend = "cpu:gloo,cuda:nccl" if nccl else "gloo"
     dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=PATIENCE)
-    here = int(os.environ.get("LOCAL_WORLD_SIZE", dist.get_world_size()))  # torchrun says how many; ours are all here
-    share_memory(here == dist.get_world_size())
+    share_memory(not started_by_torchrun() or int(os.environ["LOCAL_WORLD_SIZE"]) == dist.get_world_size())
 
 
 def leave() -> None:
@@ -245,9 +247,10 @@ def send(order: tuple[Callable[..., object], tuple] | None) -> None:
     dist.broadcast_object_list([order])
 
 
-def follow() -> None:
-    """Do what the first process says, until it says that this was all."""
+def follow(connect: Callable[[], None]) -> None:
+    """Connect to the others and do what the first process says, until it says that this was all."""
     try:
+        connect()
         while (order := receive()) is not None:
             function, arguments = order
             with contextlib.suppress(Interrupted, Diverged):  # the first process has met it too, and says so
@@ -280,9 +283,11 @@ def main(starter: int) -> None:
 
     import torch.distributed as dist
 
-    rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
-    join(dist.TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), size, is_master=False), rank, size)
-    follow()
+    def connect() -> None:
+        rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+        join(dist.TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), size, is_master=False), rank, size)
+
+    follow(connect)
 
 
 if __name__ == "__main__":

@@ -114,6 +114,11 @@ class RunFolder:
             raise UserError(f"{path} is damaged (ended is no JSON object): {START_AGAIN}")
         return manifest
 
+    def made_with(self) -> dict[str, Any]:
+        """The manifest, with code and machine of the last sitting where that was asked to go on with others."""
+        manifest = self.manifest()
+        return manifest | manifest.get("continued", [{}])[-1].get("with", {})
+
     def update_manifest(self, **fields: Any) -> None:
         write_json(self.path / "manifest.json", self.manifest() | fields)
 

@@ -71,6 +71,7 @@ class Board:
             fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, rank)
         except OSError:  # it has its lock, so it lives
             return
+        fcntl.lockf(self._file, fcntl.LOCK_UN, 1, rank)  # the others are to find it free as well
         raise RuntimeError(f"process {rank} has died")
 
     def close(self) -> None:

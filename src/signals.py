@@ -7,6 +7,8 @@ from typing import Any, Self
 class NotedSignals:
     """From `catch` to `release` the first signal is noted in `number`; a second one raises KeyboardInterrupt.
 
+    `catch` again takes signals back from whoever has taken them meanwhile.
+
     answer: what is printed after the first one's name; "" prints nothing.
     """
 
@@ -17,7 +19,7 @@ class NotedSignals:
 
     def catch(self) -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
-            self._handlers[number] = signal.signal(number, self._note)
+            self._handlers.setdefault(number, signal.signal(number, self._note))
 
     def release(self) -> None:
         while self._handlers:

@@ -1,10 +1,12 @@
 """Lightning's strategies for several processes: they place model and data, and know ranks. See docs/strategies.md."""
 
+import os
 import warnings
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
+import torch.distributed as dist
 from lightning_fabric.plugins.environments import LightningEnvironment
 from pytorch_lightning import Trainer
 from pytorch_lightning.strategies import DDPStrategy, Strategy
@@ -15,7 +17,7 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.optim import Optimizer
 
 from src.distributed import whole
-from src.processes import Place
+from src.processes import Place, started_by_torchrun
 
 
 class Started(LightningEnvironment):
@@ -24,6 +26,20 @@ class Started(LightningEnvironment):
     @property
     def creates_processes_externally(self) -> bool:
         return True
+
+    # Not from the environment, in which a scheduler or another launcher may have left ranks of its own.
+
+    def world_size(self) -> int:
+        return dist.get_world_size()
+
+    def global_rank(self) -> int:
+        return dist.get_rank()
+
+    def local_rank(self) -> int:
+        return int(os.environ["LOCAL_RANK"]) if started_by_torchrun() else dist.get_rank()
+
+    def node_rank(self) -> int:
+        return int(os.environ["GROUP_RANK"]) if started_by_torchrun() else 0
 
 
 class Averaging(DDPStrategy):
@@ -35,6 +51,9 @@ class Averaging(DDPStrategy):
 
     def configure_ddp(self) -> None:
         pass
+
+    def _configure_launcher(self) -> None:
+        pass  # the processes are there, and a launcher would set their threads
 
 
 class Hidden(nn.Module):

@@ -13,7 +13,7 @@ from src.data.dataset import Dataset
 from src.environment import software, software_changes
 from src.errors import Diverged, UserError
 from src.files import check_writable
-from src.fit import changed, fit, stop_step
+from src.fit import changed, fit, follow_evaluate, numerics, stop_step
 from src.processes import Team, follow, follows, join, place
 from src.run import RunFolder, build_dataset, default_path, summary
 
@@ -21,8 +21,7 @@ from src.run import RunFolder, build_dataset, default_path, summary
 def train(config: dict[str, Any]) -> dict[str, Any]:
     """Make the result that a plain, checked config names, or go on with it, or find it made; what metrics.json says."""
     if follows():
-        join()
-        follow()
+        follow(join)
         return {}
     where = place(config)
     run = RunFolder(default_path(config))
@@ -33,7 +32,7 @@ def train(config: dict[str, Any]) -> dict[str, Any]:
     if config["fresh"]:  # whatever state the earlier run is in
         run.set_aside()
     inputs = run.changes(config, dataset.hashes()) if run.started() else []
-    code = software_changes(run.manifest(), software(config, dataset.spec.kind))
+    code = software_changes(run.made_with(), software(config, dataset.spec.kind))
     if (inputs or code) and config["on_change"] == "restart":
         run.set_aside()
     elif config["on_change"] == "refuse" and (inputs or (code and not run.finished())):
@@ -83,12 +82,11 @@ def make(config: dict[str, Any], run: RunFolder, dataset: Dataset, stop: int | N
 
 
 def evaluate(config: dict[str, Any], run: RunFolder, dataset: Dataset, team: Team) -> None:
-    from src.fit import numerics
-    from src.scoring import follow_score, score
+    from src.scoring import score
 
     print("evaluating")
     numerics(config, team.place)
-    team.order(follow_score, run.path, config["evaluation"])
+    team.order(follow_evaluate, config, team.place, run.path)
     score(run, dataset, config["evaluation"], Path(config["paths"]["cache"]), run.path / "metrics.json")
 
 

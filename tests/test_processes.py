@@ -15,10 +15,10 @@ import pytest
 import torch
 
 from src.errors import Diverged, UserError
-from src.fit import fit
+from src.fit import fit, follow_evaluate
 from src.processes import Place, Team, place
 from src.run import RunFolder, build_dataset, load_checkpoint
-from src.scoring import follow_score, score
+from src.scoring import score
 
 ROOT = Path(__file__).parent.parent
 MODELS = sorted(path.stem for path in (ROOT / "conf" / "model").glob("*.yaml"))
@@ -108,6 +108,7 @@ def goes_on(folder: Path, compose: Any, team: Team, before: int) -> dict[str, An
     with pytest.raises(UserError, match=f"processes {before} -> {now}"):
         make(config, team, STEPS)
     state = make({**config, "on_change": "accept"}, team, STEPS)
+    make(config, team, STEPS + 1)  # what it has gone on with is what it goes on with
     (continued,) = RunFolder(folder / f"begun{before}").manifest()["continued"]
     assert continued["step"] == 7
     assert continued["promise"].startswith("equal within rounding")
@@ -158,15 +159,15 @@ def test_the_runs_above_have_moved(alike: Any, compose: Any, tmp_path: Path) -> 
 # Where
 
 
-TORCHRUN = {"TORCHELASTIC_RUN_ID": "x", "RANK": "0", "LOCAL_WORLD_SIZE": "2", "WORLD_SIZE": "4"}
+TORCHRUN = {"TORCHELASTIC_RUN_ID": "x", "RANK": "0", "LOCAL_WORLD_SIZE": "2", "GROUP_WORLD_SIZE": "2", "WORLD_SIZE": "4"}
 
 
-@pytest.mark.parametrize(("gpus", "devices", "said"), [(0, 1, "one process, as there is no GPU"), (7, 4, "4 of 7 GPUs")])
+@pytest.mark.parametrize(("gpus", "devices", "said"), [(0, 1, "one process, as there is no GPU"), (11, 8, "8 of 11 GPUs")])
 def test_auto_picks_and_says_what(
     gpus: int, devices: int, said: str, compose: Any, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
-    assert place(compose("model=dcgan", "trainer=auto", "data.batch_size=16")).devices == devices
+    assert place(compose("model=dcgan", "trainer=auto", "data.batch_size=16", "trainer.accumulate=2")).devices == devices
     assert said in capsys.readouterr().out
 
 
@@ -177,6 +178,9 @@ def test_torchrun_says_how_many(compose: Any, monkeypatch: pytest.MonkeyPatch) -
     assert (found.devices, found.nodes, found.processes, found.external) == (2, 2, 4, True)
     with pytest.raises(UserError, match="torchrun has started 2 processes here, so say devices=2"):
         place(compose("model=dcgan", "trainer=ddp", "devices=3"))
+    monkeypatch.setenv("WORLD_SIZE", "3")  # of which the other machine has one
+    with pytest.raises(UserError, match="more processes on one machine than on another"):
+        place(compose("model=dcgan", "trainer=ddp", "devices=2"))
 
 
 @pytest.mark.parametrize(
@@ -229,6 +233,20 @@ def test_two_processes_go_on_with_what_one_has_begun(two: Team, compose: Any, fo
     assert_alike(goes_on(folder, compose, two, 1), alike[1]["everything"]["state_dict"])
 
 
+def test_ranks_and_threads_are_ours_whatever_the_environment_says(
+    two: Team, compose: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A scheduler or another launcher may have left ranks of its own; and Lightning's would set the threads."""
+    for name in ("LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "LOCAL_WORLD_SIZE"):
+        monkeypatch.setenv(name, "1")
+    before = torch.get_num_threads()
+    try:
+        state = make(compose("model=mlp_gan", *TINY, f"run_dir={tmp_path}", "trainer.threads=3"), two, 2)
+        assert (state["clock"]["step"], torch.get_num_threads()) == (2, 3)
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_a_loss_that_is_not_finite_stops_both(two: Team, compose: Any, tmp_path: Path) -> None:
     words = ["model=mlp_gan", *TINY, "model.d_optimizer.lr=1e30"]
     with pytest.raises(Diverged, match="diverged"):
@@ -238,11 +256,13 @@ def test_a_loss_that_is_not_finite_stops_both(two: Team, compose: Any, tmp_path:
 
 
 def test_fsdp_makes_the_same_and_goes_on_with_what_ddp_has_begun(two: Team, compose: Any, tmp_path: Path, alike: Any) -> None:
-    config = compose(*PARITY["everything"], *TINY, f"run_dir={tmp_path}")
+    config = compose(*PARITY["everything"], *TINY, f"run_dir={tmp_path}", "on_change=accept")
     for strategy, steps in (("fsdp", 7), ("ddp", 15), ("fsdp", STEPS)):
         two.place = replace(two.place, strategy=strategy)
         state = make(config, two, steps)
     two.place = replace(two.place, strategy="ddp")
+    changes = [part["changes"] for part in RunFolder(tmp_path).manifest()["continued"]]
+    assert changes == [["strategy fsdp -> ddp"], ["strategy ddp -> fsdp"]]
     assert state["optimizer_states"][0]["state"].keys() == alike[1]["everything"]["optimizer_states"][0]["state"].keys()
     assert_alike(state["state_dict"], alike[1]["everything"]["state_dict"])
 
@@ -268,7 +288,7 @@ def test_the_evaluation_is_shared_and_the_same_to_the_last_bit(two: Team, compos
     config = compose("model=cgan_pd", *TINY, f"run_dir={tmp_path}", "evaluation.samples=300")
     make(config, two, 2)
     run, cache = RunFolder(tmp_path), Path(config["paths"]["cache"])
-    two.order(follow_score, run.path, config["evaluation"])
+    two.order(follow_evaluate, config, two.place, run.path)
     shared = score(run, build_dataset(config), config["evaluation"], cache, tmp_path / "metrics.json")
     answer = command("evaluate", f"run={tmp_path}")
     assert answer.returncode == 0, answer.stderr

@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
-from src.errors import UserError
+from src.errors import Interrupted, UserError
 from src.fit import stop_step
 from src.run import RunFolder, load_checkpoint
 from src.train import train
@@ -150,6 +150,24 @@ def test_stopped_by_a_signal_it_goes_on_as_if_nothing_had_happened(number: int, 
         assert_same_state(ours[part], theirs[part], part)
     assert lines(folder) == lines(whole)
     assert (folder / "metrics.json").read_text() == (whole / "metrics.json").read_text()
+
+
+def test_a_signal_during_the_last_validation_ends_the_run_too(
+    compose: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = compose(*TINY, "stop.images=640", "evaluate=false", "validation.every=1000", f"run_dir={tmp_path / 'run'}")
+    before = signal.getsignal(signal.SIGTERM)
+    with monkeypatch.context() as patch:
+        patch.setattr("src.learn.validation_measure", lambda *_: lambda model: os.kill(os.getpid(), signal.SIGTERM) or 1.0)
+        with pytest.raises(Interrupted) as stopped:
+            train(config)
+    assert stopped.value.exit_code == 128 + signal.SIGTERM
+    assert signal.getsignal(signal.SIGTERM) == before
+    run = RunFolder(tmp_path / "run")
+    assert "ended" not in run.manifest()
+    assert run.newest("step") == run.checkpoint_path("step", 20)
+    train(config)
+    assert run.manifest()["ended"]["step"] == 20
 
 
 def test_a_loss_that_is_not_finite_keeps_the_last_good_checkpoint(compose: Any, tmp_path: Path) -> None:

@@ -61,8 +61,9 @@ class Budget(Callback):
 
     def spent(self) -> dict[str, float]:
         """For the manifest: times of all sittings, the most memory that a process of this sitting has held."""
+        memory = {name: held for name, held in self.memory.items() if held}
         energy = {} if self.energy is None else {"cpu_energy_joules": round(self.energy, 1)}
-        return {"seconds": round(self.seconds, 3), "cpu_seconds": round(self.cpu_seconds, 3), **energy, **self.memory}
+        return {"seconds": round(self.seconds, 3), "cpu_seconds": round(self.cpu_seconds, 3), **energy, **memory}
 
     def _stop(self, trainer: Trainer, reason: str) -> None:
         self.reason = reason
@@ -70,9 +71,10 @@ class Budget(Callback):
 
 
 def peak_memory() -> dict[str, float]:
-    """The most memory that this process has held so far, and of its GPU where it has one, in MB of 10^6 bytes."""
+    """The most memory that this process has held so far, and of its GPU, 0 where it uses none, in MB of 10^6 bytes."""
     unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss
-    peak = {"peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6, 1)}
-    if torch.cuda.is_initialized():
-        peak["gpu_peak_memory_mb"] = round(torch.cuda.max_memory_allocated() / 1e6, 1)
-    return peak
+    gpu = torch.cuda.max_memory_allocated() if torch.cuda.is_initialized() else 0
+    return {
+        "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6, 1),
+        "gpu_peak_memory_mb": round(gpu / 1e6, 1),
+    }

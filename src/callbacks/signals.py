@@ -20,8 +20,11 @@ class StopOnSignal(Callback):
     def __init__(self) -> None:
         self._noted = NotedSignals("saving and stopping" if is_first() else "")
 
-    def on_train_start(self, trainer: Trainer, training: Training) -> None:
+    def setup(self, trainer: Trainer, training: Training, stage: str) -> None:
         self._noted.catch()
+
+    def on_train_start(self, trainer: Trainer, training: Training) -> None:
+        self._noted.catch()  # again: Lightning's own handler of SIGTERM sends a message that no other process waits for
 
     def on_train_batch_end(self, trainer: Trainer, training: Training, *_: Any) -> None:
         self._agree()
@@ -29,12 +32,20 @@ class StopOnSignal(Callback):
             trainer.should_stop = True
 
     def on_train_end(self, trainer: Trainer, training: Training) -> None:
-        self._noted.release()
         self._agree()  # on what came since the last block
+
+    def on_fit_end(self, trainer: Trainer, training: Training) -> None:
+        self._agree()  # on what came during the last validation and checkpoint
+
+    def release(self) -> None:
+        """Leave signals to those who had them before `setup`; after the training, however it has ended."""
+        self._noted.release()
+
+    @property
+    def noted(self) -> int | None:
+        """The signal that has come to this process."""
+        return self._noted.number
 
     def _agree(self) -> None:
         # What comes while the message is under way stays noted for the next one.
         self.number = int(largest(self._noted.number or 0)) or None
-
-    def on_exception(self, trainer: Trainer, training: Training, exception: BaseException) -> None:
-        self._noted.release()

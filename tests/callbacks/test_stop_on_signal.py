@@ -23,11 +23,11 @@ def test_a_signal_during_the_message_counts_at_the_next(monkeypatch: pytest.Monk
     sent: list[int] = []
     monkeypatch.setattr(signals, "largest", largest)
     stop = StopOnSignal()
-    stop.on_train_start(nothing, nothing)
+    stop.setup(nothing, nothing, "fit")
     try:
         stop._agree()
         assert stop.number is None
         stop._agree()
         assert stop.number == signal.SIGTERM
     finally:
-        stop.on_exception(nothing, nothing, KeyboardInterrupt())
+        stop.release()

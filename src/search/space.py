@@ -14,7 +14,7 @@ FIELDS = {"float": ("low", "high", "log", "step"), "int": ("low", "high", "log",
 PLAIN_WORD = re.compile(r"(?!(true|false|null|nan|inf)$)[a-z_][\w./-]*", re.IGNORECASE)
 
 # They change how well a trial is measured, or how far it is trained, and not how good it is.
-NOT_SEARCHED = re.compile(r"(seed|data|name)$|(stop|validation|evaluation)(\.|$)")
+NOT_SEARCHED = re.compile(r"(seed|data|name|trainer|debug)$|(stop|validation|evaluation)(\.|$)")
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,10 @@ def read_parameter(key: str, entry: Any) -> Parameter:
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
     where = f"space: {key}"
+    if not isinstance(key, str):
+        raise UserError(f"{where} is no key of python -m src.train's config: write it as there, such as model.d_steps")
     kind = entry.get("type") if isinstance(entry, Mapping) else None
-    if kind not in FIELDS:
+    if not isinstance(kind, str) or kind not in FIELDS:
         raise UserError(f"{where} needs a type: float, int or categorical")
     if unknown := [name for name in entry if name not in ("type", *FIELDS[kind])]:
         raise UserError(f"{where} has no setting {unknown[0]!r}: {nearest(unknown[0], ('type', *FIELDS[kind]))}")
@@ -71,6 +73,8 @@ def read_parameter(key: str, entry: Any) -> Parameter:
         if not isinstance(choices, list) or len(choices) < 2 or any(isinstance(choice, dict) for choice in choices):
             raise UserError(f"{where} needs choices: a list of at least two words, numbers, lists or null")
         named = {json.dumps(choice) if isinstance(choice, list) else choice: choice for choice in choices}
+        if len(named) < len(choices):
+            raise UserError(f"{where} has one of its choices twice: {literal(choices)}")
         return Parameter(key, CategoricalDistribution(list(named)), named)
 
     check, distribution = {"float": (is_number, FloatDistribution), "int": (is_whole, IntDistribution)}[kind]
@@ -78,6 +82,8 @@ def read_parameter(key: str, entry: Any) -> Parameter:
     for name, value in (("low", low), ("high", high), *([("step", step)] if step is not None else [])):
         if not check(value):
             raise UserError(f"{where}: {name}={value!r} must be {'a whole number' if kind == 'int' else 'a number'}")
+    if log is not None and not isinstance(log, bool):
+        raise UserError(f"{where}: log={log!r} must be true or false")
     if low >= high:
         raise UserError(f"{where}: low={low} must be below high={high}")
     try:

@@ -58,6 +58,14 @@ def test_literals_are_read_back(value: Any, compose: Any) -> None:
         ("loss", {"type": "categorical", "choices": ["hinge"]}, "at least two"),
         ("loss", {"type": "categorical", "choices": "hinge,minimax"}, "at least two"),
         ("loss", {"type": "categorical", "choices": [{"a": 1}, {"a": 2}]}, "at least two words"),
+        (3, {"type": "int", "low": 1, "high": 3}, "no key of"),
+        ("model.slope", {"type": ["float"], "low": 0.0, "high": 1.0}, "needs a type"),
+        ("model.slope", {"type": "float", "low": 0.1, "high": 1.0, "log": "false"}, "log='false' must be true or false"),
+        ("model.slope", {"type": "float", "low": 0.1, "high": 1.0, "log": 3}, "log=3 must be true or false"),
+        ("loss", {"type": "categorical", "choices": ["hinge", "hinge"]}, "one of its choices twice: [hinge,hinge]"),
+        ("model.slope", {"type": "categorical", "choices": [0.1, 0.1]}, "one of its choices twice"),
+        ("trainer", {"type": "categorical", "choices": ["default", "ddp"]}, "trainer cannot be searched"),
+        ("debug", {"type": "categorical", "choices": ["tiny", None]}, "debug cannot be searched"),
         ("seed", {"type": "int", "low": 0, "high": 9}, "seed cannot be searched"),
         ("data", {"type": "categorical", "choices": ["mnist", "digits"]}, "data cannot be searched"),
         ("stop.images", {"type": "int", "low": 1, "high": 9}, "stop.images cannot be searched"),
@@ -65,11 +73,11 @@ def test_literals_are_read_back(value: Any, compose: Any) -> None:
         ("trainer.threads", {"type": "int", "low": 1, "high": 9}, "cannot be searched"),
     ],
 )
-def test_mistakes(key: str, entry: Any, answer: str) -> None:
+def test_mistakes(key: Any, entry: Any, answer: str) -> None:
     with pytest.raises(UserError) as error:
         read_space({key: entry})
     assert answer in str(error.value)
-    assert key in str(error.value)
+    assert str(key) in str(error.value)
 
 
 def test_an_empty_space_is_a_mistake() -> None:

@@ -6,14 +6,18 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import filelock
 
 from src import cli
+from src.config import differences
+from src.environment import software, software_changes
 from src.errors import Interrupted, UserError
-from src.run import RunFolder
+from src.run import RunFolder, build_dataset
+from src.search.space import literal
 from src.signals import NotedSignals
 
 POLL = 0.2  # seconds between two looks at what runs
@@ -31,22 +35,41 @@ class Job:
 
     def __init__(self, folder: Path, words: Sequence[str] = ()) -> None:
         self.run = RunFolder(folder)
-        self.words = [f"run_dir={folder}", *words]
+        self.words = [f"run_dir={literal(str(folder))}", *words]
         self.process: subprocess.Popen | None = None
         self.stopped = False
         self.started_at = 0.0
         self._lock = filelock.FileLock(folder / ".sweep.lock")
 
     def claim(self) -> bool:
-        """Hold the folder; False where another command does, or a process that one left behind."""
+        """Hold the folder; False where another command does, or a process that one left behind.
+
+        Raises UserError where nothing can be written to it.
+        """
         self.run.path.mkdir(parents=True, exist_ok=True)
         try:
             self._lock.acquire(timeout=0)
             with self.run:
                 return True
-        except (filelock.Timeout, UserError):
-            self._lock.release()
+        except filelock.Timeout:
             return False
+        except UserError as error:
+            self._lock.release()
+            if isinstance(error.__cause__, OSError):  # not held, but full or read-only
+                raise
+            return False
+
+    def begin_anew(self, config: Mapping[str, Any]) -> bool:
+        """Set aside what the claimed folder holds of another recipe or of other code, with which a training would not go on.
+
+        False where another command has taken the folder meanwhile.
+        """
+        if not self.run.started() or not (changes := changes_of(self.run, config)):
+            return True
+        print(f"{self.run.path} is begun anew, its beginning is of something else ({'; '.join(changes)})", flush=True)
+        self.run.set_aside()
+        self._lock.release()
+        return self.claim()
 
     def start(self) -> None:
         parent, configs = os.getpid(), cli.config_dir()
@@ -103,6 +126,18 @@ class Job:
         return None if ended else "exit code 0 without a result"
 
 
+def changes_of(run: RunFolder, config: Mapping[str, Any]) -> list[str]:
+    """What keeps a run that has begun from being this config's, now: empty where it can go on, or is the result."""
+    try:
+        changes = differences(run.config(), config)
+        if not run.finished():
+            kind = build_dataset(dict(config)).spec.kind
+            changes += software_changes(run.manifest(), software(config, kind))
+        return changes
+    except UserError as error:  # a damaged one
+        return [str(error)]
+
+
 # Loaded here: nothing but the call itself is safe between fork and exec.
 _prctl = getattr(ctypes.CDLL(None), "prctl", None) if sys.platform == "linux" else None
 
@@ -135,15 +170,22 @@ def run_jobs(next_job: Callable[[], Job | None], workers: int, waiting: Callable
                     ended = job.ended()  # before the look: what it wrote last is seen then
                     job.watch()
                     if ended and signals.number is None:
-                        running.remove(job)
                         job.finish()
                         job.close()
+                        running.remove(job)
                         ask_at = 0.0
-            for job in running:
-                job.stop()
-            while not all(job.ended() for job in running):
-                time.sleep(POLL)
-            raise Interrupted(signals.number)
         finally:
-            for job in running:
-                job.close()
+            end(running)
+        raise Interrupted(signals.number)
+
+
+def end(jobs: Sequence[Job]) -> None:
+    """Have them save and end; a second signal does not let them."""
+    try:
+        for job in jobs:
+            job.stop()
+        while not all(job.ended() for job in jobs):
+            time.sleep(POLL)
+    finally:
+        for job in jobs:
+            job.close()

@@ -2,20 +2,24 @@
 
 import hashlib
 import math
+import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import filelock
 import optuna
+import sqlalchemy
 from optuna.distributions import BaseDistribution
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.pruners import BasePruner, MedianPruner, NopPruner, SuccessiveHalvingPruner
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from src.config import leaves
 from src.errors import UserError
@@ -24,6 +28,11 @@ from src.search.space import Parameter
 
 # What a sweep's trials have in common: of other ones, a store's earlier results would say nothing.
 CONTENTS = ("base", "stop", "space", "sampler", "startup", "pruner", "prune_from", "reduction", "seed")
+
+# What a store or a disk raises that no longer does its work.
+FAULTS = (optuna.exceptions.StorageInternalError, SQLAlchemyError, OSError)
+
+ATTEMPTS = 5  # to make a study, a second apart
 
 STATES = {
     TrialState.COMPLETE: "complete",
@@ -38,7 +47,7 @@ warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning
 
 
 class Keyed(BaseSampler):
-    """A sampler that starts afresh for every trial, with the seed (sweep's seed, trial's number).
+    """A sampler that starts afresh for every parameter, with the seed (sweep's seed, trial's number, parameter's name).
 
     With a generator that is carried along, a sweep that goes on would draw its first trials once more. So a trial's parameters
     depend on its number and on the results that were there when it began, and on nothing else.
@@ -48,15 +57,14 @@ class Keyed(BaseSampler):
         self.make, self.seed = make, seed
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        digest = hashlib.sha256(f"{self.seed} {trial.number}".encode()).digest()
-        self.sampler = self.make(int.from_bytes(digest[:4]))
-        return self.sampler.infer_relative_search_space(study, trial)
+        return {}
 
     def sample_relative(self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]) -> dict[str, Any]:
-        return self.sampler.sample_relative(study, trial, search_space)
+        return {}
 
     def sample_independent(self, study: Study, trial: FrozenTrial, name: str, distribution: BaseDistribution) -> Any:
-        return self.sampler.sample_independent(study, trial, name, distribution)
+        digest = hashlib.sha256(f"{self.seed} {trial.number} {name}".encode()).digest()
+        return self.make(int.from_bytes(digest[:4])).sample_independent(study, trial, name, distribution)
 
 
 def make_sampler(config: Mapping[str, Any]) -> BaseSampler:
@@ -80,16 +88,14 @@ def make_pruner(config: Mapping[str, Any]) -> BasePruner:
 
 def open_study(config: Mapping[str, Any], folder: Path) -> Study:
     """The study of this name in the store, made where there is none; raises UserError for one of another sweep."""
-    store = config["store"] or f"sqlite:///{folder}/study.db"
+    with filelock.FileLock(folder / ".open.lock"):  # a store is not made by two at once
+        return claim_study(config, config["store"] or sqlite(folder / "study.db"))
+
+
+def claim_study(config: Mapping[str, Any], store: str) -> Study:
+    """The study in this store, marked as this sweep's, or as such already."""
     try:
-        study = optuna.create_study(
-            storage=open_store(store),
-            sampler=make_sampler(config),
-            pruner=make_pruner(config),
-            study_name=config["name"],
-            direction="minimize",
-            load_if_exists=True,
-        )
+        study = create_study(config, store)
         theirs, started = study.user_attrs.get("sweep"), bool(study.get_trials(deepcopy=False))
     except UserError:
         raise
@@ -112,17 +118,57 @@ def open_study(config: Mapping[str, Any], folder: Path) -> Study:
     return study
 
 
+def create_study(config: Mapping[str, Any], store: str) -> Study:
+    """Made, or found; another command that shares the store, and not the folder, may be at the same."""
+    for left in reversed(range(ATTEMPTS)):
+        try:
+            return optuna.create_study(
+                storage=open_store(store),
+                sampler=make_sampler(config),
+                pruner=make_pruner(config),
+                study_name=config["name"],
+                direction="minimize",
+                load_if_exists=True,
+            )
+        except SQLAlchemyError as error:
+            if not left or not (isinstance(error, IntegrityError) or "already exists" in str(error)):
+                raise
+            time.sleep(1)
+    raise AssertionError("the last attempt returns or raises")
+
+
+def sqlite(path: Path) -> str:
+    """The address of a database in a file."""
+    return sqlalchemy.URL.create("sqlite", database=str(path)).render_as_string()
+
+
 def open_store(address: str) -> BaseStorage:
-    """A database's address, or a path that ends in .journal (Optuna's file for file systems without locks)."""
+    """A database's address, or a path that ends in .journal (Optuna's append-only file, for shared file systems)."""
     if address.endswith(".journal"):
         Path(address).parent.mkdir(parents=True, exist_ok=True)
-        return JournalStorage(JournalFileBackend(address))
+        backend = JournalFileBackend(address)
+        drop_cut_line(address)
+        return JournalStorage(backend)
     if "://" not in address:
         raise UserError(f"store={address} is neither a database's address (sqlite:///PATH, postgresql://...) nor a .journal")
     if not address.startswith("sqlite"):
         return RDBStorage(address, engine_kwargs={"pool_pre_ping": True})
-    Path(address.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+    database = sqlalchemy.make_url(address).database
+    if not database or ":memory:" in database or "mode=memory" in address:
+        raise UserError(f"store={address} is kept in memory and would be lost: name a file, sqlite:///PATH")
+    Path(database.removeprefix("file:")).parent.mkdir(parents=True, exist_ok=True)
     return RDBStorage(address, engine_kwargs={"connect_args": {"timeout": 60}})  # seconds for another one's write
+
+
+def drop_cut_line(path: str) -> None:
+    """Cut a journal's last line off where a crash has left a part of it: the next write would make both unreadable."""
+    lock = JournalFileSymlinkLock(path)
+    lock.acquire()
+    try:
+        with open(path, "rb+") as file:
+            file.truncate(file.read().rfind(b"\n") + 1)
+    finally:
+        lock.release()
 
 
 def differences(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> list[str]:

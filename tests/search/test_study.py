@@ -1,4 +1,5 @@
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,57 @@ def test_a_search_in_sittings_is_the_search_in_one(store: str | None, sampler: s
     (tmp_path / "whole").mkdir()
     assert pieces == search(tmp_path / "whole", 12, sampler=sampler)
     assert len({str(point) for point in pieces}) == 12
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random"])
+def test_a_kill_between_two_draws_changes_neither(sampler: str, tmp_path: Path) -> None:
+    parameters = read_space(SPACE)
+    for folder, kill in ((tmp_path / "whole", False), (tmp_path / "killed", True)):
+        folder.mkdir()
+        search(folder, 5, sampler=sampler)
+        trial = (study := open_study(CONFIG | {"sampler": sampler}, folder)).ask()
+        for parameter in parameters:
+            draw(trial, parameter)
+            if kill:
+                study = open_study(CONFIG | {"sampler": sampler}, folder)
+                trial = optuna.trial.Trial(study, trial._trial_id)
+    points = [open_study(CONFIG | {"sampler": sampler}, tmp_path / name).trials[-1].params for name in ("whole", "killed")]
+    assert points[0] == points[1]
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_commands_that_start_together_make_one_study(apart: bool, tmp_path: Path) -> None:
+    """apart: they share a store, and not the folder."""
+    folders = [tmp_path / (str(number) if apart else "one") for number in range(8)]
+    for folder in folders:
+        folder.mkdir(exist_ok=True)
+    words = CONFIG | {"store": f"sqlite:///{tmp_path}/study.db"}
+    with ThreadPoolExecutor(8) as pool:
+        studies = list(pool.map(lambda folder: open_study(words, folder), folders))
+    assert {study._study_id for study in studies} == {1}
+
+
+def test_a_folder_may_have_any_name(tmp_path: Path) -> None:
+    (folder := tmp_path / "a?b#c %20 {x} ü").mkdir()
+    assert len(search(folder, 1)) == 1
+    assert (folder / "study.db").is_file()
+    assert [path.name for path in tmp_path.iterdir()] == [folder.name]
+
+
+def test_a_database_by_the_name_of_its_driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    open_study(CONFIG | {"store": f"sqlite+pysqlite:///{tmp_path}/deep/py.db"}, tmp_path)
+    assert (tmp_path / "deep" / "py.db").is_file()
+    assert not list(tmp_path.glob("sqlite*"))
+
+
+def test_a_journal_whose_last_line_was_cut_short_goes_on(tmp_path: Path) -> None:
+    words = {"store": f"{tmp_path}/study.journal"}
+    search(tmp_path, 3, **words)
+    with (tmp_path / "study.journal").open("ab") as file:
+        file.write(b'{"op_code":4,"worker_')
+    assert len(search(tmp_path, 1, **words)) == 4
+    assert len(search(tmp_path, 1, **words)) == 5
 
 
 def test_another_seed_is_another_search(tmp_path: Path) -> None:
@@ -103,6 +155,7 @@ def test_a_store_that_cannot_be_opened(tmp_path: Path) -> None:
         ("study.db", "neither a database's address"),
         ("postgresql://nobody@localhost:1/none", "pip install"),
         ("sqlite:////dev/null/study.db", "cannot open store"),
+        *((store, "would be lost") for store in ("sqlite://", "sqlite:///:memory:", "sqlite:///file:x?mode=memory&uri=true")),
         ("/dev/null/study.journal", "cannot open store"),
     ):
         with pytest.raises(UserError, match=answer):

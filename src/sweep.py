@@ -3,6 +3,8 @@
 Each trial is `python -m src.train` in a process of its own. Nothing here imports torch.
 """
 
+import contextlib
+import re
 import shlex
 import sys
 from collections.abc import Sequence
@@ -10,56 +12,105 @@ from pathlib import Path
 from typing import Any
 
 from src import cli
-from src.config import entries, leaves
+from src.config import entries, identity, leaves, short_hash
 from src.errors import UserError, nearest
 from src.files import check_writable, write_atomic
+from src.processes import started_by_torchrun
 from src.reporting.runs import find_runs
 from src.reporting.search import sweep_page
 from src.reporting.tables import make_tables
 from src.search.jobs import run_jobs
 from src.search.space import Parameter, corners, literal, read_space, words
 
+# Of a single run: a trial has a folder of its own, where it goes on or is begun anew as the sweep says.
+NOT_IN_BASE = ("run_dir", "fresh", "on_change", "publish")
+NOT_GROUPS = ("sweep", "hydra")  # folders of conf/ that are no config groups of python -m src.train
+
 
 def sweep(config: dict[str, Any]) -> Path:
-    """Run what is missing of the sweep that a plain, checked config names; the page on it."""
-    for key, least in (("workers", 1), ("reduction", 2)):
-        if config[key] < least:
-            raise UserError(f"{key}={config[key]}: must be a whole number of at least {least}")
+    """Run what is missing of the sweep that a plain config names; the page on it."""
+    if started_by_torchrun():
+        raise UserError("every process of torchrun would run the whole sweep: leave torchrun out")
+    check_settings(config)
     folder = Path(config["paths"]["runs"]) / "sweeps" / config["name"]
     parameters = read_space(config["space"])
     shared = [*config["base"], *(f"stop.{key}={value}" for key, value in config["stop"].items() if value is not None)]
     base = check(config, shared, parameters)
     check_writable(folder, "paths.runs")
 
-    from src.search.study import open_study, winner
+    from src.search.study import FAULTS, open_study
     from src.search.trials import Trials
 
-    study = open_study(config, folder)
-    trials = Trials(study, folder, parameters, [*shared, "evaluate=false"], config["trials"], compose)
+    study = open_study({**config, "recipe": recipe(base, shared, parameters)}, folder)
     try:
-        trials.run(config["workers"], wait=config["confirm"] > 0)
-        best = winner(study)
-        if best is None:
-            raise UserError(f"no trial of {config['name']} is complete: see {folder}, and give it more trials=")
-        print(f"the best is trial {best.number}, with a validation distance of {best.value:.4g} on one seed", flush=True)
-        if config["confirm"]:
-            recipes = {"base": shared, f"trial_{best.number}": winning(base, shared, parameters, best)}
-            confirm(folder, recipes, [base["seed"] + 1 + number for number in range(config["confirm"])], config["workers"])
-    finally:  # interrupted or not
-        path = write_report(config, folder, study, parameters, base, shared)
-    return path
+        trials = Trials(study, folder, parameters, [*shared, "evaluate=false"], config["trials"], compose)
+        try:
+            search(config, trials, base, shared)
+        except BaseException:  # interrupted, or failed: the page is of what there is
+            with contextlib.suppress(Exception):
+                write_report(config, trials, base, shared)
+            raise
+        return write_report(config, trials, base, shared)
+    except FAULTS as error:
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        raise UserError(
+            f"the store, or the disk with {folder}, does not work ({reason}): mend it and repeat the command"
+        ) from error
+
+
+def search(config: dict[str, Any], trials: Any, base: dict[str, Any], shared: list[str]) -> None:
+    """The trials, and then the winner on fresh seeds."""
+    trials.run(config["workers"], wait=config["confirm"] > 0)
+    best, failed, running = trials.best(), trials.failed(), trials.running()
+    if best is None and running and not config["confirm"]:
+        print(f"no trial is complete yet: other commands are at work on {len(running)}", flush=True)
+        return
+    if best is None:
+        raise UserError(f"no trial of {config['name']} is complete: see {trials.folder}, and give it more trials=")
+    also = f"; {failed} trials failed" if failed else ""
+    print(f"the best is trial {best.number}, with a validation distance of {best.value:.4g} on one seed{also}", flush=True)
+    if config["confirm"]:
+        seeds = [base["seed"] + 1 + number for number in range(config["confirm"])]
+        confirm(confirmation(trials, base, shared, best, seeds), config["workers"])
+
+
+def check_settings(config: dict[str, Any]) -> None:
+    """Raise UserError for the first setting of a sweep that makes no sense."""
+    name = config["name"]
+    if not isinstance(name, str) or not re.fullmatch(r"(?!\.+$)[^/\\\s]([^/\\\n]*[^/\\\s])?", name):
+        raise UserError(f"name={name!r}: must be a word that can be a folder's name, without / in it")
+    for key in ("stop", "space"):
+        if not isinstance(config[key], dict):
+            raise UserError(f"{key}={config[key]!r}: must be a mapping, as in conf/sweep/mlp_gan_tpe.yaml")
+    for key, least in (("workers", 1), ("reduction", 2)):
+        if config[key] < least:
+            raise UserError(f"{key}={config[key]}: must be a whole number of at least {least}")
+    if config["prune_from"] > 99:
+        raise UserError(f"prune_from={config['prune_from']}: must be a whole number from 1 to 99, which are per cent")
+    base = config["base"]
+    if not isinstance(base, list) or not all(isinstance(word, str) for word in base):
+        raise UserError(f"base={base!r}: must be a list of words of python -m src.train, such as ['model=mlp_gan']")
+    for word in base:
+        if (key := word.lstrip("+~").partition("=")[0]) in NOT_IN_BASE:
+            raise UserError(f"base: leave {key}= out, it is for single runs and the sweep decides it for its trials")
 
 
 def winning(base: dict[str, Any], shared: list[str], parameters: list[Parameter], best: Any) -> list[str]:
     """The winner's words, under a name that tells it from the base recipe."""
-    return [*shared, *words(parameters, best.params), f"name={base['name']}_trial_{best.number}"]
+    name = f"{base['name']}_trial_{best.number}"
+    return [*shared, *words(parameters, best.params), f"name={literal(name)}"]
 
 
-def confirm(folder: Path, recipes: dict[str, list[str]], seeds: list[int], workers: int) -> None:
-    """Train and measure each recipe on each seed, as far as that has not been done."""
+def confirmation(trials: Any, base: dict[str, Any], shared: list[str], best: Any, seeds: Sequence[int] = ()) -> Any:
+    """The runs of the base recipe and of the winner on fresh seeds."""
     from src.search.confirm import Confirmation
 
-    confirmation = Confirmation(folder, recipes, seeds)
+    recipes = {"base": shared, f"trial_{best.number}": winning(base, shared, trials.parameters, best)}
+    return Confirmation(trials.folder, recipes, seeds, compose)
+
+
+def confirm(confirmation: Any, workers: int) -> None:
+    """Train and measure each recipe on each seed, as far as that has not been done."""
     run_jobs(confirmation.next_job, workers, confirmation.waiting)
     if confirmation.failures:
         raise UserError(
@@ -67,15 +118,13 @@ def confirm(folder: Path, recipes: dict[str, list[str]], seeds: list[int], worke
         )
 
 
-def write_report(
-    config: dict[str, Any], folder: Path, study: Any, parameters: list[Parameter], base: dict[str, Any], shared: list[str]
-) -> Path:
+def write_report(config: dict[str, Any], trials: Any, base: dict[str, Any], shared: list[str]) -> Path:
     """The page, of what there is so far."""
-    from src.search.study import importances, trials_of, winner
+    from src.search.study import importances, trials_of
 
-    best, trials = winner(study), trials_of(study, parameters)
-    names = ["base", f"trial_{best.number}"] if best else []
-    begun = [str(path) for name in names if any((path := folder / "confirm" / name).glob("*/manifest.json"))]
+    best, parameters = trials.best(), trials.parameters
+    records = trials_of(trials.study, parameters)
+    begun = confirmation(trials, base, shared, best).begun() if best else []
     values = dict(entries(base))
     commands = {"The sweep; repeated, it goes on": f"python -m src.sweep {shlex.join(sys.argv[1:])}"}
     if best:
@@ -83,16 +132,27 @@ def write_report(
         commands["The winner, for as long as its recipe says and not the sweep"] = f"python -m src.train {train}"
     text = sweep_page(
         config["name"],
-        trials,
-        next((trial for trial in trials if best and trial.number == best.number), None),
-        importances(study),
+        records,
+        next((record for record in records if best and record.number == best.number), None),
+        importances(trials.study),
         {parameter.key: literal(values.get(parameter.key, "")) for parameter in parameters},
-        make_tables(find_runs(begun), base["name"]) if len(begun) == 2 else [],
+        make_tables(find_runs([str(path) for path in begun]), base["name"]) if begun else [],
         commands,
     )
-    write_atomic(path := folder / "report.html", text.encode())
+    write_atomic(path := trials.folder / "report.html", text.encode())
     print(path, flush=True)
     return path
+
+
+def groups() -> set[str]:
+    """Config groups of python -m src.train."""
+    return {path.name for path in Path(cli.CONF).iterdir() if path.is_dir()} - {*NOT_GROUPS}
+
+
+def recipe(base: dict[str, Any], shared: list[str], parameters: list[Parameter]) -> dict[str, Any]:
+    """What the sweep's words stand for: the base recipe's settings, and a hash for each searched name of a config group."""
+    chosen = [parameter.word(name) for parameter in parameters if parameter.key in groups() for name in parameter.corners()]
+    return identity(base) | {word: short_hash(compose([*shared, word])) for word in chosen}
 
 
 def compose(words: Sequence[str]) -> dict[str, Any]:
@@ -102,11 +162,13 @@ def compose(words: Sequence[str]) -> dict[str, Any]:
 def check(config: dict[str, Any], shared: list[str], parameters: list[Parameter]) -> dict[str, Any]:
     """The config of the base recipe; raises UserError where it, or any end of the search space, cannot be trained."""
     base = compose(shared)
-    known = {key for key, _ in entries(base)} | {path.name for path in Path(cli.CONF).iterdir() if path.is_dir()}
+    known = {key for key, _ in entries(base)} | groups()
     for parameter in parameters:
         if parameter.key not in known:
             alike = nearest(parameter.key, (key for key, _ in leaves(base)))
             raise UserError(f"space: there is no setting {parameter.key!r}: {alike}")
+        if parameter.key in groups() and not all(isinstance(choice, str) for choice in parameter.corners()):
+            raise UserError(f"space: {parameter.key} is a config group: give it type categorical, and names as choices")
     for point in corners(parameters):
         found = compose([*shared, *words(parameters, point)])
         if all(value is None for value in found["stop"].values()):

@@ -21,9 +21,11 @@ import yaml
 from optuna.trial import FrozenTrial
 
 from src import cli
+from src.errors import UserError
 from src.run import RunFolder
 from src.search.space import read_space
-from src.sweep import check
+from src.sweep import check, check_settings, recipe
+from src.sweep import sweep as run_sweep
 
 ROOT = Path(__file__).parent.parent
 SWEEPS = sorted(path.stem for path in (ROOT / "conf" / "sweep").glob("*.yaml"))
@@ -217,10 +219,11 @@ def test_a_score_is_the_best_validation_distance(troubled: tuple[Sweep, str]) ->
 
 def test_trials_keep_their_record_and_not_their_weights(troubled: tuple[Sweep, str]) -> None:
     sweep, _ = troubled
+    for number in range(len(sweep.trials())):
+        assert not RunFolder(sweep.path / f"{number:04d}").checkpoints.exists()
     for number in (0, len(sweep.trials()) - 1):
         run = RunFolder(sweep.path / f"{number:04d}")
         assert config_of(run)["model"]["g_optimizer"]["lr"] == sweep.trials()[number].params["model.g_optimizer.lr"]
-        assert not run.checkpoints.exists()
 
 
 def test_the_winner_is_trained_on_fresh_seeds(troubled: tuple[Sweep, str], compose: Any) -> None:
@@ -343,6 +346,65 @@ def test_mistakes(words: list[str], answer: str, command: Any, no_torch: dict[st
     assert not list(tmp_path.glob("sweeps/*/0*"))
 
 
+@pytest.mark.parametrize(
+    ("words", "answer"),
+    [
+        *(
+            (f"name={name}", "must be a word that can be a folder's name")
+            for name in ("null", "5", "''", "'a/../../x'", "'..'")
+        ),
+        *((f"base={base}", "must be a list of words") for base in ("[5]", "[{validation.every:400}]", "model", "null")),
+        *((f"base=['{word}']", "leave") for word in ("run_dir=x", "+fresh=true", "on_change=accept", "publish=x")),
+        ("space=5", "space=5: must be a mapping"),
+        ("stop=5", "stop=5: must be a mapping"),
+        ("prune_from=150", "prune_from=150: must be a whole number from 1 to 99"),
+        ("reduction=1", "reduction=1: must be a whole number of at least 2"),
+    ],
+)
+def test_settings_that_make_no_sense(words: str, answer: str, compose: Any) -> None:
+    config = compose("sweep=mlp_gan_tpe", words, name="sweep")
+    with pytest.raises(UserError, match=answer) as error:
+        check_settings(config)
+    assert len(str(error.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("key", "entry", "answer"),
+    [
+        ("experiment", {"type": "categorical", "choices": [None, "zoo_dcgan"]}, "experiment is a config group"),
+        ("loss", {"type": "categorical", "choices": [1, "hinge"]}, "loss is a config group"),
+        ("model", {"type": "float", "low": 0.1, "high": 1.0}, "model is a config group"),
+        ("sweep", {"type": "categorical", "choices": ["mlp_gan_tpe", "zoo_asha"]}, "no setting 'sweep'"),
+    ],
+)
+def test_groups_that_cannot_be_searched(key: str, entry: dict[str, Any], answer: str) -> None:
+    with pytest.raises(UserError, match=answer):
+        check({"pruner": "none"}, ["model=mlp_gan", "stop.images=640"], read_space({key: entry}))
+
+
+def test_torchrun_is_refused(command: Any, no_torch: dict[str, str]) -> None:
+    environment = {"TORCHELASTIC_RUN_ID": "x", "RANK": "1", "LOCAL_WORLD_SIZE": "2", "WORLD_SIZE": "2"}
+    done = command("sweep", "sweep=mlp_gan_tpe", env=no_torch | environment)
+    assert done.returncode == 2, done.stderr
+    assert done.stderr == "error: every process of torchrun would run the whole sweep: leave torchrun out\n"
+
+
+def test_a_disk_that_fails_is_named(compose: Any, tmp_path: Path) -> None:
+    (tmp_path / "sweeps" / "mlp_gan_tpe" / "mark").mkdir(parents=True)  # where a file has to be written
+    with pytest.raises(UserError, match=r"does not work .*Is a directory.*: mend it and repeat the command"):
+        run_sweep(compose("sweep=mlp_gan_tpe", f"paths.runs={tmp_path}", name="sweep"))
+
+
+def test_a_failure_is_not_hidden_by_that_of_the_page(compose: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any) -> None:
+        raise UserError("what went wrong first")
+
+    monkeypatch.setattr("src.sweep.search", fail)
+    (tmp_path / "sweeps" / "mlp_gan_tpe" / "report.html").mkdir(parents=True)
+    with pytest.raises(UserError, match="what went wrong first"):
+        run_sweep(compose("sweep=mlp_gan_tpe", f"paths.runs={tmp_path}", name="sweep"))
+
+
 def test_a_store_of_another_sweep_is_refused(troubled: tuple[Sweep, str], command: Any, no_torch: dict[str, str]) -> None:
     sweep, _ = troubled
     path = f"{no_torch['PYTHONPATH']}:{sweep.folder}"
@@ -372,6 +434,15 @@ def test_every_sweep_composes_at_every_end_of_its_space(name: str, compose: Any)
     base = check(config, shared, read_space(config["space"]))
     assert base["trainer"]["threads"] == 1
     assert base["stop"]["images"] // base["data"]["batch_size"] >= 5 * base["validation"]["every"]  # a fifth: prune_from
+
+
+def test_a_recipe_has_what_is_behind_the_words() -> None:
+    names = ["zoo_mlp_gan", "zoo_dcgan"]
+    parameters = read_space({"experiment": {"type": "categorical", "choices": names}})
+    shared = ["experiment=zoo_dcgan", "data=fashion_mnist"]
+    found = recipe(cli.compose("train", shared), shared, parameters)
+    assert found["model.g_optimizer.lr"] > 0
+    assert found["experiment=zoo_mlp_gan"] != found["experiment=zoo_dcgan"]
 
 
 def test_the_command_of_the_wandb_sweep_composes() -> None:

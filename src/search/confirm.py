@@ -1,8 +1,11 @@
 """The winner of a sweep and the base recipe, trained on seeds that the search never saw, and measured on the test split."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+from src.config import short_hash
+from src.errors import UserError
 from src.run import RunFolder
 from src.search.jobs import Job
 
@@ -12,8 +15,9 @@ WORDS = ("evaluate=true", "on_divergence=record")  # a seed that diverges counts
 class ConfirmJob(Job):
     """One seed of one recipe."""
 
-    def __init__(self, confirmation: "Confirmation", name: str, seed: int, words: Sequence[str]) -> None:
-        super().__init__(confirmation.path(name) / str(seed), [*words, *WORDS, f"seed={seed}"])
+    def __init__(self, confirmation: "Confirmation", name: str, seed: int) -> None:
+        words = [*confirmation.recipes[name], *WORDS, f"seed={seed}"]
+        super().__init__(confirmation.folder / "confirm" / name / str(seed), words)
         self.confirmation, self.name, self.seed = confirmation, name, seed
 
     def finish(self) -> None:
@@ -26,24 +30,37 @@ class ConfirmJob(Job):
 
 
 class Confirmation:
-    """What is missing of the runs <folder>/confirm/<recipe>/<seed>; commands that share the folder share them too.
+    """The runs <folder>/confirm/<recipe>/<seed>, and what is missing of them; commands that share the folder share them too.
 
-    recipes: name -> words of `python -m src.train`.
+    recipes: name -> words of `python -m src.train`. compose: such words -> their plain config.
     """
 
-    def __init__(self, folder: Path, recipes: Mapping[str, Sequence[str]], seeds: Sequence[int]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        recipes: Mapping[str, Sequence[str]],
+        seeds: Sequence[int],
+        compose: Callable[[Sequence[str]], Mapping[str, Any]],
+    ) -> None:
         self.folder, self.recipes = folder, recipes
         self.failures: list[str] = []
+        self._configs = {name: compose([*words, *WORDS]) for name, words in recipes.items()}
         self._left = [(name, seed) for seed in seeds for name in recipes]
 
-    def path(self, name: str) -> Path:
-        return self.folder / "confirm" / name
+    def begun(self) -> list[Path]:
+        """Folders of these recipes' runs, once each has some; what another sweep left under the same name is passed over."""
+        found = []
+        for name, config in self._configs.items():
+            paths = (path.parent for path in (self.folder / "confirm" / name).glob("*/manifest.json"))
+            found.append([path for path in paths if path.name.isdecimal() and recipe_of(RunFolder(path)) == short_hash(config)])
+        return [path for paths in found for path in paths] if all(found) else []
 
     def next_job(self) -> ConfirmJob | None:
-        self._left = [(name, seed) for name, seed in self._left if not is_done(RunFolder(self.path(name) / str(seed)))]
-        for name, seed in self._left:
-            job = ConfirmJob(self, name, seed, self.recipes[name])
-            if job.claim():
+        for name, seed in list(self._left):
+            job, config = ConfirmJob(self, name, seed), self._configs[name]
+            if is_done(job.run) and recipe_of(job.run) == short_hash(config):
+                self._left.remove((name, seed))
+            elif job.claim() and job.begin_anew({**config, "seed": seed}):
                 self._left.remove((name, seed))
                 return job
         return None
@@ -56,3 +73,11 @@ class Confirmation:
 def is_done(run: RunFolder) -> bool:
     ended = run.manifest().get("ended", {})
     return ended.get("reason") == "diverged" or (bool(ended) and run.result() is not None)
+
+
+def recipe_of(run: RunFolder) -> str | None:
+    """The hash of a run's config; None of a damaged one."""
+    try:
+        return short_hash(run.config())
+    except UserError:
+        return None

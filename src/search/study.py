@@ -27,7 +27,7 @@ from src.reporting.search import Trial
 from src.search.space import Parameter
 
 # What a sweep's trials have in common: of other ones, a store's earlier results would say nothing.
-CONTENTS = ("base", "stop", "space", "sampler", "startup", "pruner", "prune_from", "reduction", "seed")
+CONTENTS = ("base", "recipe", "stop", "space", "sampler", "startup", "pruner", "prune_from", "reduction", "seed")
 
 # What a store or a disk raises that no longer does its work.
 FAULTS = (optuna.exceptions.StorageInternalError, SQLAlchemyError, OSError)
@@ -87,7 +87,10 @@ def make_pruner(config: Mapping[str, Any]) -> BasePruner:
 
 
 def open_study(config: Mapping[str, Any], folder: Path) -> Study:
-    """The study of this name in the store, made where there is none; raises UserError for one of another sweep."""
+    """The study of this name in the store, made where there is none; raises UserError for one of another sweep.
+
+    config: the sweep's, with what its words stand for as `recipe`.
+    """
     with filelock.FileLock(folder / ".open.lock"):  # a store is not made by two at once
         return claim_study(config, config["store"] or sqlite(folder / "study.db"))
 
@@ -114,7 +117,9 @@ def claim_study(config: Mapping[str, Any], store: str) -> Study:
     if theirs is None:
         study.set_user_attr("sweep", ours)
     elif changes := differences(theirs, ours):
-        raise UserError(f"store={store} holds a study {config['name']} of another sweep ({'; '.join(changes)}): {remedy}")
+        said = [change for change in changes if not change.startswith("recipe.")] or changes  # what made the recipe another
+        shown = "; ".join(said[:5]) + (f" and {len(said) - 5} more" if len(said) > 5 else "")
+        raise UserError(f"store={store} holds a study {config['name']} of another sweep ({shown}): {remedy}")
     return study
 
 

@@ -17,20 +17,21 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from src.errors import UserError
 from src.files import write_atomic
 from src.reporting.runs import validation_curve
+from src.run import RunFolder
 from src.search.jobs import Job, run_jobs
 from src.search.space import Parameter, words
 from src.search.study import STATES, winner
 
 HEARTBEAT = 60.0  # seconds between two signs of life in the store
 SILENCE = 600.0  # seconds without one after which another machine's trial is taken to be lost
-HOPELESS = 5  # so many failures and nothing else mean that it is not the parameters' fault
+HOPELESS = 5  # so many failures in a row mean that it is not the parameters' fault
 
 
 class TrialJob(Job):
     """One trial's training, in the folder that has its number."""
 
     def __init__(self, trials: "Trials", trial: Trial) -> None:
-        super().__init__(trials.folder / f"{trial.number:04d}")
+        super().__init__(trials.path(trial.number))
         self.trials, self.trial = trials, trial
         self.budget: float | None = None  # images
         self.pruned = False
@@ -89,8 +90,7 @@ class TrialJob(Job):
                 self.trials.tell(self.trial, TrialState.FAIL, reason=reason)
         except UpdateFinishedTrialError:
             print(f"trial {self.trial.number}  was begun anew by another machine", flush=True)
-        if reason is None or self.pruned:  # the winner is trained again; of many trials they would fill the disk
-            shutil.rmtree(self.run.checkpoints, ignore_errors=True)
+            remove_checkpoints(self.run.path)
 
 
 class Trials:
@@ -121,18 +121,21 @@ class Trials:
     def run(self, workers: int, wait: bool) -> None:
         """Until there are enough trials; `wait` for those of other commands as well."""
         print(f"{len(self._counted())} of {self.count} trials begun, in {self.folder}", flush=True)
+        self._tidy()
         run_jobs(self.next_job, workers, self.waiting if wait else lambda: False)
 
     def next_job(self) -> TrialJob | None:
         """A claimed trial: one that was running when its command was killed, or a new one; None where there is none to take."""
         with self._lock:
             self._give_up_lost()
-            for frozen in self._running():
+            for frozen in self.running():
                 if frozen.number not in self._mine and frozen.user_attrs.get("mark") == self.mark:
                     job = TrialJob(self, Trial(self.study, frozen._trial_id))
                     if job.claim() and self._prepare(job):
                         return job
-            while self._in(TrialState.WAITING) or len(self._counted()) < self.count:
+            while (waits := self._in(TrialState.WAITING)) or len(self._counted()) < self.count:
+                if not waits:  # it has our mark from its first instant on: a kill leaves none that is nobody's
+                    self.study.enqueue_trial({}, user_attrs={"mark": self.mark})
                 job = TrialJob(self, self.study.ask())
                 job.trial.set_user_attr("mark", self.mark)
                 job.run.set_aside()  # what a study of this name had left that is no more
@@ -142,7 +145,7 @@ class Trials:
 
     def waiting(self) -> bool:
         """Whether other commands still have trials; says so once."""
-        running = self._running()
+        running = self.running()
         if running and not self._said:
             self._said = True
             print(f"waiting for {len(running)} trials of other commands", flush=True)
@@ -152,17 +155,31 @@ class Trials:
         if reason:
             trial.set_user_attr("reason", " ".join(reason.split()))
         self.study.tell(trial, value, state, skip_if_finished=True)
+        remove_checkpoints(self.path(trial.number))
         self._mine.discard(trial.number)
         self._ended += 1
         self._say(self.study.get_trials(deepcopy=False)[trial.number])
         self._failures = self._failures + 1 if state == TrialState.FAIL and not reason.startswith("diverged") else 0
-        if self._failures >= HOPELESS and not self._in(TrialState.COMPLETE, TrialState.PRUNED):
-            raise UserError(f"the first {self._failures} trials all failed: {trial.user_attrs['reason']} (see {self.folder})")
+        if self._failures >= HOPELESS:
+            raise UserError(
+                f"{self._failures} trials in a row failed: {trial.user_attrs['reason']} (see {self.folder}): mend it and "
+                "repeat the command, it goes on with the next"
+            )
+
+    def path(self, number: int) -> Path:
+        return self.folder / f"{number:04d}"
+
+    def best(self) -> FrozenTrial | None:
+        return winner(self.study)
+
+    def failed(self) -> int:
+        """How many trials have failed, but for those that were begun anew."""
+        return sum(trial.state == TrialState.FAIL for trial in self._counted())
 
     def _in(self, *states: TrialState) -> list[FrozenTrial]:
         return self.study.get_trials(deepcopy=False, states=states)
 
-    def _running(self) -> list[FrozenTrial]:
+    def running(self) -> list[FrozenTrial]:
         return self._in(TrialState.RUNNING)
 
     def _counted(self) -> list[FrozenTrial]:
@@ -171,7 +188,7 @@ class Trials:
     def _prepare(self, job: TrialJob) -> bool:
         """Give a claimed trial its parameters and its command; False, and the trial told, where there is nothing to train."""
         trial = job.trial
-        if not any(frozen.number == trial.number for frozen in self._running()):  # told before it could be claimed
+        if not any(frozen.number == trial.number for frozen in self.running()):  # told before it could be claimed
             job.close()
             return False
         self._mine.add(trial.number)
@@ -179,7 +196,7 @@ class Trials:
             draw(trial, parameter)
         job.words += [*self.shared, *words(self.parameters, trial.params)]
         try:
-            job.budget = self.compose(job.words)["stop"]["images"]
+            config = self.compose(job.words)
         except UserError as error:
             self.tell(trial, TrialState.FAIL, reason=str(error))
             job.close()
@@ -188,12 +205,23 @@ class Trials:
             self.tell(trial, TrialState.PRUNED)
             job.close()
             return False
+        if not job.begin_anew(config):
+            return False
+        job.budget = config["stop"]["images"]
         job.sign()
         return True
 
+    def _tidy(self) -> None:
+        """Remove the checkpoints of trials that had just been told when their command was killed."""
+        for frozen in self._in(*(state for state in TrialState if state.is_finished())):
+            job = Job(self.path(frozen.number))
+            if frozen.user_attrs.get("mark") == self.mark and job.run.checkpoints.exists() and job.claim():
+                remove_checkpoints(job.run.path)
+                job.close()
+
     def _give_up_lost(self) -> None:
         """Trials of machines that no longer give a sign of life are begun anew, here or elsewhere."""
-        for frozen in self._running():
+        for frozen in self.running():
             started = frozen.datetime_start or datetime.now()
             seen = frozen.user_attrs.get("seen", started.timestamp())
             if frozen.user_attrs.get("mark") == self.mark or time.time() - seen < SILENCE:
@@ -205,13 +233,13 @@ class Trials:
                 self.study.tell(trial, state=TrialState.FAIL)
             except (UpdateFinishedTrialError, ValueError):  # somebody else was faster
                 continue
-            self.study.enqueue_trial(frozen.params)
+            self.study.enqueue_trial(frozen.params, user_attrs={"mark": self.mark})
 
     def _say(self, trial: FrozenTrial) -> None:
         """A line for a trial that has ended: number, state, score, the best so far, how many are left and for how long."""
         score = trial.user_attrs["reason"] if trial.state == TrialState.FAIL else f"{trial.value:.4g}"
         parts = [f"trial {trial.number}", STATES[trial.state], score]
-        if best := winner(self.study):
+        if best := self.best():
             parts.append(f"best {best.value:.4g} (trial {best.number})")
         counted = self._counted()
         done = sum(found.state.is_finished() for found in counted)
@@ -219,6 +247,11 @@ class Trials:
         left = (time.monotonic() - self._start) / self._ended * (total - done)
         parts += [f"{done} of {total}", f"left {left // 3600:.0f}:{left // 60 % 60:02.0f}:{left % 60:02.0f}"]
         print("  ".join(parts), flush=True)
+
+
+def remove_checkpoints(run: Path) -> None:
+    """Of a trial that has ended: the winner is trained again, and those of many trials would fill the disk."""
+    shutil.rmtree(RunFolder(run).checkpoints, ignore_errors=True)
 
 
 def draw(trial: Trial, parameter: Parameter) -> Any:

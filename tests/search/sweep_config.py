@@ -11,6 +11,7 @@ CONFIG: dict[str, Any] = {
     "name": "test",
     "store": None,
     "base": ["model=mlp_gan"],
+    "recipe": {"model.slope": 0.2},
     "stop": {"images": 640},
     "space": SPACE,
     "sampler": "tpe",

@@ -123,6 +123,7 @@ def test_too_few_trials_have_no_importances(tmp_path: Path) -> None:
         ({"stop": {"images": 1280}}, "stop.images: 640 -> 1280"),
         ({"pruner": "asha"}, "pruner: none -> asha"),
         ({"seed": 7}, "seed: 0 -> 7"),
+        ({"recipe": {"model.slope": 0.1}}, "recipe.model.slope: 0.2 -> 0.1"),
     ],
 )
 @pytest.mark.parametrize("store", STORES[:2])

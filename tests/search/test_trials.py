@@ -13,6 +13,7 @@ from src.errors import UserError
 from src.search.space import read_space
 from src.search.study import open_study
 from src.search.trials import SILENCE, Trials
+from src.sweep import search
 
 
 @pytest.fixture
@@ -93,10 +94,72 @@ def test_a_point_that_does_not_compose_is_a_failed_trial(command: Callable[..., 
     assert [trial.user_attrs["reason"] for trial in trials.study.trials] == ["no such thing"] * 2
 
 
-def test_where_everything_fails_it_does_not_go_on_for_ever(command: Callable[..., Trials]) -> None:
-    with pytest.raises(UserError, match="the first 5 trials all failed: no such thing"):
+@pytest.mark.parametrize("good", [0, 1])
+def test_where_everything_fails_it_does_not_go_on_for_ever(good: int, command: Callable[..., Trials]) -> None:
+    """Good trials before do not make it the parameters' fault."""
+    if good:
+        job = command().next_job()
+        assert job is not None
+        job.trials.tell(job.trial, TrialState.COMPLETE, 1.0)
+    with pytest.raises(UserError, match="5 trials in a row failed: no such thing"):
         command(count=100, refuse="no such thing").next_job()
-    assert len(command().study.trials) == 5
+    assert len(command().study.trials) == 5 + good
+    assert command().failed() == 5
+
+
+@pytest.mark.parametrize("state", [TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL])
+@pytest.mark.parametrize("killed", [False, True])
+def test_no_trial_that_has_ended_keeps_checkpoints(state: TrialState, killed: bool, command: Callable[..., Trials]) -> None:
+    """A kill may fall between a trial's end and their removal: the next command removes them."""
+    trials = command(count=1)
+    job = trials.next_job()
+    assert job is not None
+    (checkpoint := job.run.checkpoint_path("step", 1)).write_bytes(b"weights")
+    job.trial.report(1.0, 20)
+    if killed:
+        trials.study.tell(job.trial, 1.0 if state == TrialState.COMPLETE else None, state)
+        job.close()
+        assert checkpoint.exists()
+        command(count=1).run(1, wait=False)
+    else:
+        trials.tell(job.trial, state, 1.0 if state == TrialState.COMPLETE else None, reason="why")
+    assert not job.run.checkpoints.exists()
+
+
+def test_a_kill_right_after_a_trial_was_asked_for_leaves_it_to_the_next_command(
+    command: Callable[..., Trials], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed = command(count=1)
+    ask = killed.study.ask
+
+    def ask_and_die() -> None:
+        ask()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(killed.study, "ask", ask_and_die)
+    with pytest.raises(KeyboardInterrupt):
+        killed.next_job()
+    assert [trial.state for trial in killed.study.trials] == [TrialState.RUNNING]
+    assert (job := command(count=1).next_job()) is not None
+    assert job.trial.number == 0
+
+
+def test_a_trial_that_cannot_go_on_begins_anew_with_its_parameters(command: Callable[..., Trials], tmp_path: Path) -> None:
+    job = command().next_job()
+    assert job is not None
+    (job.run.path / "config.yaml").write_text("name: old\n")
+    job.close()
+    assert (again := command().next_job()) is not None
+    assert (again.trial.number, again.words) == (0, job.words)
+    assert not again.run.started()
+    assert (tmp_path / "here" / "0000.kept1" / "config.yaml").is_file()
+
+
+def test_a_helper_is_done_while_others_still_train(command: Callable[..., Trials], capsys: pytest.CaptureFixture) -> None:
+    job = command(count=1).next_job()  # held while it is
+    assert job is not None
+    search({"workers": 1, "confirm": 0, "name": "test"}, command(count=1), {}, [])
+    assert "no trial is complete yet: other commands are at work on 1" in capsys.readouterr().out
 
 
 def test_folders_of_a_study_that_is_no_more_are_set_aside(command: Callable[..., Trials], tmp_path: Path) -> None:

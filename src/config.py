@@ -5,7 +5,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -30,27 +30,51 @@ NOT_IDENTITY = re.compile(
 )
 
 POSITIVE, NOT_NEGATIVE, FRACTION = "a number above 0", "a number of at least 0", "a number from 0 up to but below 1"
-COUNT, INDEX = "a whole number of at least 1", "a whole number of at least 0"
-CHECKS = {
+COUNT, INDEX, SOME = (f"a whole number of at least {least}" for least in (1, 0, 5))  # SOME: with fewer no metric is defined
+COUNTS, FRACTIONS = "a list of whole numbers of at least 1", "a list of two numbers from 0 up to but below 1"
+BOOL, TEXT, NAME = "true or false", "a word", "a word without /"
+PATH, PATHS = "a path (a number as ./3)", "a path (a number as ./3) or a list of paths"
+CHECKS: dict[str, Callable[[Any], bool]] = {
     POSITIVE: lambda v: is_number(v) and v > 0,
     NOT_NEGATIVE: lambda v: is_number(v) and v >= 0,
     FRACTION: lambda v: is_number(v) and 0 <= v < 1,
     COUNT: lambda v: is_whole(v) and v >= 1,
     INDEX: lambda v: is_whole(v) and v >= 0,
+    SOME: lambda v: is_whole(v) and v >= 5,
+    COUNTS: lambda v: is_list(v) and all(map(CHECKS[COUNT], v)),
+    FRACTIONS: lambda v: is_list(v) and len(v) == 2 and all(map(CHECKS[FRACTION], v)),
+    BOOL: lambda v: isinstance(v, bool),
+    TEXT: lambda v: isinstance(v, str) and bool(v.strip()),
+    NAME: lambda v: CHECKS[TEXT](v) and "/" not in v and v not in (".", ".."),
+    PATH: lambda v: CHECKS[TEXT](v),
+    PATHS: lambda v: CHECKS[PATH](v) or (is_list(v) and all(map(CHECKS[PATH], v))),
 }
 
-# The last part of a key, wherever it stands, means the same thing everywhere. List entries are checked one by one.
+# By the whole key: names, places, switches.
+KEYS = {
+    "name": NAME,
+    "data.name": NAME,
+    "baseline": TEXT,
+    **dict.fromkeys(("paths.data", "paths.runs", "paths.cache", "data.path", "evaluation.weights"), PATH),
+    **dict.fromkeys(("run", "run_dir", "publish", "published", "out", "output", "readme", "results", "store"), PATH),
+    **dict.fromkeys(("table", "json", "curves", "metrics"), PATH),
+    "runs": PATHS,
+    **dict.fromkeys(("fresh", "evaluate", "quick", "films"), BOOL),
+    "validation.samples": SOME,
+    "evaluation.samples": SOME,
+}
+# By the last part of a key, which means the same thing wherever it stands.
 RANGES = {
+    **dict.fromkeys(("channels_last", "sync_batchnorm", "conditional", "auxiliary", "batch_norm", "spectral_norm"), BOOL),
     "seed": INDEX,
     "start": INDEX,
     "steps": COUNT,
     "batch_size": COUNT,
     "workers": INDEX,
     "z_dim": COUNT,
-    "widths": COUNT,
+    "widths": COUNTS,
     "d_steps": COUNT,
     "every": COUNT,
-    "samples": COUNT,
     "n": COUNT,
     "threads": COUNT,
     "block": COUNT,
@@ -61,7 +85,7 @@ RANGES = {
     "interpolate": INDEX,
     "per_decade": INDEX,
     "lr": POSITIVE,
-    "betas": FRACTION,
+    "betas": FRACTIONS,
     "dropout": FRACTION,
     "weight": NOT_NEGATIVE,
     "half_life": NOT_NEGATIVE,
@@ -106,7 +130,11 @@ CHOICES = {
     "sampler": ("tpe", "random"),
     "pruner": ("asha", "median", "none"),
 }
-NULLABLE = ("stop.", "trainer.threads", "trainer.profile", "truncation", "side")  # keys that start so may be null
+# Keys that may be null, and sections (with a dot) all of whose keys may.
+NULLABLE = (
+    *("stop.", "trainer.threads", "trainer.profile", "evaluation.weights", "truncation", "side"),
+    *("run_dir", "publish", "out", "store", "baseline", "table", "json", "curves", "metrics"),
+)
 
 
 def is_number(value: object) -> bool:
@@ -115,6 +143,10 @@ def is_number(value: object) -> bool:
 
 def is_whole(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
+
+
+def is_list(value: object) -> bool:
+    return isinstance(value, list) and bool(value)
 
 
 def plain(config: DictConfig) -> dict[str, Any]:
@@ -152,16 +184,16 @@ def validate(config: Mapping[str, Any], nullable: tuple[str, ...] = ()) -> None:
         if isinstance(value, str) and "${" in value:
             raise UserError(f"{key} is not resolved: write the value itself")
     for key, value in leaves(config):
-        name = key.rpartition(".")[2]
-        if key in CHOICES and value is not None and value not in CHOICES[key]:
-            raise UserError(f"{key}={value} is not known: {nearest(str(value), map(str, CHOICES[key]))}")
-        wanted = RANGES.get(name)
-        may_be_null = key.startswith(NULLABLE + nullable)
-        if wanted is None or (value is None and may_be_null):
+        may_be_null = not {key, key.partition(".")[0] + "."}.isdisjoint(NULLABLE + nullable)
+        if value is None and may_be_null:
             continue
-        for entry in value if isinstance(value, list) else [value]:
-            if not CHECKS[wanted](entry):
-                raise UserError(f"{key}={value!r}: must be {wanted}{' or null' if may_be_null else ''}")
+        if key in CHOICES and (isinstance(value, bool) or value not in CHOICES[key]):
+            named = "null" if value is None else str(value)
+            raise UserError(f"{key}={named} is not known: {nearest(named, map(str, CHOICES[key]))}")
+        wanted = KEYS.get(key) or RANGES.get(key.rpartition(".")[2])
+        if wanted and not CHECKS[wanted](value):
+            shown = "null" if value is None else repr(value)
+            raise UserError(f"{key}={shown}: must be {wanted}{' or null' if may_be_null else ''}")
 
 
 def check_target(key: str, target: object) -> None:

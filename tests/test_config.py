@@ -22,7 +22,7 @@ def changed(key: str, value: Any) -> dict[str, Any]:
     *parents, leaf = key.split(".")
     node = config
     for parent in parents:
-        node = node[parent]
+        node = node.setdefault(parent, {})
     node[leaf] = value
     return config
 
@@ -34,6 +34,41 @@ def test_a_good_config_passes() -> None:
 @pytest.mark.parametrize(
     ("key", "value"),
     [
+        ("seed", []),
+        ("seed", [0, 1]),
+        ("data.batch_size", [32, 32]),
+        ("stop.images", []),
+        ("model.generator.widths", 256),
+        ("model.generator.widths", []),
+        ("model.g_optimizer.betas", 0.9),
+        ("model.g_optimizer.betas", [0.9]),
+        ("model.g_optimizer.betas", [0.9, 1]),
+        ("fresh", "maybe"),
+        ("evaluate", "nein"),
+        ("quick", None),
+        ("films", 1),
+        ("trainer.channels_last", "no"),
+        ("model.generator.batch_norm", "no"),
+        ("name", None),
+        ("name", ""),
+        ("name", 3),
+        ("name", "../../x"),
+        ("name", ".."),
+        ("data.name", None),
+        ("paths.data", None),
+        ("paths.runs", None),
+        ("paths.cache", " "),
+        ("run_dir", 3),
+        ("run", []),
+        ("out", 3),
+        ("publish", 3),
+        ("runs", []),
+        ("runs", None),
+        ("runs", ["runs", 3]),
+        ("baseline", 3),
+        ("evaluation.weights", 3),
+        ("evaluation.samples", 4),
+        ("validation.samples", 1),
         ("data.batch_size", 0),
         ("data.batch_size", 1.5),
         ("data.batch_size", "many"),
@@ -52,6 +87,42 @@ def test_a_bad_value_is_named_in_one_line(key: str, value: Any) -> None:
     with pytest.raises(UserError, match=f"^{key}=.*must be") as error:
         validate(changed(key, value))
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        *("format", "weights", "checkpoint", "on_change", "on_divergence", "logger.mode", "evaluation.extractor"),
+        *("trainer.accelerator", "trainer.precision", "trainer.strategy"),
+    ],
+)
+@pytest.mark.parametrize("value", [None, [], True])
+def test_a_choice_is_one_of_those_known(key: str, value: Any) -> None:
+    with pytest.raises(UserError, match=f"^{key}=.* is not known: "):
+        validate(changed(key, value))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("run_dir", None),
+        ("out", None),
+        ("evaluation.weights", None),
+        ("runs", "runs"),
+        ("runs", ["a", "b"]),
+        ("model.g_optimizer.betas", [0.0, 0.9]),
+        ("model.encoder.name", "maker/model"),  # names of runs alone are of one part
+    ],
+)
+def test_what_has_a_meaning_passes(key: str, value: Any) -> None:
+    validate(changed(key, value))
+
+
+@pytest.mark.parametrize("key", ["evaluation.samples", "n"])
+def test_a_command_says_what_else_may_be_null(key: str) -> None:
+    validate(changed(key, None), nullable=("evaluation.", "n"))
+    with pytest.raises(UserError, match="must be"):
+        validate(changed(key, None))
 
 
 @pytest.mark.parametrize(

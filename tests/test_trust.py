@@ -136,12 +136,12 @@ def test_a_malicious_checkpoint(evil_run: Path, compose: Callable[..., dict[str,
     del manifest["ended"]  # so that training would go on from it
     (evil_run / "manifest.json").write_text(json.dumps(manifest))
     checkpoint = RunFolder(evil_run).checkpoint()
-    protocol = ["evaluation.samples=10", "evaluation.seed=0"]
+    words = ["evaluation.samples=10", "evaluation.seed=0", f"paths.cache={tmp_path}/cache"]
     for attempt in (
         lambda: load_run(evil_run),
         lambda: AtomicCheckpointIO().load_checkpoint(checkpoint, weights_only=False),
         lambda: generate(compose(f"run={evil_run}", "n=4", name="generate")),
-        lambda: evaluate(compose(f"run={evil_run}", *protocol, f"paths.cache={tmp_path}/cache", name="evaluate")),
+        lambda: evaluate(compose(f"run={evil_run}", *words, name="evaluate", nullable=("evaluation.",))),
         lambda: train(compose(*TINY, f"run_dir={evil_run}", f"paths.cache={tmp_path}/cache", "on_change=accept")),
     ):
         with pytest.raises(UserError, match=r"\.ckpt holds more than tensors and plain values"):

@@ -26,6 +26,7 @@ from src.config import check_secret, leaves, plain, validate
 from src.errors import Interrupted, UserError, nearest
 
 CONF = str(Path(__file__).parent.parent / "conf")
+NO_NAME = re.compile(r"null|true|false|[-+]?[\d.]+|\[\s*\]|\{.*\}", re.IGNORECASE)  # values that are no config's name
 
 
 def run(config_name: str, task: Callable[[dict[str, Any]], object], nullable: tuple[str, ...] = ()) -> NoReturn:
@@ -49,6 +50,7 @@ def run(config_name: str, task: Callable[[dict[str, Any]], object], nullable: tu
         for word in sys.argv[1:]:  # before Hydra, which keeps a file of what it is told with -m
             for key in re.findall(r"([\w.]+)\s*[=:]", word):
                 check_secret(key, word)
+        check_groups(sys.argv[1:])
         hydra.main(version_base="1.3", config_path=CONF, config_name=config_name)(checked)()
     except (KeyboardInterrupt, Interrupted) as stop:
         sys.exit(getattr(stop, "exit_code", 130))
@@ -71,6 +73,7 @@ def compose(config_name: str, words: Sequence[str]) -> dict[str, Any]:
     """The plain, checked config of another command line, for a command that starts such commands; raises UserError."""
     GlobalHydra.instance().clear()
     try:
+        check_groups(words)
         with hydra.initialize_config_dir(CONF, version_base="1.3"):
             config = plain(hydra.compose(config_name, [*search_path(), *words]))
         validate(config)
@@ -91,6 +94,22 @@ def search_path() -> list[str]:
     return [f"hydra.searchpath=['file://{folder}']"] if (folder := config_dir()) else []
 
 
+def groups() -> dict[str, list[str]]:
+    """The config groups, ours and the user's, with the names of their configs."""
+    found: dict[str, list[str]] = {}
+    for path in (path for root in {CONF, config_dir() or CONF} for path in Path(root).glob("*/*.yaml")):
+        found.setdefault(path.parent.name, []).append(path.stem)
+    return found
+
+
+def check_groups(words: Sequence[str]) -> None:
+    """Raise UserError for a config group that is given what is no name: Hydra would stumble over it."""
+    for word in words:
+        name, _, value = word.lstrip("+").partition("=")
+        if NO_NAME.fullmatch(value) and (known := groups().get(name)):
+            raise UserError(f"{word}: {name} takes the name of a config: {nearest(value, known)}")
+
+
 def explain(error: BaseException, config_name: str, words: Sequence[str] | None = None) -> str | None:
     """One line with the remedy for an error the user can mend, None for any other."""
     if isinstance(error, UserError):
@@ -99,7 +118,7 @@ def explain(error: BaseException, config_name: str, words: Sequence[str] | None 
         group, _, name = (error.missing_cfg_file or "").rpartition("/")
         return f"there is no {group}={name}: {nearest(name, error.options)}"
     if isinstance(error, OverrideParseException):
-        return f"cannot read {error.override!r} as key=value"
+        return f"cannot read {error.override!r} as key=value; special signs in a value take two pairs of quotes: key=\"'...'\""
     if isinstance(error, ConfigCompositionException | OmegaConfBaseException):
         return explain_key(error, config_name, sys.argv[1:] if words is None else words)
     if isinstance(error, HydraException):
@@ -115,20 +134,23 @@ def explain_key(error: Exception, config_name: str, words: Sequence[str]) -> str
     if missing := re.search(r"Missing mandatory value: (\S+)", text):
         key = (re.search(r"full_key: (\S+)", text) or missing).group(1)
         return f"say which {key}: {key}=..."
+    if text.startswith("Ambiguous value"):
+        return f"{first_line(error)}: several values, one run for each, take -m; a list is written [...]"
     unknown = re.search(r"Could not override '([^']+)'", text) or re.search(r"full_key: (\S+)", text)
     if unknown is None:
         return first_line(error)
-    key = unknown.group(1)
-    return f"there is no setting {key!r}: {nearest(key, known_keys(config_name, words))}"
+    key, known = unknown.group(1), known_keys(config_name, words)
+    if key in known:  # and what it refers to is not
+        return f"{key}: {first_line(error)}"
+    return f"there is no setting {key!r}: {nearest(key, [*known, *groups()])}"
 
 
 def known_keys(config_name: str, words: Sequence[str]) -> list[str]:
     """Every key that the config has under the config groups chosen on a command line."""
-    names = [(word, word.split("=")[0].lstrip("+")) for word in words if "=" in word]
-    groups = [word for word, name in names if any(Path(root, name).is_dir() for root in (CONF, config_dir() or CONF))]
+    chosen = [word for word in words if "=" in word and word.split("=")[0].lstrip("+") in groups()]
     GlobalHydra.instance().clear()
     with hydra.initialize_config_dir(CONF, version_base="1.3"):
-        config = hydra.compose(config_name, overrides=[*search_path(), *groups])
+        config = hydra.compose(config_name, overrides=[*search_path(), *chosen])
     return [key for key, _ in leaves(OmegaConf.to_container(config))]  # type: ignore[arg-type]
 
 

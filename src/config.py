@@ -5,7 +5,8 @@ import json
 import math
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -32,6 +33,7 @@ NOT_IDENTITY = re.compile(
 POSITIVE, NOT_NEGATIVE, FRACTION = "a number above 0", "a number of at least 0", "a number from 0 up to but below 1"
 COUNT, INDEX, SOME = (f"a whole number of at least {least}" for least in (1, 0, 5))  # SOME: with fewer no metric is defined
 COUNTS, FRACTIONS = "a list of whole numbers of at least 1", "a list of two numbers from 0 up to but below 1"
+DRAWN = "a whole number from 5 to 100,000"  # with more a validation would fill the memory
 BOOL, TEXT, NAME = "true or false", "a word", "a word without /"
 PATH, PATHS = "a path (a number as ./3)", "a path (a number as ./3) or a list of paths"
 CHECKS: dict[str, Callable[[Any], bool]] = {
@@ -41,6 +43,7 @@ CHECKS: dict[str, Callable[[Any], bool]] = {
     COUNT: lambda v: is_whole(v) and v >= 1,
     INDEX: lambda v: is_whole(v) and v >= 0,
     SOME: lambda v: is_whole(v) and v >= 5,
+    DRAWN: lambda v: CHECKS[SOME](v) and v <= 100_000,
     COUNTS: lambda v: is_list(v) and all(map(CHECKS[COUNT], v)),
     FRACTIONS: lambda v: is_list(v) and len(v) == 2 and all(map(CHECKS[FRACTION], v)),
     BOOL: lambda v: isinstance(v, bool),
@@ -60,7 +63,7 @@ KEYS = {
     **dict.fromkeys(("table", "json", "curves", "metrics"), PATH),
     "runs": PATHS,
     **dict.fromkeys(("fresh", "evaluate", "quick", "films"), BOOL),
-    "validation.samples": SOME,
+    "validation.samples": DRAWN,
     "evaluation.samples": SOME,
 }
 # By the last part of a key, which means the same thing wherever it stands.
@@ -207,6 +210,15 @@ def check_target(key: str, target: object) -> None:
             f"{key}={target!r} is not allowed: a _target_ must be a public class or function of {packages} "
             f"(your own package: {PACKAGES}=its_name in the environment)"
         )
+
+
+def check_extractor(evaluation: Mapping[str, Any], shape: Sequence[int]) -> None:
+    """Raise UserError where samples of this shape cannot be measured as a config's `evaluation` says."""
+    name, weights = evaluation["extractor"], evaluation["weights"]
+    if (name == "points") != (len(shape) == 1) or (name == "stacked_digits" and shape[0] != 3):
+        raise UserError(f"evaluation.extractor={name} cannot measure samples of shape {list(shape)}: pick another extractor")
+    if weights is not None and not Path(weights).is_file():
+        raise UserError(f"evaluation.weights={weights} is no file: give the path of an existing one, or leave it null")
 
 
 def user_packages() -> list[str]:

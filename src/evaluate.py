@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from src import cli
+from src.config import check_extractor
 from src.environment import EARLIER
 from src.files import check_writable, write_json
 from src.run import RunFolder, build_dataset, summary
@@ -26,6 +27,7 @@ def evaluate(config: dict[str, Any]) -> dict[str, Any]:
     parts = ("extractor", "samples", "seed", *(["split"] if "split" in settings else []))
     name = "metrics" if settings == own else "-".join(["metrics", *(str(settings[part]) for part in parts)])
     dataset = build_dataset(run.config())
+    check_extractor(settings, dataset.spec.shape)
     dataset.prepare()
     cache = Path(config["paths"]["cache"])
     check_writable(cache, "paths.cache")

@@ -49,10 +49,10 @@ def learn(
     quiet_lightning()
     first = is_first()
     model = placed(build_model(config, dataset.spec), config, place)
+    extractor = load_extractor(config["evaluation"]["extractor"], config["evaluation"]["weights"])
     if checkpoint is None and first:
         begin(config, place, run, dataset, model)
 
-    extractor = load_extractor(config["evaluation"]["extractor"], config["evaluation"]["weights"])
     record: Record | Nowhere = Nowhere()
     if first:
         step = step_of(checkpoint) if checkpoint else 0

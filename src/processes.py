@@ -82,6 +82,8 @@ def place(config: dict[str, Any]) -> Place:
     devices, nodes = trainer["devices"], 1
     if devices != "auto" and not CHECKS[COUNT](devices):
         raise UserError(f"trainer.devices={devices!r}: must be {COUNT} or auto")
+    if trainer["accelerator"] not in ("auto", "cpu") and not available(trainer["accelerator"]):
+        raise UserError(f"trainer.accelerator={trainer['accelerator']}: torch finds none here, take auto or cpu")
     if started_by_torchrun():
         if sweeping():
             raise UserError("every process of torchrun would run the whole sweep: leave torchrun out, or -m")
@@ -113,6 +115,13 @@ def place(config: dict[str, Any]) -> Place:
         accumulate=accumulate,
         external=started_by_torchrun(),
     )
+
+
+def available(accelerator: str) -> bool:
+    import torch
+
+    cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
+    return {"cuda": cuda, "mps": mps, "gpu": cuda or mps}[accelerator]
 
 
 def choose(accelerator: str, batch: int, accumulate: int = 1) -> int:

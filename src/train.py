@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from src import cli
+from src.config import check_extractor
 from src.data.dataset import Dataset
 from src.environment import software, software_changes
 from src.errors import Diverged, UserError
@@ -26,6 +27,7 @@ def train(config: dict[str, Any]) -> dict[str, Any]:
     where = place(config)
     run = RunFolder(default_path(config))
     dataset = build_dataset(config)
+    check_extractor(config["evaluation"], dataset.spec.shape)
     dataset.prepare()
     stop, reason = stop_step(config, len(dataset.split("train").x))
     check_writable(Path(config["paths"]["cache"]), "paths.cache")

@@ -41,6 +41,11 @@ CASES = {
     "unknown accelerator": (["train", "data=digits", "trainer.accelerator=gpuu"], "trainer.accelerator=gpuu"),
     "unknown wandb mode": (["train", "data=digits", "logger.mode=on"], "logger.mode=on"),
     "unknown extractor": (["train", "data=digits", "evaluation.extractor=digit"], "did you mean digits"),
+    "unfit extractor": (
+        ["train", "data=digits", "evaluation.extractor=points"],
+        "evaluation.extractor=points cannot measure samples of shape [1, 8, 8]",
+    ),
+    "no weights": (["train", "data=digits", "evaluation.weights=nope"], "evaluation.weights=nope is no file"),
     "no epochs": (["extractor", "epochs=0"], "epochs=0: must be"),
     "unknown run": (["evaluate", "run=runs/none"], "is not a run folder"),
     "no run": (["generate"], "say which run"),

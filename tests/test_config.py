@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from src.config import differences, short_hash, validate
+from src.config import check_extractor, differences, short_hash, validate
 from src.errors import UserError, nearest
 
 GOOD: dict[str, Any] = {
@@ -69,6 +69,7 @@ def test_a_good_config_passes() -> None:
         ("evaluation.weights", 3),
         ("evaluation.samples", 4),
         ("validation.samples", 1),
+        ("validation.samples", 1_000_000_000),
         ("data.batch_size", 0),
         ("data.batch_size", 1.5),
         ("data.batch_size", "many"),
@@ -131,6 +132,28 @@ def test_a_command_says_what_else_may_be_null(key: str) -> None:
 def test_targets_outside_our_code_are_refused(target: Any) -> None:
     with pytest.raises(UserError, match="is not allowed"):
         validate(changed("model._target_", target))
+
+
+@pytest.mark.parametrize(
+    ("extractor", "weights", "shape", "message"),
+    [
+        ("points", None, (1, 8, 8), r"points cannot measure samples of shape \[1, 8, 8\]"),
+        ("digits", None, (2,), r"digits cannot measure samples of shape \[2\]"),
+        ("stacked_digits", None, (1, 28, 28), "pick another extractor"),
+        ("digits", "nope", (1, 8, 8), "evaluation.weights=nope is no file"),
+        ("digits", ".", (1, 8, 8), "evaluation.weights=. is no file"),
+    ],
+)
+def test_an_extractor_that_is_not_for_the_data(extractor: str, weights: str, shape: tuple[int, ...], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        check_extractor({"extractor": extractor, "weights": weights}, shape)
+
+
+@pytest.mark.parametrize(
+    ("extractor", "shape"), [("points", (2,)), ("digits", (1, 8, 8)), ("digits", (3, 8, 8)), ("stacked_digits", (3, 28, 28))]
+)
+def test_an_extractor_that_is_for_the_data(extractor: str, shape: tuple[int, ...]) -> None:
+    check_extractor({"extractor": extractor, "weights": None}, shape)
 
 
 def test_hash_names_what_is_computed() -> None:

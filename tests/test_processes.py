@@ -196,6 +196,17 @@ def test_what_cannot_be_is_refused(words: list[str], message: str, compose: Any)
         place(compose("model=dcgan", *words))
 
 
+@pytest.mark.parametrize(("accelerator", "there"), [("gpu", "cuda"), ("gpu", "mps"), ("cuda", "cuda"), ("mps", "mps")])
+def test_an_accelerator_has_to_be_there(accelerator: str, there: str, compose: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = compose("model=dcgan", f"trainer.accelerator={accelerator}")
+    for backend in (torch.cuda, torch.backends.mps):
+        monkeypatch.setattr(backend, "is_available", lambda: False)
+    with pytest.raises(UserError, match=f"^trainer.accelerator={accelerator}: torch finds none here"):
+        place(config)
+    monkeypatch.setattr({"cuda": torch.cuda, "mps": torch.backends.mps}[there], "is_available", lambda: True)
+    assert place(config).accelerator == accelerator
+
+
 def test_a_sweep_of_torchrun_is_refused(command: Any, tmp_path: Path) -> None:
     answer = command("train", "-m", "seed=0,1", *TINY, f"run_dir={tmp_path / 'run'}", "trainer=ddp", "devices=2", env=TORCHRUN)
     assert answer.returncode == 2

@@ -245,6 +245,13 @@ def test_a_failure_can_be_a_result(network: str, compose: Any, command: Any, tmp
     assert "has diverged" in (published.result() or {})["failed"]
 
 
+def test_weights_of_no_extractor_are_found_before_the_run_begins(compose: Any, tmp_path: Path) -> None:
+    (tmp_path / "weights").write_bytes(b"none")
+    with pytest.raises(UserError, match="holds no weights of the digits classifier"):
+        train(compose(*TINY, f"run_dir={tmp_path / 'run'}", f"evaluation.weights={tmp_path / 'weights'}"))
+    assert not RunFolder(tmp_path / "run").started()
+
+
 @pytest.mark.parametrize(("words", "reason"), [(["stop.distance=1e9"], "distance"), (["stop.minutes=1e-9"], "minutes")])
 def test_the_record_says_which_budget_ended_it(words: list[str], reason: str, compose: Any, tmp_path: Path) -> None:
     train(compose(*TINY, *words, f"run_dir={tmp_path / 'run'}"))

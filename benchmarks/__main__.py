@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.timing import table
+from src.errors import UserError
+from src.files import check_writable
 
 HERE = Path(__file__).parent
 SCRIPTS = ("startup", "train_step", "peers", "evaluation", "sampling", "memory", "time_to_distance", "ddp", "sweep", "gpu")
@@ -27,6 +29,14 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=HERE / "results", help="without the endings .json and .md")
     parser.add_argument("--threads", type=int, default=1)
     arguments, checkouts = parser.parse_known_args()
+    if checkouts and "peers" not in arguments.only:
+        parser.error(f"unrecognized arguments: {' '.join(checkouts)}")
+    if arguments.threads < 1:
+        parser.error(f"--threads {arguments.threads}: must be at least 1")
+    try:
+        check_writable(arguments.out.parent, "--out")
+    except UserError as error:
+        parser.error(str(error))
     path = arguments.out.with_suffix(".json")
     records = json.loads(path.read_text()) if path.is_file() else {}
     failed = []

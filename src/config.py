@@ -62,6 +62,7 @@ KEYS = {
     **dict.fromkeys(("run", "run_dir", "publish", "published", "out", "output", "readme", "results", "store"), PATH),
     **dict.fromkeys(("table", "json", "curves", "metrics"), PATH),
     "runs": PATHS,
+    "epochs": COUNT,
     **dict.fromkeys(("fresh", "evaluate", "quick", "films"), BOOL),
     "validation.samples": DRAWN,
     "evaluation.samples": SOME,

@@ -7,12 +7,19 @@ from pathlib import Path
 from typing import Any
 
 from src import cli
+from src.errors import UserError
+from src.files import check_writable
 from src.run import build_dataset
 
 
 def extractor(config: dict[str, Any]) -> None:
     """Train on the config's data, write the weights to `output`, and say whether they are the pinned ones."""
-    dataset = build_dataset(config)
+    dataset, output = build_dataset(config), Path(config["output"])
+    if dataset.spec.shape != (1, 28, 28) or not dataset.spec.classes:
+        raise UserError(f"data={dataset.name}: the classifier takes grey images of 28 x 28 with classes, such as data=mnist")
+    if output.is_dir():
+        raise UserError(f"output={output} is a folder: name a file")
+    check_writable(output.parent, "output")
     dataset.prepare()
 
     import torch
@@ -22,9 +29,10 @@ def extractor(config: dict[str, Any]) -> None:
 
     torch.set_num_threads(1)  # as the pinned weights were made: another number rounds differently
     model, accuracy = train_extractor(dataset, config["seed"], config["epochs"])
-    digest = save(model, Path(config["output"]))
-    pinned = CLASSIFIERS[config["data"]["extractor"]].sha256
-    print(f"{config['output']}: test accuracy {accuracy:.4f}, SHA-256 {digest}")
+    digest = save(model, output)
+    name = config["data"]["extractor"]
+    pinned = CLASSIFIERS[name].sha256 if name in CLASSIFIERS else "there are none"
+    print(f"{output}: test accuracy {accuracy:.4f}, SHA-256 {digest}")
     print("bitwise the pinned weights" if digest == pinned else f"not the pinned weights ({pinned}): other machine or settings")
 
 

@@ -4,14 +4,13 @@ A block between `<!-- NAME -->` and `<!-- /NAME -->` is written anew: TABLE from
 words of its second column), SEEDS and ZOO from results/seeds.md and results/zoo.md.
 """
 
-import json
 import re
 from pathlib import Path
 from typing import Any
 
 from src import cli
 from src.errors import UserError
-from src.files import write_atomic
+from src.files import read_json, write_atomic
 
 COLUMNS = {"fd": 2, "kid": 3, "is": 2, "precision": 2, "recall": 2, "density": 2, "coverage": 2, "copies": 2}  # digits shown
 RARE = "class_min_share"
@@ -20,6 +19,8 @@ RARE = "class_min_share"
 def readme(config: dict[str, Any]) -> str:
     """Fill the blocks of a README; the text."""
     path, results = Path(config["readme"]), Path(config["results"])
+    if not path.is_file():
+        raise UserError(f"readme={path} is no file: run this where README.md lies, or name another with readme=")
     text = filled(path.read_text(), results)
     write_atomic(path, text.encode())
     print(f"{path}: tables of {results}")
@@ -48,7 +49,12 @@ def read(path: Path) -> str:
 
 
 def record(folder: Path) -> dict[str, Any]:
-    return json.loads(read(folder / "metrics.json"))
+    path = folder / "metrics.json"
+    read(path)
+    result = read_json(path, "make repro makes it again")
+    if missing := {"metrics", "anchors", "protocol"} - result.keys():
+        raise UserError(f"{path} has no {' and no '.join(sorted(missing))}: make repro makes it again")
+    return result
 
 
 def table(result: dict[str, Any]) -> str:

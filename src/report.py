@@ -22,6 +22,9 @@ def report(config: dict[str, Any]) -> list[Path]:
     wanted = {kind: config[kind] and Path(config[kind]) for kind in ("out", "table", "json", "curves", "metrics")}
     if not any(wanted.values()):
         raise UserError("there is nothing to write: give out=, table=, json=, curves= or metrics=")
+    given = [path.resolve() for path in wanted.values() if path]  # what a link names is written, not the link
+    if len(given) > len(set(given)):
+        raise UserError("out=, table=, json=, curves= and metrics= must name different files: one would replace the other")
     runs = find_runs(config["runs"])
     tables = make_tables(runs, config["baseline"])
 
@@ -39,7 +42,7 @@ def report(config: dict[str, Any]) -> list[Path]:
     for path, text in files.items():
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomic(path, text.encode())
+            write_atomic(path.resolve(), text.encode())
         except OSError as error:
             raise UserError(f"cannot write {path} ({error.strerror}): choose another path") from error
     print(f"{len(runs)} runs\n" + "\n".join(map(str, files)))

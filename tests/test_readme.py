@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from src.errors import UserError
-from src.readme import filled, replace_block
+from src.readme import filled, record, replace_block
 
 ROOT = Path(__file__).parent.parent
 
@@ -26,6 +26,15 @@ def test_another_number_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     changed = [line for line in filled(text, Path("results")).splitlines() if line not in text.splitlines()]
     assert len(changed) == 1
     assert changed[0].startswith("| `story_2_biases` | biases | 9")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("{", "is damaged"), ("[]", "is damaged"), ("{}", "has no anchors and no metrics and no protocol")]
+)
+def test_a_result_that_cannot_be_read_is_named(text: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "metrics.json").write_text(text)
+    with pytest.raises(UserError, match=rf"metrics\.json {message}.*: make repro makes it again"):
+        record(tmp_path)
 
 
 def test_what_is_missing_is_named(tmp_path: Path) -> None:

@@ -71,6 +71,13 @@ def test_nothing_is_written_where_something_is_wrong(runs: Path, tmp_path: Path,
     assert not (tmp_path / "out").exists()
 
 
+def test_what_a_link_names_is_written(runs: Path, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "table.md")
+    report(settings(runs, table=str(tmp_path / "link")))
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "table.md").is_file()
+
+
 @pytest.mark.parametrize(
     ("words", "answer"),
     [

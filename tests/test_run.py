@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -164,6 +165,15 @@ def test_json_refuses_nan(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="JSON"):
         write_json(tmp_path / "x.json", {"value": float("nan")})
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_no_regular_file_is_never_replaced(tmp_path: Path) -> None:
+    from src.files import write_json
+
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UserError, match=r"^cannot write .*pipe \(a folder, a pipe or a device\)"):
+        write_json(tmp_path / "pipe", {})
+    assert (tmp_path / "pipe").is_fifo()
 
 
 def test_another_config_or_other_data_is_named(run: RunFolder, compose: Any) -> None:

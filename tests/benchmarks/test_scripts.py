@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -21,6 +22,7 @@ from benchmarks import (
     trainers,
 )
 from benchmarks.__main__ import SCRIPTS, markdown
+from benchmarks.__main__ import main as benchmarks
 from src.config import PACKAGES
 from src.data.mnist import MNIST
 from src.run import build_dataset, build_model
@@ -39,6 +41,22 @@ def figures(path: Path) -> list[dict]:
     assert len(markdown({record["benchmark"]: record}).splitlines()) == 8 + len(record["rows"])
     assert all(row["ours"] > 0 for row in record["rows"])
     return record["rows"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--thraeds", "1"], "unrecognized arguments: --thraeds 1"),
+        (["--threads", "0"], "--threads 0: must be at least 1"),
+        (["--out", "/dev/null/x"], "cannot write to /dev/null"),
+    ],
+)
+def test_words_that_make_no_sense(words: list[str], message: str, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    monkeypatch.setattr("sys.argv", ["benchmarks", "--only", "startup", *words])
+    monkeypatch.setattr("benchmarks.__main__.run", lambda *_: pytest.fail("it was measured"))
+    with pytest.raises(SystemExit):
+        benchmarks()
+    assert message in capsys.readouterr().err
 
 
 def test_train_step(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def test_words_come_back_as_the_values_they_were(compose: Any) -> None:
     ],
 )
 def test_literals_are_read_back(value: Any, compose: Any) -> None:
-    assert compose(f"name={literal(value)}", "model=mlp_gan")["name"] == value
+    assert compose(f"logger.project={literal(value)}")["logger"]["project"] == value
 
 
 @pytest.mark.parametrize(

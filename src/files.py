@@ -25,8 +25,8 @@ def write_atomic(path: str | Path, data: bytes, durable: bool = True) -> None:
     the name; the folder is synced after. Where nothing is lost with the file (one of thousands of pictures), durable=False
     spares the syncs.
     """
-    if os.path.exists(path) and not os.path.isfile(path):
-        raise UserError(f"cannot write {path} (a folder, a pipe or a device): choose another path")
+    if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
+        raise UserError(f"cannot write {path} (a pipe or a device): choose another path")
     folder, name = os.path.split(path)  # not by pathlib, nor by a buffered file: half the time of a small one
     temporary = os.path.join(folder, f".{name}.{os.getpid()}{TEMPORARY}")
     try:

@@ -4,7 +4,6 @@ Each trial is `python -m src.train` in a process of its own. Nothing here import
 """
 
 import contextlib
-import re
 import shlex
 import sys
 from collections.abc import Sequence
@@ -76,9 +75,6 @@ def search(config: dict[str, Any], trials: Any, base: dict[str, Any], shared: li
 
 def check_settings(config: dict[str, Any]) -> None:
     """Raise UserError for the first setting of a sweep that makes no sense."""
-    name = config["name"]
-    if not isinstance(name, str) or not re.fullmatch(r"(?!\.+$)[^/\\\s]([^/\\\n]*[^/\\\s])?", name):
-        raise UserError(f"name={name!r}: must be a word that can be a folder's name, without / in it")
     for key in ("stop", "space"):
         if not isinstance(config[key], dict):
             raise UserError(f"{key}={config[key]!r}: must be a mapping, as in conf/sweep/mlp_gan_tpe.yaml")

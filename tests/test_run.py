@@ -171,7 +171,7 @@ def test_what_is_no_regular_file_is_never_replaced(tmp_path: Path) -> None:
     from src.files import write_json
 
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(UserError, match=r"^cannot write .*pipe \(a folder, a pipe or a device\)"):
+    with pytest.raises(UserError, match=r"^cannot write .*pipe \(a pipe or a device\)"):
         write_json(tmp_path / "pipe", {})
     assert (tmp_path / "pipe").is_fifo()
 

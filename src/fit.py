@@ -38,6 +38,7 @@ def fit(config: dict[str, Any], run: RunFolder, dataset: Dataset, stop: int | No
     checkpoint = run.newest("step")
     if checkpoint:
         go_on(config, run, dataset, team.place, step_of(checkpoint))
+    run.drop_results()
     team.order(follow_fit, config, team.place, run.path, checkpoint, stop, reason)
 
     from src.learn import learn

@@ -31,6 +31,8 @@ def train(config: dict[str, Any]) -> dict[str, Any]:
     dataset.prepare()
     stop, reason = stop_step(config, len(dataset.split("train").x))
     check_writable(Path(config["paths"]["cache"]), "paths.cache")
+    if config["publish"]:
+        run.check_publishable(Path(config["publish"]))
     if config["fresh"]:  # whatever state the earlier run is in
         run.set_aside()
     inputs = run.changes(config, dataset.hashes()) if run.started() else []
@@ -39,8 +41,6 @@ def train(config: dict[str, Any]) -> dict[str, Any]:
         run.set_aside()
     elif config["on_change"] == "refuse" and (inputs or (code and not run.finished())):
         raise UserError(changed(run, inputs + code))
-    if config["publish"]:
-        run.check_publishable(Path(config["publish"]))
     with run:
         try:
             with Team(where) as team:
@@ -70,7 +70,6 @@ def make(config: dict[str, Any], run: RunFolder, dataset: Dataset, stop: int | N
     """What is missing of a run: its training, its evaluation."""
     ended = run.manifest().get("ended")
     if ended is None:
-        run.drop_results()
         fit(config, run, dataset, stop, reason, team)
     elif ended["reason"] == "diverged":
         raise Diverged(f"this run has ended before: {ended['message']}; fresh=true makes it again")

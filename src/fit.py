@@ -8,11 +8,12 @@ import math
 from pathlib import Path
 from typing import Any
 
+from src.checkpoints import step_of
 from src.data.dataset import Dataset
 from src.environment import MACHINE, PACKAGES, SPLIT, STRATEGY, machine, machine_changes, software, software_changes
 from src.errors import UserError
 from src.processes import ALONE, Place, Team
-from src.run import RunFolder, build_dataset, step_of
+from src.run import RunFolder, build_dataset
 
 
 def stop_step(config: dict[str, Any], train_samples: int) -> tuple[int | None, str]:

@@ -19,6 +19,7 @@ from src.callbacks.record import LogScalars, Nowhere, Record, start_wandb
 from src.callbacks.samples import DrawSamples
 from src.callbacks.signals import StopOnSignal
 from src.callbacks.validation import Validate
+from src.checkpoints import step_of
 from src.config import short_hash
 from src.data.dataset import Dataset
 from src.data.loader import DataModule
@@ -32,7 +33,7 @@ from src.models.model import Model
 from src.models.training import Training
 from src.networks.batch_norm import synchronise
 from src.processes import Place
-from src.run import RunFolder, build_model, step_of
+from src.run import RunFolder, build_model
 from src.scoring import validation_measure
 
 

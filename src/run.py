@@ -10,8 +10,6 @@ metrics.json       the final evaluation with its protocol
 A published folder is what a repository keeps of it (`RunFolder.publish`): one checkpoint, samples.png and film.gif.
 """
 
-import hashlib
-import io
 import warnings
 from pathlib import Path
 from typing import Any, Self
@@ -20,9 +18,10 @@ import filelock
 import yaml
 from omegaconf import OmegaConf
 
+from src.checkpoints import drop_checkpoint, is_whole, load_checkpoint, save_checkpoint, step_of
 from src.config import differences, short_hash, validate
 from src.errors import UserError, nearest
-from src.files import check_writable, read_json, remove_leftovers, sha256, write_atomic, write_json
+from src.files import check_writable, read_json, remove_leftovers, write_atomic, write_json
 from src.instantiate import instantiate
 
 # Of every run's config.
@@ -148,7 +147,7 @@ class RunFolder:
             save_checkpoint({part: checkpoint[part] for part in ("state_dict", "clock")}, kept)
             earlier.discard(kept)
         for path in earlier:
-            published._drop(path)
+            drop_checkpoint(path)
         for name in ("config.yaml", "manifest.json", "metrics.jsonl", "metrics.json"):
             if (self.path / name).is_file():
                 write_atomic(folder / name, (self.path / name).read_bytes())
@@ -192,17 +191,13 @@ class RunFolder:
     def prune(self, kind: str, keep: int) -> None:
         """Delete all but the newest `keep` checkpoints of a kind."""
         for path in sorted(self.checkpoints.glob(f"{kind}-*.ckpt"))[:-keep]:
-            self._drop(path)
+            drop_checkpoint(path)
 
     def drop_later(self, kind: str, step: int) -> None:
         """Delete the checkpoints of a kind that are of steps after this one, which are made again."""
         for path in self.checkpoints.glob(f"{kind}-*.ckpt"):
             if step_of(path) > step:
-                self._drop(path)
-
-    def _drop(self, path: Path) -> None:
-        path.unlink()
-        digest_path(path).unlink(missing_ok=True)
+                drop_checkpoint(path)
 
     def result(self) -> dict[str, Any] | None:
         """The final evaluation, None where there is none yet."""
@@ -232,47 +227,6 @@ def summary(result: dict[str, Any]) -> str:
 def short(value: float) -> str:
     """Three decimals, or four digits where that would be nothing; whole numbers as they are."""
     return str(value) if isinstance(value, int) else f"{value:.3f}" if abs(value) >= 0.001 or not value else f"{value:.1e}"
-
-
-def digest_path(path: Path) -> Path:
-    return path.with_name(path.name + ".sha256")
-
-
-def is_whole(path: Path) -> bool:
-    """Whether a checkpoint is there with the bytes that were written."""
-    digest = digest_path(path)
-    return path.is_file() and digest.is_file() and digest.read_text().split()[:1] == [sha256(path)]
-
-
-def step_of(checkpoint: Path) -> int:
-    return int(checkpoint.stem.split("-")[1])
-
-
-def save_checkpoint(checkpoint: dict[str, Any], path: Path) -> None:
-    """Atomic, never over an older one; the digest comes first, so that a file under the final name always has one."""
-    import torch
-
-    buffer = io.BytesIO()
-    torch.save(checkpoint, buffer)
-    data = buffer.getvalue()
-    try:
-        digest = hashlib.sha256(data).hexdigest()
-        write_atomic(digest_path(path), f"{digest}  {path.name}\n".encode())
-        write_atomic(path, data)
-    except OSError as error:
-        raise UserError(f"cannot save {path} ({error.strerror}): make room; the last good checkpoint is kept") from error
-
-
-def load_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
-    """A checkpoint's tensors and plain values (never code), checked against its digest."""
-    import torch
-
-    if not is_whole(path):
-        raise UserError(f"checkpoint {path} is damaged (its SHA-256 does not match): use another one or train again")
-    try:
-        return torch.load(path, map_location=map_location, weights_only=True)
-    except Exception as error:  # the unpickler raises nearly anything
-        raise UserError(f"{path} holds more than tensors and plain values and is not loaded: train again") from error
 
 
 # Back from a folder to a model

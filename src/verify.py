@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from src import cli
+from src.checkpoints import digest_path, is_whole, load_checkpoint
 from src.data.dataset import Dataset
 from src.environment import EARLIER, machine, machine_changes, software, software_changes
 from src.errors import UserError
@@ -19,7 +20,7 @@ from src.fit import fit
 from src.intervals import prediction_interval
 from src.processes import Place, Team, place
 from src.reporting.runs import find_runs
-from src.run import RunFolder, build_dataset, digest_path, is_whole, load_checkpoint, load_run
+from src.run import RunFolder, build_dataset, load_run
 
 STATE = ("state_dict", "optimizer_states", "clock")  # of a checkpoint; the rest is the time it took
 

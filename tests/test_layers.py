@@ -30,7 +30,7 @@ LAYERS = [
         "energy",
     },
     {"instantiate", "data", "networks", "losses", "metrics"},
-    {"models", "modalities", "export", "protocol"},
+    {"models", "modalities", "export", "protocol", "checkpoints"},
     {"run", "scoring", "callbacks", "cli", "reporting", "search", "strategy"},
     {"fit", "learn"},
     {"train", "evaluate", "generate", "prepare", "extractor", "readme", "recipe", "report", "sweep", "verify"},

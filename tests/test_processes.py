@@ -14,10 +14,11 @@ from typing import Any
 import pytest
 import torch
 
+from src.checkpoints import load_checkpoint
 from src.errors import Diverged, UserError
 from src.fit import fit, follow_evaluate
 from src.processes import Place, Team, place
-from src.run import RunFolder, build_dataset, load_checkpoint
+from src.run import RunFolder, build_dataset
 from src.scoring import score
 
 ROOT = Path(__file__).parent.parent

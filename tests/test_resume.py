@@ -16,8 +16,9 @@ import pytest
 import torch
 
 from src.callbacks.checkpoint import Checkpoint
+from src.checkpoints import is_whole, load_checkpoint, save_checkpoint
 from src.errors import UserError
-from src.run import RunFolder, is_whole, load_checkpoint, save_checkpoint
+from src.run import RunFolder
 from src.train import train
 
 ROOT = Path(__file__).parent.parent

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 import torch
 
+from src.checkpoints import digest_path, load_checkpoint, save_checkpoint
 from src.errors import UserError
-from src.run import RunFolder, default_path, digest_path, load_checkpoint, load_run, save_checkpoint
+from src.run import RunFolder, default_path, load_run
 
 
 @pytest.fixture
@@ -118,7 +119,8 @@ import resource, signal, sys
 from pathlib import Path
 import torch
 from src.errors import UserError
-from src.run import RunFolder, save_checkpoint
+from src.checkpoints import save_checkpoint
+from src.run import RunFolder
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 with RunFolder(Path({str(tmp_path)!r}) / "run") as run:
     save_checkpoint({{"w": torch.zeros(10)}}, run.checkpoint_path("step", 1))

@@ -13,9 +13,10 @@ import pytest
 import torch
 from PIL import Image
 
+from src.checkpoints import load_checkpoint
 from src.errors import Interrupted, UserError
 from src.fit import stop_step
-from src.run import RunFolder, load_checkpoint
+from src.run import RunFolder
 from src.train import train
 
 ROOT = Path(__file__).parent.parent

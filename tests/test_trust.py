@@ -17,6 +17,7 @@ import torch
 import yaml
 
 from src.callbacks.checkpoint import AtomicCheckpointIO
+from src.checkpoints import digest_path
 from src.config import validate
 from src.errors import UserError
 from src.evaluate import evaluate
@@ -25,7 +26,7 @@ from src.generate import generate
 from src.instantiate import instantiate, locate
 from src.metrics.extractors import load_extractor
 from src.protocol import _cached
-from src.run import RunFolder, digest_path, load_run
+from src.run import RunFolder, load_run
 from src.train import train
 
 ROOT = Path(__file__).parent.parent

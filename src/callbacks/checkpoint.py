@@ -8,12 +8,13 @@ from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.plugins.io import CheckpointIO
 
 from src.callbacks.record import Nowhere, Record
+from src.checkpoints import load_checkpoint, save_checkpoint
 from src.distributed import from_first, largest, together, whole
 from src.errors import Diverged
 from src.export import state_hash
 from src.models.model import Model
 from src.models.training import Training
-from src.run import RunFolder, load_checkpoint, save_checkpoint
+from src.run import RunFolder
 from src.schedules import is_every
 
 

@@ -8,10 +8,11 @@ from pytorch_lightning import Callback, Trainer
 from src.callbacks.checkpoint import check_finite
 from src.callbacks.record import Nowhere, Record
 from src.callbacks.signals import StopOnSignal
+from src.checkpoints import is_whole
 from src.distributed import from_first
 from src.models.model import Model
 from src.models.training import Training
-from src.run import RunFolder, is_whole
+from src.run import RunFolder
 from src.schedules import is_every
 
 

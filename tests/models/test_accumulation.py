@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 import torch
 
+from src.checkpoints import load_checkpoint
 from src.fit import fit
 from src.processes import Team, place
-from src.run import RunFolder, build_dataset, load_checkpoint
+from src.run import RunFolder, build_dataset
 
 WORDS = [
     *("data=digits", "debug=tiny", "trainer.threads=1", "data.batch_size=16", "evaluate=false"),

@@ -24,13 +24,7 @@ from src.distributed import from_first, shared
 from src.files import write_atomic
 from src.metrics.classes import accuracy, class_counts, class_distances, class_entropy, class_shares, mode_coverage
 from src.metrics.extractors import Extractor, Features, load_extractor
-from src.metrics.fidelity import (
-    frechet_distance,
-    inception_score,
-    kernel_distance,
-    standardise,
-    statistics,
-)
+from src.metrics.fidelity import frechet_distance, inception_score, kernel_distance, standardise, statistics
 from src.metrics.neighbours import closeness, copies, density_coverage, manifold_radii, precision_recall, radii
 from src.metrics.points import mode_quality
 
@@ -52,7 +46,7 @@ class Protocol:
 
     extractor: one of `extractors.NAMES`. weights: a file of other weights for it.
     samples: generated and real ones compared, fewer where the data has fewer. split: of the real ones.
-    seed: of all subsets drawn. device: of the extractor.
+    seed: of all subsets drawn.
     training: how many training samples are looked at for copies; None for as many as the extractor has time for (see
     Backbone.training_images). Copies of the others are not found, which shows in the anchor of training copies.
     """
@@ -62,7 +56,6 @@ class Protocol:
     samples: int = 10_000
     split: str = "test"
     seed: int = 0
-    device: str = "cpu"
     training: int | None = None
 
 
@@ -84,7 +77,7 @@ def evaluate(
     uniform noise (the ceiling);
     `training_copies`, training images drawn with replacement: as good as real by every distance, and caught by `copies` alone.
     """
-    extractor = load_extractor(protocol.extractor, protocol.weights, protocol.device)
+    extractor = load_extractor(protocol.extractor, protocol.weights)
     count = sample_count(dataset, protocol)
     described = _describe(dataset, protocol, extractor, count)
     reference = _cached(cache, described, lambda: _reference(dataset, protocol, extractor, count))
@@ -256,7 +249,7 @@ def _describe(dataset: Dataset, protocol: Protocol, extractor: Extractor, count:
         "samples": count,
         "samples_asked": protocol.samples,
         "seed": protocol.seed,
-        "device": protocol.device,
+        "device": "cpu",  # of the extractor
         "quantisation": "uint8 0..255" if dataset.split("train").x.dtype == np.uint8 else "none",
         "kernel_distance_features": "standardised" if extractor.standardise else "raw",
         "neighbours": NEIGHBOURS,

@@ -68,7 +68,7 @@ def follow_score(path: Path, settings: dict[str, Any]) -> None:
     dataset = build_dataset(RunFolder(path).config())
     dataset.prepare()
     protocol = protocol_of(settings)
-    count, extractor = sample_count(dataset, protocol), load_extractor(protocol.extractor, protocol.weights, protocol.device)
+    count, extractor = sample_count(dataset, protocol), load_extractor(protocol.extractor, protocol.weights)
     for weights in ("ema", "raw") if model.ema else ("ema",):
         extract(sampler(model, settings["seed"], weights), count, extractor)
 

@@ -29,7 +29,7 @@ class Extractor:
     standardise, training_images: see Backbone. points: whether it takes points for images.
     """
 
-    def __init__(self, name: str, backbone: Backbone, device: str) -> None:
+    def __init__(self, name: str, backbone: Backbone) -> None:
         self.inception, self.points = name == INCEPTION, name == POINTS
         self.pinned = backbone.weights_sha256 == backbone.pinned_sha256
         self.name = name if self.pinned else f"{name}-{backbone.weights_sha256[:8]}"
@@ -37,17 +37,17 @@ class Extractor:
         self.class_names, self.classes = backbone.class_names, len(backbone.class_names)
         self.batch_size = backbone.batch_size
         self.standardise, self.training_images = backbone.standardise, backbone.training_images
-        self._backbone, self._module, self._device = backbone, backbone.module.to(device), device
+        self._backbone = backbone
 
     @torch.inference_mode()
     def __call__(self, samples: Tensor) -> Features:
-        """uint8 images [N, 1 or 3, H, W] in 0..255 (or float points [N, 2]) -> Features on the CPU."""
+        """uint8 images [N, 1 or 3, H, W] in 0..255 (or float points [N, 2]) -> Features, all on the CPU."""
         if self.points != (samples.dim() == 2):
             raise UserError(f"{self.name} cannot measure samples of shape {list(samples.shape[1:])}: pick another extractor")
         if not self.points:
             self._check_images(samples)
-        found = [self._batch(batch.to(self._device)) for batch in samples.split(self._backbone.batch_size)]
-        features, *logits = (torch.cat(parts).cpu() for parts in zip(*found, strict=True))
+        found = [self._batch(batch) for batch in samples.split(self._backbone.batch_size)]
+        features, *logits = (torch.cat(parts) for parts in zip(*found, strict=True))
         return Features(features, *logits) if logits else Features(features, features.new_empty(len(features), 0))
 
     def _check_images(self, images: Tensor) -> None:
@@ -58,7 +58,7 @@ class Extractor:
             raise UserError(f"{self.name} takes images of {wanted} channels, not {images.shape[1]}: pick another extractor")
 
     def _batch(self, samples: Tensor) -> tuple[Tensor, ...]:
-        return self._module(samples.expand(-1, 3, -1, -1) if self._backbone.colour else samples)
+        return self._backbone.module(samples.expand(-1, 3, -1, -1) if self._backbone.colour else samples)
 
     def key(self, metric: str) -> str:
         """The key of a metric in a record: fid, is, kid with the official Inception weights, else `metric_name`."""
@@ -67,7 +67,7 @@ class Extractor:
         return f"{metric}_{self.name}"
 
 
-def load_extractor(name: str, weights: str | Path | None = None, device: str = "cpu") -> Extractor:
+def load_extractor(name: str, weights: str | Path | None = None) -> Extractor:
     """An extractor by name (one of NAMES), with its pinned weights or those of a file.
 
     Raises UserError for an unknown name and for weights that are missing, damaged or of another network.
@@ -80,4 +80,4 @@ def load_extractor(name: str, weights: str | Path | None = None, device: str = "
         backbone = load_classifier(name, weights)
     else:
         raise UserError(f"no extractor is called {name!r}: {nearest(name, NAMES)}")
-    return Extractor(name, backbone, device)
+    return Extractor(name, backbone)

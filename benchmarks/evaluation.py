@@ -4,7 +4,8 @@ The same arrays, the same registered extractor (`digits`), the same test images,
 
 ours            `src.protocol.evaluate`: Frechet and kernel distance, inception score, precision and recall, density and
                 coverage, copies, class shares; the real side (features, radii, anchors) comes from our cache
-the same four   of these, what torch-fidelity has too: Frechet and kernel distance, inception score, precision and recall
+the same four   of these, what torch-fidelity has too: Frechet and kernel distance, inception score, precision and recall (and
+                density and coverage, which come with them)
 torch-fidelity  `torch_fidelity.calculate_metrics` with fid, isc, kid and prc; the features and the statistics of the real
                 images come from its cache (input2_cache_name), its other settings are its defaults
 features        the extractor on the samples, and nothing else: the floor
@@ -26,8 +27,8 @@ from src import rng
 from src.data.digits import Digits
 from src.data.mnist import MNIST
 from src.metrics.extractors import load_extractor
-from src.metrics.fidelity import frechet_distance, inception_score, kernel_distance, standardise, statistics
-from src.metrics.neighbours import manifold_radii, precision_recall
+from src.metrics.fidelity import frechet_distance, inception_score, kernel_distance, kernel_within, standardise, statistics
+from src.metrics.neighbours import manifold_radii, manifolds, radii
 from src.numerics import set_numerics
 from src.protocol import NEIGHBOURS, Protocol, evaluate, sample_count
 
@@ -91,15 +92,17 @@ def main(words: list[str] | None = None) -> None:
 
         real_features = extractor(real).features
         real_statistics, real_scaled = statistics(real_features), standardise(real_features, real_features)
-        radius = manifold_radii(real_features, NEIGHBOURS["precision_recall"])
+        known = kernel_within(real_scaled, seed=0)
+        k, density_k = NEIGHBOURS["precision_recall"], NEIGHBOURS["density_coverage"]
+        manifold_radius, density_radius = manifold_radii(real_features, k), radii(real_features, density_k)
 
         def same_four() -> None:
             set_numerics(arguments.threads, "auto")
             features, logits = extractor(samples)
             frechet_distance(statistics(features), real_statistics)
-            kernel_distance(standardise(features, real_features), real_scaled, seed=0)
+            kernel_distance(standardise(features, real_features), real_scaled, seed=0, within=known)
             inception_score(logits, seed=0)
-            precision_recall(features, real_features, NEIGHBOURS["precision_recall"], radius)
+            manifolds(features, real_features, manifold_radius, density_radius, k, density_k)
 
         work = {
             "ours": as_in_src_evaluate,

@@ -24,14 +24,14 @@ from src.distributed import from_first, shared
 from src.files import write_atomic
 from src.metrics.classes import accuracy, class_counts, class_distances, class_entropy, class_shares, mode_coverage
 from src.metrics.extractors import Extractor, Features, load_extractor
-from src.metrics.fidelity import frechet_distance, inception_score, kernel_distance, standardise, statistics
-from src.metrics.neighbours import closeness, copies, density_coverage, manifold_radii, precision_recall, radii
+from src.metrics.fidelity import frechet_distance, inception_score, kernel_distance, kernel_within, standardise, statistics
+from src.metrics.neighbours import closeness, copies, manifold_radii, manifolds, radii
 from src.metrics.points import mode_quality
 
 log = logging.getLogger(__name__)
 
 REVISION = 1  # raise it when a metric or an anchor changes its meaning: older caches are then left alone
-ARRAYS = 3  # raise it when other arrays are cached that mean the same
+ARRAYS = 4  # raise it when other arrays are cached that mean the same
 NEIGHBOURS = {"precision_recall": 3, "density_coverage": 5, "copies": 1}
 
 MANY_CLASSES = 100  # from here on a record counts the classes that were found instead of listing their shares
@@ -121,23 +121,19 @@ def validation_distance(generate: Generate, dataset: Dataset, extractor: Extract
 def _measure(found: Features, reference: Arrays, extractor: Extractor, seed: int) -> dict[str, Any]:
     """All metrics of a set of samples by their features, by key."""
     samples, logits = found
-    real, manifold, radius, train, spacing, held_out = (
-        torch.from_numpy(reference[name]) for name in ("real", "manifold_radius", "radius", "train", "spacing", "held_out")
-    )
-    fit = (lambda features: standardise(features, real)) if extractor.standardise else (lambda features: features)
-    kernel, kernel_std = kernel_distance(fit(samples), fit(real), seed)
-    precision, recall = precision_recall(samples, real, NEIGHBOURS["precision_recall"], manifold)
-    density, coverage = density_coverage(samples, real, radius, NEIGHBOURS["density_coverage"])
+    names = ("real", "manifold_radius", "radius", "train", "spacing", "held_out")
+    real, manifold_radius, radius, train, spacing, held_out = (torch.from_numpy(reference[name]) for name in names)
+    scaled, scaled_real = _scaled(samples, real, extractor), _scaled(real, real, extractor)
+    kernel, kernel_std = kernel_distance(scaled, scaled_real, seed, within=reference["kernel_within"])
+    k, density_k = NEIGHBOURS["precision_recall"], NEIGHBOURS["density_coverage"]
+    covered = manifolds(samples, real, manifold_radius, radius, k, density_k)
     metrics: dict[str, Any] = {"fd": frechet_distance(statistics(samples), statistics(real))}
     if logits.shape[1] and not extractor.points:  # points are of one mode beyond doubt: `modes` says it all, the score is nan
         metrics["is"], metrics["is_std"] = inception_score(logits, seed)
     metrics |= {
         "kid": kernel,
         "kid_std": kernel_std,
-        "precision": precision,
-        "recall": recall,
-        "density": density,
-        "coverage": coverage,
+        **covered._asdict(),
         "copies": copies(closeness(samples, train, spacing), held_out),
     }
     if extractor.points:
@@ -148,6 +144,11 @@ def _measure(found: Features, reference: Arrays, extractor: Extractor, seed: int
         shares = class_shares(logits)
         metrics |= {"class_shares": shares, "class_min_share": min(shares), "class_entropy": class_entropy(shares)}
     return {extractor.key(name): value for name, value in metrics.items()}
+
+
+def _scaled(features: Tensor, real: Tensor, extractor: Extractor) -> Tensor:
+    """Features as the kernel distance takes them."""
+    return standardise(features, real) if extractor.standardise else features
 
 
 def _measure_classes(
@@ -178,7 +179,8 @@ def _reference(dataset: Dataset, protocol: Protocol, extractor: Extractor, count
     validation = extractor(_tensor(dataset.split("validation").x)).features
     reference = {
         "real": real.numpy(),
-        "manifold_radius": manifold_radii(real, min(NEIGHBOURS["precision_recall"], len(real) - 1)).numpy(),
+        "kernel_within": kernel_within(_scaled(real, real, extractor), protocol.seed),
+        "manifold_radius": manifold_radii(real, NEIGHBOURS["precision_recall"]).numpy(),
         "radius": radii(real, NEIGHBOURS["density_coverage"]).numpy(),
         "train": train.numpy(),
         "spacing": spacing.numpy(),

@@ -1,16 +1,17 @@
-"""Distances between sets of features, by torch-fidelity's own functions, on features that were extracted once.
+"""Distances between sets of features, by torch-fidelity's own functions or to their last bit, on features extracted once.
 
 Features are float32 [N, D] on the CPU, logits [N, K]. What is random in a metric is keyed by `seed`. NumPy and SciPy take as
 many threads as torch does, which a run pins and records: another number rounds differently.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import torch
 from threadpoolctl import threadpool_limits
 from torch import Tensor
-from torch_fidelity import metric_fid, metric_isc, metric_kid
+from torch_fidelity import metric_fid, metric_isc
 
 from src import rng
 
@@ -43,22 +44,60 @@ def inception_score(logits: Tensor, seed: int, splits: int = 10) -> tuple[float,
     return found[metric_isc.KEY_METRIC_ISC_MEAN], found[metric_isc.KEY_METRIC_ISC_STD]
 
 
-def kernel_distance(samples: Tensor, reference: Tensor, seed: int, subsets: int = 100) -> tuple[float, float]:
-    """Unbiased MMD^2 with the kernel (x.y / D + 1)^3: mean and deviation over subsets (Binkowski et al. 2018).
+def kernel_distance(
+    samples: Tensor, reference: Tensor, seed: int, subsets: int = 100, within: np.ndarray | None = None
+) -> tuple[float, float]:
+    """Unbiased MMD^2 with the kernel (x.y / D + 1)^3: mean and deviation over subsets (Binkowski et al. 2018, eq. 4).
 
     Around 0, also below it, for sets of one distribution. Subsets hold 1,000 samples, or half of a small set.
     Small classifiers' features are standardised first (see `standardise`), Inception's are left alone, as published.
+    torch-fidelity's to the last bit, which cannot be told of what is known of the reference.
+
+    within: `kernel_within(reference, seed)`, where it is known; used for as many samples as there are of the reference.
     """
+    if within is None or len(samples) != len(reference):
+        within = _kernel_within(samples, reference, seed, subsets)
+    x, y = samples.numpy(), reference.numpy()
+    found = np.zeros(subsets)
     with _threads_of_torch():
-        found = metric_kid.kid_features_to_metric(
-            samples,
-            reference,
-            kid_subsets=subsets,
-            kid_subset_size=min(1000, len(samples) // 2, len(reference) // 2),
-            rng_seed=_numpy_seed(seed, "kernel distance"),
-            verbose=False,
-        )
-    return found[metric_kid.KEY_METRIC_KID_MEAN], found[metric_kid.KEY_METRIC_KID_STD]
+        for i, (rows, others) in enumerate(_subsets(len(x), len(y), seed, subsets)):
+            a, b, size = x[rows], y[others], len(rows)
+            apart = (_pairs(a) + within[i]) / (size * (size - 1))
+            found[i] = apart - 2 * _kernel(a, b).sum(axis=0).sum() / size**2
+    return float(found.mean()), float(found.std())
+
+
+def kernel_within(reference: Tensor, seed: int, subsets: int = 100) -> np.ndarray:
+    """[subsets] what `kernel_distance` needs of the reference [M, D] alone, where it is compared with M samples."""
+    return _kernel_within(reference, reference, seed, subsets)
+
+
+def _kernel_within(samples: Tensor, reference: Tensor, seed: int, subsets: int) -> np.ndarray:
+    y = reference.numpy()
+    with _threads_of_torch():
+        return np.array([_pairs(y[rows]) for _, rows in _subsets(len(samples), len(y), seed, subsets)])
+
+
+def _subsets(samples: int, reference: int, seed: int, subsets: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Rows of the samples and of the reference, as many of each."""
+    random = np.random.RandomState(_numpy_seed(seed, "kernel distance"))
+    size = min(1000, samples // 2, reference // 2)
+    for _ in range(subsets):
+        yield random.choice(samples, size, replace=False), random.choice(reference, size, replace=False)
+
+
+def _kernel(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """[N, M] (x.y / D + 1)^3 of [N, D] and [M, D]; in place, as fresh memory takes as long as the arithmetic."""
+    k = x @ y.T
+    k *= 1 / x.shape[1]
+    k += 1
+    return np.power(k, 3, out=k)
+
+
+def _pairs(x: np.ndarray) -> np.floating:
+    """Sum of the kernel over all pairs of different rows."""
+    k = _kernel(x, x)
+    return (k.sum(axis=1) - k.diagonal()).sum()
 
 
 def standardise(features: Tensor, reference: Tensor) -> Tensor:

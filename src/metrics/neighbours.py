@@ -4,11 +4,13 @@ Distances are Euclidean, computed in chunks so that 55,000 x 55,000 fits anywher
 """
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 CHUNK = 8_000_000  # distances held at once: 32 MB, which a processor's cache may hold
+ROWS = 50  # rows of distances that are compared at once: 2 MB of 10,000 each, which its second-level cache may hold
 BLOCK = 128  # distances of which the least is looked for at once
 CELL = 1000  # rows of a bank, on average, that are passed over together where they are too far
 
@@ -37,45 +39,55 @@ def radii(reference: Tensor, k: int = 5) -> Tensor:
     return nearest(reference, reference, min(k, len(reference) - 1), exclude_self=True)[0][:, -1]
 
 
-def precision_recall(samples: Tensor, reference: Tensor, k: int = 3, radius: Tensor | None = None) -> tuple[float, float]:
-    """Share of samples inside the reference's manifold, and the reverse, 0 to 1 (Kynkaanniemi et al. 2019, eq. 2).
+class Manifolds(NamedTuple):
+    """How far two sets cover each other (Kynkaanniemi et al. 2019, eq. 2; Naeem et al. 2020, eq. 4 and 5).
 
-    A manifold is the union of balls around its points that reach to their k-th nearest other one. By `cdist`, so that the
-    numbers are torch-fidelity's `prc` bit for bit, which holds all distances at once and looks for the k-th among whole rows.
-
-    radius: [M] `manifold_radii(reference, k)`, where it is known.
+    precision, recall: share of samples inside the reference's manifold, and the reverse, 0 to 1. density: in how many of the
+    reference's balls a sample lies, over the neighbours that a ball reaches to, 0 and up, about 1 for real data. coverage:
+    share of the reference's balls that hold a sample, 0 to 1.
     """
-    k = min(k, len(samples) - 1, len(reference) - 1)
-    radius = manifold_radii(reference, k) if radius is None else radius
+
+    precision: float
+    recall: float
+    density: float
+    coverage: float
+
+
+def manifolds(
+    samples: Tensor, reference: Tensor, radius: Tensor, density_radius: Tensor, k: int = 3, density_k: int = 5
+) -> Manifolds:
+    """Of finite samples [N, D] and a reference [M, D]. A manifold is the union of balls around a set's points.
+
+    radius: [M] `manifold_radii(reference, k)`, for precision and recall. By `cdist`, so that the two are torch-fidelity's
+    `prc` bit for bit, which holds all distances at once and looks for the k-th among whole rows.
+    density_radius: [M] `radii(reference, density_k)`.
+    """
     sample_radius = manifold_radii(samples, k)
-    precise, recalled = torch.zeros(len(samples), dtype=torch.bool), torch.empty(len(reference), dtype=torch.bool)
+    outside = torch.full((len(samples),), torch.inf)  # how far, of the reference's manifold
+    recalled, covered, inside = [], [], 0
     for rows in _chunks(reference, samples):
         distances = torch.cdist(reference[rows], samples)
-        precise |= any_of(distances <= radius[rows, None], dim=0)
-        recalled[rows] = any_of(distances <= sample_radius, dim=1)
-    return precise.float().mean().item(), recalled.float().mean().item()
+        parts = (x.split(ROWS) for x in (distances, radius[rows, None], density_radius[rows, None]))
+        for distance, near, far in zip(*parts, strict=True):
+            # By differences and their least, as comparing takes three times as long.
+            outside = torch.minimum(outside, (distance - near).amin(dim=0))
+            recalled.append((distance - sample_radius).amin(dim=1) <= 0)
+            gap = distance - far
+            covered.append(gap.amin(dim=1) < 0)
+            inside += int(gap.clamp_(max=0).count_nonzero())
+    return Manifolds(
+        (outside <= 0).float().mean().item(),
+        torch.cat(recalled).float().mean().item(),
+        inside / (min(density_k, len(reference) - 1) * len(samples)),
+        torch.cat(covered).float().mean().item(),
+    )
 
 
 def manifold_radii(points: Tensor, k: int) -> Tensor:
     """[N] distance of each point to its k-th nearest other one by `cdist`, which `radii` is more exact than."""
+    k = min(k, len(points) - 1)
     # k + 1: a point is the nearest to itself.
-    smallest = [torch.cdist(points[rows], points).topk(k + 1, largest=False, sorted=False) for rows in _chunks(points, points)]
-    return torch.cat([found.values for found in smallest]).amax(dim=1)
-
-
-def density_coverage(samples: Tensor, reference: Tensor, radius: Tensor, k: int = 5) -> tuple[float, float]:
-    """Density (0 and up, about 1 for real data) and coverage (0 to 1) of Naeem et al. 2020, equations 4 and 5.
-
-    radius: [M] from `radii(reference, k)`. Density counts in how many reference balls a sample lies, over k; coverage
-    is the share of reference balls that hold a sample.
-    """
-    inside = 0
-    covered = torch.zeros(len(reference), dtype=torch.bool)
-    for rows, relative in _relative_squares(samples, reference):
-        hit = relative + samples[rows].square().sum(dim=1, keepdim=True) < radius**2
-        inside += int(hit.count_nonzero())  # `sum` takes 20 times as long
-        covered |= any_of(hit, dim=0)
-    return inside / (min(k, len(reference) - 1) * len(samples)), covered.float().mean().item()
+    return torch.cat([kth_least(torch.cdist(points[rows], points), k + 1) for rows in _chunks(points, points)])
 
 
 def closeness(samples: Tensor, train: Tensor, spacing: Tensor) -> Tensor:
@@ -109,9 +121,13 @@ def least(x: Tensor) -> Tensor:
     return torch.where(block < n, inside, n * BLOCK + block - n)
 
 
-def any_of(found: Tensor, dim: int) -> Tensor:
-    """`found.any(dim)` of booleans, which on a CPU takes 30 times as long."""
-    return found.view(torch.uint8).amax(dim).bool()
+def kth_least(x: Tensor, k: int) -> Tensor:
+    """[N] the k-th least of each row of [N, M], k from 1 to M: it lies in one of the k blocks whose own least are least."""
+    n = x.shape[1] // BLOCK
+    blocks, rest = x[:, : n * BLOCK].unflatten(1, (n, BLOCK)), x[:, n * BLOCK :]
+    lowest = blocks.amin(dim=2).topk(min(k, n), largest=False, sorted=False).indices
+    found = blocks.gather(1, lowest[:, :, None].expand(-1, -1, BLOCK)).flatten(1)
+    return torch.cat([found, rest], dim=1).topk(k, largest=False, sorted=False).values.amax(dim=1)
 
 
 def _nearest_by_cells(queries: Tensor, bank: Tensor, exclude_self: bool) -> Tensor:

@@ -8,6 +8,7 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import Dataset
+from torch_fidelity import metric_kid
 from torchvision.transforms.functional import gaussian_blur
 
 from src.data.dataset import Split
@@ -17,14 +18,19 @@ from src.metrics.fidelity import (
     frechet_distance,
     inception_score,
     kernel_distance,
+    kernel_within,
     standardise,
     statistics,
 )
-from src.metrics.neighbours import precision_recall
+from src.metrics.neighbours import Manifolds, manifold_radii, manifolds, radii
 
 
 def distance(a: Tensor, b: Tensor) -> float:
     return frechet_distance(statistics(a), statistics(b))
+
+
+def covered(samples: Tensor, reference: Tensor) -> Manifolds:
+    return manifolds(samples, reference, manifold_radii(reference, 3), radii(reference))
 
 
 def gaussian(count: int, size: int, seed: int) -> Tensor:
@@ -68,7 +74,7 @@ def test_frechet_distance_and_recall_see_dropped_digits(test_features: Tensor, t
     for dropped in (0, 1, 3, 6):
         samples = test_features[:5000][labels >= dropped][:1500]
         distances.append(distance(samples, reference))
-        recalls.append(precision_recall(samples, reference[:1500])[1])
+        recalls.append(covered(samples, reference[:1500]).recall)
     assert distances == sorted(distances)
     assert recalls == sorted(recalls, reverse=True)
 
@@ -89,6 +95,17 @@ def test_kernel_distance_is_keyed_and_takes_small_sets() -> None:
     assert kernel_distance(a, b, seed=1, subsets=3) == kernel_distance(a, b, seed=1, subsets=3)
     assert kernel_distance(a, b, seed=1, subsets=3) != kernel_distance(a, b, seed=2, subsets=3)
     assert math.isfinite(kernel_distance(a[:30], b[:50], seed=0, subsets=3)[0])
+
+
+@pytest.mark.parametrize(("samples", "reference", "size"), [(3000, 3000, 1000), (90, 90, 45), (500, 90, 45)])
+def test_kernel_distance_is_torch_fidelitys_to_the_last_bit(samples: int, reference: int, size: int) -> None:
+    made, real = gaussian(samples, 128, 0), gaussian(reference, 128, 1) + 0.1
+    seed = fidelity._numpy_seed(7, "kernel distance")
+    found = metric_kid.kid_features_to_metric(made, real, kid_subsets=5, kid_subset_size=size, rng_seed=seed, verbose=False)
+    expected = found[metric_kid.KEY_METRIC_KID_MEAN], found[metric_kid.KEY_METRIC_KID_STD]
+    assert expected[0] > 0 < expected[1]
+    assert kernel_distance(made, real, seed=7, subsets=5) == expected
+    assert kernel_distance(made, real, seed=7, subsets=5, within=kernel_within(real, 7, subsets=5)) == expected
 
 
 def test_standardised_reference_has_unit_deviation_and_dead_units_stay_finite() -> None:
@@ -141,7 +158,7 @@ def test_agrees_with_calculate_metrics(digits: Extractor, test_images: Tensor, t
         "inception_score_mean": inception_score(a.logits, seed=0, splits=1)[0],
         "kernel_inception_distance_mean": kernel_distance(a.features, b.features, seed=0, subsets=5)[0],
     }
-    found["precision"], found["recall"] = precision_recall(a.features, b.features)
+    found["precision"], found["recall"], *_ = covered(a.features, b.features)
     for name, value in found.items():
         assert value == pytest.approx(expected[name], rel=1e-3, abs=1e-3), name
 

@@ -10,14 +10,14 @@ from src.metrics import neighbours
 from src.metrics.extractors import Extractor
 from src.metrics.neighbours import (
     BLOCK,
-    any_of,
+    Manifolds,
     closeness,
     copies,
-    density_coverage,
+    kth_least,
     least,
     manifold_radii,
+    manifolds,
     nearest,
-    precision_recall,
     radii,
 )
 
@@ -130,10 +130,14 @@ def gaussian(count: int, size: int, seed: int) -> Tensor:
     return torch.randn(count, size, generator=torch.Generator().manual_seed(seed))
 
 
+def compared(samples: Tensor, reference: Tensor, k: int = 3, density_k: int = 5) -> Manifolds:
+    return manifolds(samples, reference, manifold_radii(reference, k), radii(reference, density_k), k, density_k)
+
+
 def test_precision_and_recall_by_hand() -> None:
     # Balls to the nearest other point: 0, 2 and 5 reach 2, 2 and 3; 3 and 9 reach 6.
-    assert precision_recall(line(3, 9), line(0, 2, 5), k=1) == (0.5, 1.0)
-    assert precision_recall(line(0, 2, 5), line(30, 31), k=1) == (0.0, 0.0)
+    assert compared(line(3, 9), line(0, 2, 5), k=1)[:2] == (0.5, 1.0)
+    assert compared(line(0, 2, 5), line(30, 31), k=1)[:2] == (0.0, 0.0)
 
 
 @pytest.mark.parametrize(("samples", "reference"), [(1500, 1200), (3, 40)])
@@ -142,24 +146,28 @@ def test_precision_and_recall_are_torch_fidelitys_to_the_last_bit(samples: int, 
     k = min(3, samples - 1)
     expected = metric_prc.prc_features_to_metric(made, real, prc_neighborhood=k, verbose=False)
     assert 0 < expected["precision"] < 1
-    assert precision_recall(made, real) == (expected["precision"], expected["recall"])
-    assert precision_recall(made, real, radius=manifold_radii(real, k)) == (expected["precision"], expected["recall"])
+    assert compared(made, real, k)[:2] == (expected["precision"], expected["recall"])
 
 
-def test_precision_and_recall_in_chunks_are_the_plain_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("chunk", [90, 30 * 90, 64 * 90])
+def test_manifolds_in_parts_are_the_plain_ones(chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
     made, real = gaussian(90, 8, 0), gaussian(70, 8, 1)
-    expected = precision_recall(made, real)
-    monkeypatch.setattr(neighbours, "CHUNK", 30 * 90)
-    assert precision_recall(made, real) == expected
+    distances, far = torch.cdist(real, made), radii(real, 5)[:, None]
+    inside = distances <= manifold_radii(real, 3)[:, None], distances <= manifold_radii(made, 3), distances < far
+    precision, recall = inside[0].any(dim=0).float().mean().item(), inside[1].any(dim=1).float().mean().item()
+    expected = precision, recall, inside[2].sum().item() / (5 * 90), inside[2].any(dim=1).float().mean().item()
+    assert len({0.0, *expected, 1.0}) == 6
+    monkeypatch.setattr(neighbours, "CHUNK", chunk)
+    assert compared(made, real) == expected
 
 
 def test_precision_and_recall_of_a_dropped_and_of_an_invented_cluster() -> None:
     left, right = gaussian(400, 2, 0), gaussian(400, 2, 1) + 100
     both = torch.cat([left, right])
-    precision, recall = precision_recall(gaussian(400, 2, 2), both)
+    precision, recall, *_ = compared(gaussian(400, 2, 2), both)
     assert precision > 0.9
     assert recall < 0.55
-    precision, recall = precision_recall(both, gaussian(400, 2, 2))
+    precision, recall, *_ = compared(both, gaussian(400, 2, 2))
     assert precision < 0.55
     assert recall > 0.9
 
@@ -172,23 +180,25 @@ def test_radii_leave_out_oneself_but_not_a_duplicate() -> None:
 
 
 def test_density_and_coverage_by_hand() -> None:
-    reference = line(0, 1, 10)
-    radius = radii(reference, k=1)  # 1, 1, 9: the balls (-1, 1), (0, 2), (1, 19)
+    reference = line(0, 1, 10)  # radii of 1, 1 and 9 to the nearest other: the balls (-1, 1), (0, 2), (1, 19)
+
+    def density_coverage(*samples: float) -> tuple[float, float]:
+        return compared(line(*samples), reference, density_k=1)[2:]
+
     # 0.5 lies in two balls, 30 in none, of two samples and k = 1.
-    assert density_coverage(line(0.5, 30), reference, radius, k=1) == (1.0, pytest.approx(2 / 3))
-    assert density_coverage(line(100), reference, radius, k=1) == (0.0, 0.0)
+    assert density_coverage(0.5, 30) == (1.0, pytest.approx(2 / 3))
+    assert density_coverage(100) == (0.0, 0.0)
     # An outlier of the reference makes a wide ball: density is not bounded by 1, coverage is.
-    assert density_coverage(line(1.5, 1.5), reference, radius, k=1) == (2.0, pytest.approx(2 / 3))
+    assert density_coverage(1.5, 1.5) == (2.0, pytest.approx(2 / 3))
 
 
 def test_density_and_coverage_of_real_digits(test_features: Tensor, train_features: Tensor) -> None:
     reference = test_features[:5000]
-    radius = radii(reference)
-    density, coverage = density_coverage(train_features, reference, radius)
-    assert density == pytest.approx(1, abs=0.15)
-    assert coverage > 0.9
+    found = compared(train_features, reference)
+    assert found.density == pytest.approx(1, abs=0.15)
+    assert found.coverage > 0.9
     collapsed = train_features[:1].repeat(5000, 1)
-    assert density_coverage(collapsed, reference, radius)[1] < 0.05
+    assert compared(collapsed, reference).coverage < 0.05
 
 
 def test_copies_are_told_from_held_out_images(
@@ -226,8 +236,9 @@ def test_the_least_is_found_in_blocks_as_by_argmin(columns: int) -> None:
     assert len(least(x).unique()) > min(columns, 100) / 2
 
 
-def test_any_of_booleans() -> None:
-    x = torch.rand(30, 40, generator=torch.Generator().manual_seed(0)) > 0.97
-    for dim in (0, 1):
-        assert torch.equal(any_of(x, dim), x.any(dim))
-        assert 0 < any_of(x, dim).sum() < len(any_of(x, dim))
+@pytest.mark.parametrize("columns", [4, BLOCK, 2 * BLOCK, 3 * BLOCK + 5, 20 * BLOCK + 1])
+def test_the_kth_least_is_found_in_blocks_as_in_the_whole(columns: int) -> None:
+    """Several that are equal count as several."""
+    x = torch.randint(0, 2 * columns, (300, columns), generator=torch.Generator().manual_seed(columns)).float()
+    for k in (1, 2, 4):
+        assert torch.equal(kth_least(x, k), x.kthvalue(k, dim=1).values)

@@ -25,6 +25,8 @@ ROOT = Path(__file__).parent.parent
 
 # Messages may have to wait for an evaluation. What has died is noticed by its closed connections, and by its starter.
 PATIENCE = timedelta(days=1)
+MEETING = timedelta(minutes=2)  # for those to come that torchrun has started at the same time
+START = timedelta(seconds=8)  # for an answer of a torchrun that lives; PyTorch tries twice
 NOTICE = 10.0  # seconds for a message to fail after a process has died, before all are ended without further words
 
 
@@ -94,7 +96,13 @@ def place(config: dict[str, Any]) -> Place:
         if trainer["devices"] not in ("auto", devices):
             raise UserError(f"torchrun has started {devices} processes here, so say devices={devices}")
     elif devices == "auto":
+        if config["devices"] not in (1, "auto"):
+            raise UserError(
+                f"trainer=auto takes all GPUs there are: leave out devices={config['devices']}, or take trainer=ddp"
+            )
         devices = choose(trainer["accelerator"], batch, trainer.get("accumulate", 1))
+    if devices > 1 and devices > (gpus := count_gpus(trainer["accelerator"])) > 0:
+        raise UserError(f"devices={devices}: there are {gpus} GPUs here, take as many, or trainer.accelerator=cpu")
     if trainer["strategy"] == "fsdp" and config["model"].get("ema") is None:
         raise UserError(
             "fsdp draws samples from averaged weights, and this model keeps none: give it model.ema, or trainer=ddp"
@@ -124,11 +132,18 @@ def available(accelerator: str) -> bool:
     return {"cuda": cuda, "mps": mps, "gpu": cuda or mps}[accelerator]
 
 
-def choose(accelerator: str, batch: int, accumulate: int = 1) -> int:
-    """What trainer=auto takes, which it also prints: all GPUs that the batch and its parts divide by, or one process."""
+def count_gpus(accelerator: str) -> int:
+    """NVIDIA's and AMD's that this accelerator would take."""
+    if accelerator not in ("auto", "gpu", "cuda"):
+        return 0
     import torch
 
-    gpus = torch.cuda.device_count() if accelerator in ("auto", "gpu", "cuda") else 0
+    return torch.cuda.device_count()
+
+
+def choose(accelerator: str, batch: int, accumulate: int = 1) -> int:
+    """What trainer=auto takes, which it also prints: all GPUs that the batch and its parts divide by, or one process."""
+    gpus = count_gpus(accelerator)
     devices = max((n for n in range(1, gpus + 1) if batch % (n * accumulate) == 0), default=1)
     why = "on the CPU" if accelerator == "cpu" else "as there is no GPU"
     print(f"trainer=auto: {devices} of {gpus} GPUs" if gpus else f"trainer=auto: one process, {why}")
@@ -227,17 +242,45 @@ class Team:
 ALONE = Team(Place())
 
 
-def join(store: Any = None, rank: int = -1, size: int = -1) -> None:
-    """Connect this process to the others: through `store`, or as the environment says."""
+def join(store: Any = None, rank: int = 0, size: int = 1) -> None:
+    """Connect this process to the others: through `store`, or as torchrun says."""
     import torch
     import torch.distributed as dist
 
     from src.distributed import share_memory
 
+    if store is None:
+        store, rank, size = meet()
     nccl = torch.cuda.is_available() and dist.is_nccl_available()
     backend = "cpu:gloo,cuda:nccl" if nccl else "gloo"
     dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=PATIENCE)
     share_memory(not started_by_torchrun() or int(os.environ["LOCAL_WORLD_SIZE"]) == dist.get_world_size())
+
+
+def meet() -> tuple[Any, int, int]:
+    """Where torchrun's processes meet, this one's rank, and how many they are; UserError where not all come.
+
+    One that refuses its command or dies before ends the torchrun of its own machine only. So the first waits for the others
+    for as long as they may take to start; they wait for the first, who may have data to prepare, while its torchrun lives.
+    """
+    import torch.distributed as dist
+
+    there = (
+        os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+    )  # what they meet at, which torchrun has started before them
+    rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    try:
+        store, *_ = next(dist.rendezvous("env://", timeout=MEETING if rank == 0 else START if there else PATIENCE))
+        store.set_timeout(PATIENCE)
+        store.set(f"here/{rank}", "")
+        others = [f"here/{other}" for other in range(1, size)] if rank == 0 else ["here/0"]
+        store.wait(others, MEETING if rank == 0 else PATIENCE)
+    except RuntimeError as error:
+        whom = "for one of the others" if rank == 0 else "for the first"
+        raise UserError(
+            f"process {rank} of {size} has waited {whom} in vain: mend what it says on its machine, and repeat all commands"
+        ) from error
+    return store, rank, size
 
 
 def leave() -> None:

@@ -170,6 +170,7 @@ def _measure_classes(
 
 def _reference(dataset: Dataset, protocol: Protocol, extractor: Extractor, count: int) -> Arrays:
     """Features of the real side, what is derived from them, and the anchors as JSON."""
+    print(f"measuring {count:,} real samples of {dataset.name} first, once for all runs", flush=True)
     train_samples, real_samples = dataset.split("train").x, dataset.split(protocol.split).x
     real, real_logits = extractor(_tensor(real_samples[_subset(len(real_samples), count, protocol.seed, "reference")]))
     limit = _training(dataset, protocol, extractor)
@@ -288,7 +289,6 @@ def _cached(folder: Path, described: dict[str, Any], compute: Callable[[], Array
     except Exception as error:  # zipfile raises nearly anything on damaged bytes, and checks the CRC of what it reads
         log.warning("%s is damaged (%s): computing it again", path, error)
 
-    log.info("measuring the real side once, into %s", path)
     arrays = compute()
     folder.mkdir(parents=True, exist_ok=True)
     buffer = io.BytesIO()

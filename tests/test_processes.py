@@ -190,6 +190,7 @@ def test_torchrun_says_how_many(compose: Any, monkeypatch: pytest.MonkeyPatch) -
         (["devices=3"], "data.batch_size=64, .* does not divide by 3 processes: change devices="),
         (["devices=2", "trainer.accumulate=3"], "does not divide by 2 processes with 3 parts each"),
         (["devices=2", "trainer=fsdp", "model.ema=null"], "give it model.ema"),
+        (["devices=2", "trainer=auto"], "leave out devices=2, or take trainer=ddp"),
     ],
 )
 def test_what_cannot_be_is_refused(words: list[str], message: str, compose: Any) -> None:
@@ -206,6 +207,14 @@ def test_an_accelerator_has_to_be_there(accelerator: str, there: str, compose: A
         place(config)
     monkeypatch.setattr({"cuda": torch.cuda, "mps": torch.backends.mps}[there], "is_available", lambda: True)
     assert place(config).accelerator == accelerator
+
+
+def test_more_devices_than_gpus_are_refused(compose: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(UserError, match="devices=4: there are 2 GPUs here"):
+        place(compose("model=dcgan", "trainer=ddp", "devices=4"))
+    assert place(compose("model=dcgan", "trainer=ddp", "devices=2")).devices == 2
+    assert place(compose("model=dcgan", "trainer=ddp", "devices=4", "trainer.accelerator=cpu")).devices == 4
 
 
 def test_a_sweep_of_torchrun_is_refused(command: Any, tmp_path: Path) -> None:
@@ -372,25 +381,28 @@ def test_all_end_soon_after_one_of_them_has(tmp_path: Path) -> None:
     assert "ended" not in RunFolder(folder).manifest()
 
 
-def test_two_nodes_by_the_documented_command(tmp_path: Path) -> None:
-    """Two process groups on this machine."""
+def nodes(*added: list[str]) -> list[subprocess.Popen]:
+    """The documented commands of two machines, here of two process groups on this one, with words that each is given too."""
     lines = [line.split() for line in (ROOT / "docs" / "strategies.md").read_text().splitlines() if line.startswith("torchrun")]
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         values = {"HOST": "127.0.0.1", "29500": str(free.getsockname()[1])}
-    run = ["stop.images=64", f"run_dir={tmp_path / 'run'}"]
-    agents = [
+    return [
         subprocess.Popen(
-            [sys.executable, "-m", "torch.distributed.run", *(values.get(word, word) for word in words[1:]), *TINY, *run],
+            [sys.executable, "-m", "torch.distributed.run", *(values.get(word, word) for word in words[1:]), *TINY, *more],
             cwd=ROOT,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             env={**os.environ, "OMP_NUM_THREADS": "1"},
         )
-        for words in lines
+        for words, more in zip(lines, added, strict=True)
     ]
-    assert len(agents) == 2
+
+
+def test_two_nodes_by_the_documented_command(tmp_path: Path) -> None:
+    run = ["stop.images=64", f"run_dir={tmp_path / 'run'}"]
+    agents = nodes(run, run)
     said = [agent.communicate(timeout=300) for agent in agents]
     assert [agent.returncode for agent in agents] == [0, 0], said
     assert "4 steps, 64 images" in said[0][0]
@@ -398,3 +410,34 @@ def test_two_nodes_by_the_documented_command(tmp_path: Path) -> None:
     manifest = RunFolder(tmp_path / "run").manifest()
     assert (manifest["processes"], manifest["nodes"], manifest["ended"]["step"]) == (2, 2, 4)
     assert manifest["ended"]["peak_memory_mb"] > 50
+
+
+def test_the_second_node_does_not_wait_for_a_first_that_refuses(tmp_path: Path) -> None:
+    run = f"run_dir={tmp_path / 'run'}"
+    first, second = nodes([run, "model.lr=1"], [run])
+    said = first.communicate(timeout=60)[1]
+    refused = time.monotonic()
+    assert "error: there is no setting 'model.lr'" in said
+    assert "error: process 1 of 2 has waited for the first in vain: mend what it says" in second.communicate(timeout=60)[1]
+    assert time.monotonic() - refused < 30
+    assert first.returncode != 0 != second.returncode
+    assert not (tmp_path / "run").exists()
+
+
+MEET = "import datetime, src.processes as p; p.MEETING = datetime.timedelta(seconds=3); p.join()"
+
+
+def test_the_first_node_does_not_wait_long_for_a_second_that_refuses() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    where = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "LOCAL_WORLD_SIZE": "1", "TORCHELASTIC_RUN_ID": "x"}
+    answer = subprocess.run(
+        [sys.executable, "-c", MEET],
+        env={**os.environ, **where, "RANK": "0", "WORLD_SIZE": "2"},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert "UserError: process 0 of 2 has waited for one of the others in vain" in answer.stderr

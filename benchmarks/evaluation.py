@@ -102,7 +102,7 @@ def main(words: list[str] | None = None) -> None:
             frechet_distance(statistics(features), real_statistics)
             kernel_distance(standardise(features, real_features), real_scaled, seed=0, within=known)
             inception_score(logits, seed=0)
-            manifolds(features, real_features, manifold_radius, density_radius, k, density_k)
+            manifolds(features, real_features, k, density_k, manifold_radius, density_radius)
 
         work = {
             "ours": as_in_src_evaluate,

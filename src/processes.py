@@ -101,8 +101,6 @@ def place(config: dict[str, Any]) -> Place:
                 f"trainer=auto takes all GPUs there are: leave out devices={config['devices']}, or take trainer=ddp"
             )
         devices = choose(trainer["accelerator"], batch, trainer.get("accumulate", 1))
-    if devices > 1 and devices > (gpus := count_gpus(trainer["accelerator"])) > 0:
-        raise UserError(f"devices={devices}: there are {gpus} GPUs here, take as many, or trainer.accelerator=cpu")
     if trainer["strategy"] == "fsdp" and config["model"].get("ema") is None:
         raise UserError(
             "fsdp draws samples from averaged weights, and this model keeps none: give it model.ema, or trainer=ddp"
@@ -114,6 +112,8 @@ def place(config: dict[str, Any]) -> Place:
             f"data.batch_size={batch}, which is that of all processes together, does not divide by {parts}: "
             "change devices=, trainer.accumulate= or data.batch_size="
         )
+    if devices > 1 and devices > (gpus := count_gpus(trainer["accelerator"])) > 0:
+        raise UserError(f"devices={devices}: there are {gpus} GPUs here, take as many, or trainer.accelerator=cpu")
     return Place(
         accelerator=trainer["accelerator"],
         devices=devices,

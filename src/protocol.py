@@ -126,7 +126,7 @@ def _measure(found: Features, reference: Arrays, extractor: Extractor, seed: int
     scaled, scaled_real = _scaled(samples, real, extractor), _scaled(real, real, extractor)
     kernel, kernel_std = kernel_distance(scaled, scaled_real, seed, within=reference["kernel_within"])
     k, density_k = NEIGHBOURS["precision_recall"], NEIGHBOURS["density_coverage"]
-    covered = manifolds(samples, real, manifold_radius, radius, k, density_k)
+    covered = manifolds(samples, real, k, density_k, manifold_radius, radius)
     metrics: dict[str, Any] = {"fd": frechet_distance(statistics(samples), statistics(real))}
     if logits.shape[1] and not extractor.points:  # points are of one mode beyond doubt: `modes` says it all, the score is nan
         metrics["is"], metrics["is_std"] = inception_score(logits, seed)

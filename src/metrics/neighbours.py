@@ -54,14 +54,22 @@ class Manifolds(NamedTuple):
 
 
 def manifolds(
-    samples: Tensor, reference: Tensor, radius: Tensor, density_radius: Tensor, k: int = 3, density_k: int = 5
+    samples: Tensor,
+    reference: Tensor,
+    k: int = 3,
+    density_k: int = 5,
+    radius: Tensor | None = None,
+    density_radius: Tensor | None = None,
 ) -> Manifolds:
     """Of finite samples [N, D] and a reference [M, D]. A manifold is the union of balls around a set's points.
 
-    radius: [M] `manifold_radii(reference, k)`, for precision and recall. By `cdist`, so that the two are torch-fidelity's
-    `prc` bit for bit, which holds all distances at once and looks for the k-th among whole rows.
-    density_radius: [M] `radii(reference, density_k)`.
+    Precision and recall, whose balls reach to the k-th nearest other point, are torch-fidelity's `prc` bit for bit, which
+    holds all distances at once and looks for the k-th among whole rows. Density and coverage take the density_k-th.
+
+    radius, density_radius: [M] `manifold_radii(reference, k)` and `radii(reference, density_k)`, where they are known.
     """
+    radius = manifold_radii(reference, k) if radius is None else radius
+    density_radius = radii(reference, density_k) if density_radius is None else density_radius
     sample_radius = manifold_radii(samples, k)
     outside = torch.full((len(samples),), torch.inf)  # how far, of the reference's manifold
     recalled, covered, inside = [], [], 0

@@ -22,15 +22,11 @@ from src.metrics.fidelity import (
     standardise,
     statistics,
 )
-from src.metrics.neighbours import Manifolds, manifold_radii, manifolds, radii
+from src.metrics.neighbours import manifolds
 
 
 def distance(a: Tensor, b: Tensor) -> float:
     return frechet_distance(statistics(a), statistics(b))
-
-
-def covered(samples: Tensor, reference: Tensor) -> Manifolds:
-    return manifolds(samples, reference, manifold_radii(reference, 3), radii(reference))
 
 
 def gaussian(count: int, size: int, seed: int) -> Tensor:
@@ -74,7 +70,7 @@ def test_frechet_distance_and_recall_see_dropped_digits(test_features: Tensor, t
     for dropped in (0, 1, 3, 6):
         samples = test_features[:5000][labels >= dropped][:1500]
         distances.append(distance(samples, reference))
-        recalls.append(covered(samples, reference[:1500]).recall)
+        recalls.append(manifolds(samples, reference[:1500]).recall)
     assert distances == sorted(distances)
     assert recalls == sorted(recalls, reverse=True)
 
@@ -158,7 +154,7 @@ def test_agrees_with_calculate_metrics(digits: Extractor, test_images: Tensor, t
         "inception_score_mean": inception_score(a.logits, seed=0, splits=1)[0],
         "kernel_inception_distance_mean": kernel_distance(a.features, b.features, seed=0, subsets=5)[0],
     }
-    found["precision"], found["recall"], *_ = covered(a.features, b.features)
+    found["precision"], found["recall"], *_ = manifolds(a.features, b.features)
     for name, value in found.items():
         assert value == pytest.approx(expected[name], rel=1e-3, abs=1e-3), name
 

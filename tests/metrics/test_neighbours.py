@@ -10,7 +10,6 @@ from src.metrics import neighbours
 from src.metrics.extractors import Extractor
 from src.metrics.neighbours import (
     BLOCK,
-    Manifolds,
     closeness,
     copies,
     kth_least,
@@ -130,14 +129,10 @@ def gaussian(count: int, size: int, seed: int) -> Tensor:
     return torch.randn(count, size, generator=torch.Generator().manual_seed(seed))
 
 
-def compared(samples: Tensor, reference: Tensor, k: int = 3, density_k: int = 5) -> Manifolds:
-    return manifolds(samples, reference, manifold_radii(reference, k), radii(reference, density_k), k, density_k)
-
-
 def test_precision_and_recall_by_hand() -> None:
     # Balls to the nearest other point: 0, 2 and 5 reach 2, 2 and 3; 3 and 9 reach 6.
-    assert compared(line(3, 9), line(0, 2, 5), k=1)[:2] == (0.5, 1.0)
-    assert compared(line(0, 2, 5), line(30, 31), k=1)[:2] == (0.0, 0.0)
+    assert manifolds(line(3, 9), line(0, 2, 5), k=1)[:2] == (0.5, 1.0)
+    assert manifolds(line(0, 2, 5), line(30, 31), k=1)[:2] == (0.0, 0.0)
 
 
 @pytest.mark.parametrize(("samples", "reference"), [(1500, 1200), (3, 40)])
@@ -146,7 +141,9 @@ def test_precision_and_recall_are_torch_fidelitys_to_the_last_bit(samples: int, 
     k = min(3, samples - 1)
     expected = metric_prc.prc_features_to_metric(made, real, prc_neighborhood=k, verbose=False)
     assert 0 < expected["precision"] < 1
-    assert compared(made, real, k)[:2] == (expected["precision"], expected["recall"])
+    known = {"radius": manifold_radii(real, k), "density_radius": radii(real)}
+    assert manifolds(made, real, k) == manifolds(made, real, k, **known)
+    assert manifolds(made, real, k)[:2] == (expected["precision"], expected["recall"])
 
 
 @pytest.mark.parametrize("chunk", [90, 30 * 90, 64 * 90])
@@ -158,16 +155,16 @@ def test_manifolds_in_parts_are_the_plain_ones(chunk: int, monkeypatch: pytest.M
     expected = precision, recall, inside[2].sum().item() / (5 * 90), inside[2].any(dim=1).float().mean().item()
     assert len({0.0, *expected, 1.0}) == 6
     monkeypatch.setattr(neighbours, "CHUNK", chunk)
-    assert compared(made, real) == expected
+    assert manifolds(made, real) == expected
 
 
 def test_precision_and_recall_of_a_dropped_and_of_an_invented_cluster() -> None:
     left, right = gaussian(400, 2, 0), gaussian(400, 2, 1) + 100
     both = torch.cat([left, right])
-    precision, recall, *_ = compared(gaussian(400, 2, 2), both)
+    precision, recall, *_ = manifolds(gaussian(400, 2, 2), both)
     assert precision > 0.9
     assert recall < 0.55
-    precision, recall, *_ = compared(both, gaussian(400, 2, 2))
+    precision, recall, *_ = manifolds(both, gaussian(400, 2, 2))
     assert precision < 0.55
     assert recall > 0.9
 
@@ -183,7 +180,7 @@ def test_density_and_coverage_by_hand() -> None:
     reference = line(0, 1, 10)  # radii of 1, 1 and 9 to the nearest other: the balls (-1, 1), (0, 2), (1, 19)
 
     def density_coverage(*samples: float) -> tuple[float, float]:
-        return compared(line(*samples), reference, density_k=1)[2:]
+        return manifolds(line(*samples), reference, density_k=1)[2:]
 
     # 0.5 lies in two balls, 30 in none, of two samples and k = 1.
     assert density_coverage(0.5, 30) == (1.0, pytest.approx(2 / 3))
@@ -194,11 +191,11 @@ def test_density_and_coverage_by_hand() -> None:
 
 def test_density_and_coverage_of_real_digits(test_features: Tensor, train_features: Tensor) -> None:
     reference = test_features[:5000]
-    found = compared(train_features, reference)
+    found = manifolds(train_features, reference)
     assert found.density == pytest.approx(1, abs=0.15)
     assert found.coverage > 0.9
     collapsed = train_features[:1].repeat(5000, 1)
-    assert compared(collapsed, reference).coverage < 0.05
+    assert manifolds(collapsed, reference).coverage < 0.05
 
 
 def test_copies_are_told_from_held_out_images(

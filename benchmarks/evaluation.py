@@ -35,9 +35,9 @@ from src.protocol import NEIGHBOURS, Protocol, evaluate, sample_count
 REACH = {"torch-fidelity": 0.4}
 PROTOCOL = """Ways taken in turn, forwards and backwards, medians over the rounds, ratios by the round; one process, the same
 uint8 samples and extractor, both caches warm. ours: src.protocol.evaluate with the numerics of model=mlp_gan, all metrics of
-its record (density, coverage, copies and class shares beside the others' four). the same four: our functions for these alone.
-torch-fidelity: calculate_metrics with fid, isc, kid, prc and its defaults, the real side cached. features: the extractor on
-the samples alone, the floor."""
+its record (density, coverage, copies and class shares beside the others' four). the same four: our functions for these, with
+which density and coverage come. torch-fidelity: calculate_metrics with fid, isc, kid, prc and its defaults, the real side
+cached. features: the extractor on the samples alone, the floor."""
 
 
 class Images(torch.utils.data.Dataset):

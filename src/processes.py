@@ -265,9 +265,8 @@ def meet() -> tuple[Any, int, int]:
     """
     import torch.distributed as dist
 
-    there = (
-        os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
-    )  # what they meet at, which torchrun has started before them
+    # Whether it is torchrun itself that they meet at: then an answer comes at once, or never.
+    there = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
     rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     try:
         store, *_ = next(dist.rendezvous("env://", timeout=MEETING if rank == 0 else START if there else PATIENCE))

@@ -51,7 +51,7 @@ def kernel_distance(
 
     Around 0, also below it, for sets of one distribution. Subsets hold 1,000 samples, or half of a small set.
     Small classifiers' features are standardised first (see `standardise`), Inception's are left alone, as published.
-    torch-fidelity's to the last bit, which cannot be told of what is known of the reference.
+    torch-fidelity's `kid` to the last bit, which looks at the reference anew for each set of samples.
 
     within: `kernel_within(reference, seed)`, where it is known; used for as many samples as there are of the reference.
     """

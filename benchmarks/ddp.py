@@ -19,7 +19,7 @@ from typing import Any
 
 from benchmarks import ours, timing
 from src.errors import Interrupted
-from src.processes import Place
+from src.place import Place
 
 REACH = {"one": 1.11}  # 1 / 0.9
 PROTOCOL = """Ways taken in turn, forwards and backwards, medians over the rounds, ratios by the round; src.fit.fit with logs

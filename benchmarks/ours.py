@@ -16,7 +16,8 @@ from src import fit
 from src.callbacks.budget import Budget
 from src.config import PACKAGES, plain
 from src.models.training import Training
-from src.processes import ALONE, Place, Team
+from src.place import Place
+from src.processes import ALONE, Team
 from src.run import RunFolder, build_dataset
 
 ROOT = Path(__file__).parent.parent

@@ -12,7 +12,8 @@ from src.checkpoints import step_of
 from src.data.dataset import Dataset
 from src.environment import MACHINE, PACKAGES, SPLIT, STRATEGY, machine, machine_changes, software, software_changes
 from src.errors import UserError
-from src.processes import ALONE, Place, Team
+from src.place import Place
+from src.processes import ALONE, Team
 from src.run import RunFolder, build_dataset
 
 

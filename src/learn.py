@@ -32,7 +32,7 @@ from src.metrics.extractors import Extractor, load_extractor
 from src.models.model import Model
 from src.models.training import Training
 from src.networks.batch_norm import synchronise
-from src.processes import Place
+from src.place import Place
 from src.run import RunFolder, build_model
 from src.scoring import validation_measure
 

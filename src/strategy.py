@@ -17,7 +17,7 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.optim import Optimizer
 
 from src.distributed import whole
-from src.processes import Place, started_by_torchrun
+from src.place import Place, started_by_torchrun
 
 
 class Started(LightningEnvironment):

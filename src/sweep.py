@@ -14,7 +14,7 @@ from src import cli
 from src.config import entries, identity, leaves, short_hash
 from src.errors import UserError, nearest
 from src.files import check_writable, write_atomic
-from src.processes import started_by_torchrun
+from src.place import started_by_torchrun
 from src.reporting.runs import find_runs
 from src.reporting.search import sweep_page
 from src.reporting.tables import make_tables

@@ -15,7 +15,8 @@ from src.environment import software, software_changes
 from src.errors import Diverged, UserError
 from src.files import check_writable
 from src.fit import changed, fit, follow_evaluate, numerics, stop_step
-from src.processes import Team, follow, follows, join, place
+from src.place import place
+from src.processes import Team, follow, follows, join
 from src.run import RunFolder, build_dataset, default_path, summary
 
 

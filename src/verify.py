@@ -18,7 +18,8 @@ from src.errors import UserError
 from src.files import sha256
 from src.fit import fit
 from src.intervals import prediction_interval
-from src.processes import Place, Team, place
+from src.place import Place, place
+from src.processes import Team
 from src.reporting.runs import find_runs
 from src.run import RunFolder, build_dataset, load_run
 

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from src.environment import machine, machine_changes
-from src.processes import Place
+from src.place import Place
 
 HERE = machine(channels_last=False) | Place().record()
 

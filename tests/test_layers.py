@@ -24,6 +24,7 @@ LAYERS = [
         "distributed",
         "shared_memory",
         "numerics",
+        "place",
         "processes",
         "progress",
         "signals",

@@ -17,7 +17,8 @@ import torch
 from src.checkpoints import load_checkpoint
 from src.errors import Diverged, UserError
 from src.fit import fit, follow_evaluate
-from src.processes import Place, Team, place
+from src.place import Place, place
+from src.processes import Team
 from src.run import RunFolder, build_dataset
 from src.scoring import score
 

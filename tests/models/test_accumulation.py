@@ -9,7 +9,8 @@ import torch
 
 from src.checkpoints import load_checkpoint
 from src.fit import fit
-from src.processes import Team, place
+from src.place import place
+from src.processes import Team
 from src.run import RunFolder, build_dataset
 
 WORDS = [

@@ -24,6 +24,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from src.config import check_secret, leaves, plain, validate
 from src.errors import Interrupted, UserError, nearest
+from src.processes import decline, follows
 
 CONF = str(Path(__file__).parent.parent / "conf")
 NO_NAME = re.compile(r"null|true|false|[-+]?[\d.]+|\[\s*\]|\{.*\}", re.IGNORECASE)  # values that are no config's name
@@ -56,6 +57,8 @@ def run(config_name: str, task: Callable[[dict[str, Any]], object], nullable: tu
         sys.exit(getattr(stop, "exit_code", 130))
     except Exception as error:
         codes.append(answer(error, config_name))
+    if any(codes) and follows():
+        decline()
     sys.exit(max(codes, key=[0, 2, 1].index))
 
 

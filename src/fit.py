@@ -3,15 +3,15 @@
 torch and all that needs it (`src/learn.py`) are imported when everything that can be checked without them has been.
 """
 
-import functools
 import math
 from pathlib import Path
 from typing import Any
 
 from src.checkpoints import step_of
 from src.data.dataset import Dataset
-from src.environment import MACHINE, PACKAGES, SPLIT, STRATEGY, machine, machine_changes, software, software_changes
+from src.environment import MACHINE, PACKAGES, SPLIT, STRATEGY, machine_changes, software, software_changes
 from src.errors import UserError
+from src.numerics import here, set_up
 from src.place import Place
 from src.processes import ALONE, Team
 from src.run import RunFolder, build_dataset
@@ -36,7 +36,7 @@ def stop_step(config: dict[str, Any], train_samples: int) -> tuple[int | None, s
 
 def fit(config: dict[str, Any], run: RunFolder, dataset: Dataset, stop: int | None, reason: str, team: Team = ALONE) -> None:
     """Train from the newest whole checkpoint, or from the start, until the first budget is used up."""
-    numerics(config, team.place)
+    set_up(config, team.place)
     checkpoint = run.newest("step")
     if checkpoint:
         go_on(config, run, dataset, team.place, step_of(checkpoint))
@@ -52,7 +52,7 @@ def follow_fit(
     config: dict[str, Any], place: Place, path: Path, checkpoint: Path | None, stop: int | None, reason: str
 ) -> None:
     """What the other processes do of `fit`."""
-    numerics(config, place)
+    set_up(config, place)
     dataset = build_dataset(config)
     dataset.prepare()
 
@@ -63,41 +63,17 @@ def follow_fit(
 
 def follow_evaluate(config: dict[str, Any], place: Place, path: Path) -> None:
     """What the other processes do of the evaluation."""
-    numerics(config, place)
+    set_up(config, place)
 
     from src.scoring import follow_score
 
     follow_score(path, config["evaluation"])
 
 
-def numerics(config: dict[str, Any], place: Place) -> None:
-    """Set up torch in this process."""
-    import torch
-
-    from src.numerics import set_numerics
-
-    set_numerics(config["trainer"]["threads"], config["trainer"]["matmul_precision"])
-    if not config["trainer"]["threads"] and place.devices > 1:
-        torch.set_num_threads(max(1, threads_of_torch() // place.devices))
-    # Deterministic algorithms are wanted, the costly filling of fresh memory that comes with them is not.
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-
-    # Numbers below 1e-38 are zero: they take a CPU a hundred times as long as others, and mean nothing here.
-    torch.set_flush_denormal(True)
-
-
-@functools.cache
-def threads_of_torch() -> int:
-    """As many as it takes by itself; asked for before they are divided."""
-    import torch
-
-    return torch.get_num_threads()
-
-
 def go_on(config: dict[str, Any], run: RunFolder, dataset: Dataset, place: Place, step: int) -> None:
     """Refuse to continue with what makes another result than the run's beginning, or note it down where that is wanted."""
     before = run.made_with()
-    now = software(config, dataset.spec.kind) | machine(place.channels_last(config)) | place.record()
+    now = software(config, dataset.spec.kind) | here(config, place)
     changes = run.changes(config, dataset.hashes()) + software_changes(before, now) + machine_changes(before, now)
     if changes and config["on_change"] != "accept":
         raise UserError(changed(run, changes))

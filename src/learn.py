@@ -24,7 +24,7 @@ from src.config import short_hash
 from src.data.dataset import Dataset
 from src.data.loader import DataModule
 from src.distributed import is_first, whole
-from src.environment import machine, software
+from src.environment import software
 from src.errors import Diverged, Interrupted
 from src.export import save_safetensors, state_hash
 from src.files import sha256
@@ -32,6 +32,7 @@ from src.metrics.extractors import Extractor, load_extractor
 from src.models.model import Model
 from src.models.training import Training
 from src.networks.batch_norm import synchronise
+from src.numerics import here
 from src.place import Place
 from src.run import RunFolder, build_model
 from src.scoring import validation_measure
@@ -162,8 +163,7 @@ def begin(config: dict[str, Any], place: Place, run: RunFolder, dataset: Dataset
     run.write_config(config)
     run.update_manifest(
         **software(config, dataset.spec.kind),
-        **machine(place.channels_last(config)),
-        **place.record(),
+        **here(config, place),
         data=dataset.hashes(),
         initial_weights=state_hash(model.state_dict()),
         config_hash=short_hash(config),

@@ -1,16 +1,46 @@
-"""How torch computes here: its threads, the precision of its matrix products, its memory. For training and evaluation alike."""
+"""How torch computes here: its threads, the precision of its matrix products, its memory. For training and evaluation alike.
+
+torch is imported where it is needed, for those who have things to check before.
+"""
 
 import contextlib
 import ctypes
+import functools
+from collections.abc import Mapping
+from typing import Any
 
-import torch
-
-from src.environment import cpu
+from src.environment import cpu, machine, machine_changes
+from src.place import Place
 
 PRODUCT = (128, 784, 512)  # rows, inputs, outputs of the product that `auto` is judged by
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 LARGE = 32 * 2**20  # bytes; the most that glibc takes for the second
+
+
+def set_up(config: dict[str, Any], place: Place) -> None:
+    """Have torch compute in this process as the config's `trainer` says."""
+    import torch
+
+    set_numerics(config["trainer"]["threads"], config["trainer"]["matmul_precision"])
+    if not config["trainer"]["threads"] and place.devices > 1:
+        torch.set_num_threads(max(1, threads_of_torch() // place.devices))
+    # Deterministic algorithms are wanted, the costly filling of fresh memory that comes with them is not.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+
+    # Numbers below 1e-38 are zero: they take a CPU a hundred times as long as others, and mean nothing here.
+    torch.set_flush_denormal(True)
+
+
+def here(config: dict[str, Any], place: Place) -> dict[str, Any]:
+    """What the rounding of this config's run depends on, as a manifest has it, with torch set up for it."""
+    set_up(config, place)
+    return machine(place.channels_last(config)) | place.record()
+
+
+def moved(made: Mapping[str, Any], config: dict[str, Any], place: Place) -> list[str]:
+    """What of the machine is not as an unfinished run's manifest has it, so that the run cannot just go on here."""
+    return machine_changes(made, here(config, place)) if "threads" in made and "ended" not in made else []
 
 
 def keep_freed_memory() -> None:
@@ -25,8 +55,18 @@ def keep_freed_memory() -> None:
         libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
+@functools.cache
+def threads_of_torch() -> int:
+    """As many as it takes by itself; asked for before they are divided."""
+    import torch
+
+    return torch.get_num_threads()
+
+
 def set_numerics(threads: int | None, matmul_precision: str) -> None:
     """threads: of torch, None for its own choice. matmul_precision: torch's highest | high | medium, or auto."""
+    import torch
+
     keep_freed_memory()
     if threads:
         torch.set_num_threads(threads)
@@ -40,6 +80,8 @@ def fastest_exact() -> str:
     may round to bfloat16 but does so only on processors with matrix units (AMX). So "medium" on AMD's where a product shows
     that nothing is rounded, "highest" everywhere else. GPUs, which round to TF32 at less than "highest", keep it too.
     """
+    import torch
+
     if "AMD" not in cpu() or torch.cuda.is_available():
         return "highest"
     rows, inputs, outputs = PRODUCT

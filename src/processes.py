@@ -138,25 +138,40 @@ def meet() -> tuple[Any, int, int]:
     """Where torchrun's processes meet, this one's rank, and how many they are; UserError where not all come.
 
     One that refuses its command or dies before ends the torchrun of its own machine only. So the first waits for the others
-    for as long as they may take to start; they wait for the first, who may have data to prepare, while its torchrun lives.
+    for as long as they may take to start, or until one declines; they wait for the first, who may have data to prepare,
+    while its torchrun lives.
     """
-    import torch.distributed as dist
-
-    # Whether it is torchrun itself that they meet at: then an answer comes at once, or never.
-    there = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
     rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    advice = "mend what it says on its machine, and repeat all commands"
     try:
-        store, *_ = next(dist.rendezvous("env://", timeout=MEETING if rank == 0 else START if there else PATIENCE))
+        store = meeting_point(MEETING if rank == 0 else PATIENCE)
         store.set_timeout(PATIENCE)
-        store.set(f"here/{rank}", "")
-        others = [f"here/{other}" for other in range(1, size)] if rank == 0 else ["here/0"]
-        store.wait(others, MEETING if rank == 0 else PATIENCE)
+        store.set(f"here/{rank}", "yes")
+        others = range(1, size) if rank == 0 else [0]
+        store.wait([f"here/{other}" for other in others], MEETING if rank == 0 else PATIENCE)
     except RuntimeError as error:
         whom = "for one of the others" if rank == 0 else "for the first"
-        raise UserError(
-            f"process {rank} of {size} has waited {whom} in vain: mend what it says on its machine, and repeat all commands"
-        ) from error
+        raise UserError(f"process {rank} of {size} has waited {whom} in vain: {advice}") from error
+    for other in others:
+        if store.get(f"here/{other}") == b"no":
+            raise UserError(f"process {other} of {size} has refused its command: {advice}")
     return store, rank, size
+
+
+def decline() -> None:
+    """Tell the first process, which may wait for this one already, that it does not come."""
+    with contextlib.suppress(RuntimeError):  # the first is not there either
+        meeting_point(START).set(f"here/{os.environ['RANK']}", "no")
+
+
+def meeting_point(patience: timedelta) -> Any:
+    """The store of torchrun's processes, where the first is so patient as to wait for it."""
+    import torch.distributed as dist
+
+    # Where it is torchrun itself that they meet at, an answer comes at once, or never.
+    there = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True" and os.environ["RANK"] != "0"
+    store, *_ = next(dist.rendezvous("env://", timeout=START if there else patience))
+    return store
 
 
 def leave() -> None:

@@ -14,7 +14,8 @@ from src.data.dataset import Dataset
 from src.environment import software, software_changes
 from src.errors import Diverged, UserError
 from src.files import check_writable
-from src.fit import changed, fit, follow_evaluate, numerics, stop_step
+from src.fit import changed, fit, follow_evaluate, stop_step
+from src.numerics import moved, set_up
 from src.place import place
 from src.processes import Team, follow, follows, join
 from src.run import RunFolder, build_dataset, default_path, summary
@@ -38,7 +39,7 @@ def train(config: dict[str, Any]) -> dict[str, Any]:
         run.set_aside()
     inputs = run.changes(config, dataset.hashes()) if run.started() else []
     code = software_changes(run.made_with(), software(config, dataset.spec.kind))
-    if (inputs or code) and config["on_change"] == "restart":
+    if config["on_change"] == "restart" and (inputs or code or moved(run.made_with(), config, where)):
         run.set_aside()
     elif config["on_change"] == "refuse" and (inputs or (code and not run.finished())):
         raise UserError(changed(run, inputs + code))
@@ -87,7 +88,7 @@ def evaluate(config: dict[str, Any], run: RunFolder, dataset: Dataset, team: Tea
     from src.scoring import score
 
     print("evaluating")
-    numerics(config, team.place)
+    set_up(config, team.place)
     team.order(follow_evaluate, config, team.place, run.path)
     score(run, dataset, config["evaluation"], Path(config["paths"]["cache"]), run.path / "metrics.json")
 

@@ -18,6 +18,7 @@ from src.errors import UserError
 from src.files import sha256
 from src.fit import fit
 from src.intervals import prediction_interval
+from src.numerics import moved
 from src.place import Place, place
 from src.processes import Team
 from src.reporting.runs import find_runs
@@ -117,7 +118,9 @@ def check_again(config: dict[str, Any], run: RunFolder, dataset: Dataset, start:
             f"are {before}"
         )
     again = RunFolder(cache / "verify" / f"{manifest['config_hash']}-{run.config()['seed']}-{start}-{end}")
-    if again.started() and software_changes(again.manifest(), code):  # an interrupted verification of other code
+    if again.started() and (
+        software_changes(again.manifest(), code) or moved(again.manifest(), again.config(), where)
+    ):  # an interrupted verification of other code, or elsewhere
         shutil.rmtree(again.path)
     with again:
         recipe = recipe_of(run, again, start, code, where)

@@ -413,22 +413,27 @@ def test_two_nodes_by_the_documented_command(tmp_path: Path) -> None:
     assert manifest["ended"]["peak_memory_mb"] > 50
 
 
-def test_the_second_node_does_not_wait_for_a_first_that_refuses(tmp_path: Path) -> None:
-    run = f"run_dir={tmp_path / 'run'}"
-    first, second = nodes([run, "model.lr=1"], [run])
-    said = first.communicate(timeout=60)[1]
+@pytest.mark.parametrize(
+    ("refusing", "others"),
+    [(0, "process 1 of 2 has waited for the first in vain: mend what it says"), (1, "process 1 of 2 has refused its command")],
+)
+def test_a_node_does_not_wait_for_one_that_refuses(refusing: int, others: str, tmp_path: Path) -> None:
+    words = [[f"run_dir={tmp_path / 'run'}"] for _ in range(2)]
+    words[refusing].append("model.lr=1")
+    agents = nodes(*words)
+    said = agents[refusing].communicate(timeout=60)[1]
     refused = time.monotonic()
     assert "error: there is no setting 'model.lr'" in said
-    assert "error: process 1 of 2 has waited for the first in vain: mend what it says" in second.communicate(timeout=60)[1]
+    assert f"error: {others}" in agents[1 - refusing].communicate(timeout=60)[1]
     assert time.monotonic() - refused < 30
-    assert first.returncode != 0 != second.returncode
-    assert not (tmp_path / "run").exists()
+    assert agents[0].returncode != 0 != agents[1].returncode
+    assert not (tmp_path / "run" / "config.yaml").exists()
 
 
 MEET = "import datetime, src.processes as p; p.MEETING = datetime.timedelta(seconds=3); p.join()"
 
 
-def test_the_first_node_does_not_wait_long_for_a_second_that_refuses() -> None:
+def test_the_first_node_does_not_wait_long_for_a_second_that_has_gone() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])

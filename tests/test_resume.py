@@ -358,10 +358,11 @@ def test_the_best_of_a_training_that_was_left_is_not_taken(stopped: Path, compos
     assert [path.name for path in run.checkpoints.glob("best-*.ckpt")] == [f"best-{best:09d}.ckpt"]
 
 
-def test_on_change_restart_keeps_the_old_and_starts_again(stopped: Path, compose: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("part", ["lock", "cpu"])
+def test_on_change_restart_keeps_the_old_and_starts_again(part: str, stopped: Path, compose: Any, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     shutil.copytree(stopped / "4", folder)
-    edit_manifest(folder, lock="another")
+    edit_manifest(folder, **{part: "another"})
     train(compose(*EVERYTHING, f"run_dir={folder}", "on_change=restart"))
     assert RunFolder(tmp_path / "run.kept1").newest("step") is not None
     assert_same_run(folder, stopped / "whole")

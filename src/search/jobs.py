@@ -16,6 +16,8 @@ from src import cli
 from src.config import differences
 from src.environment import software, software_changes
 from src.errors import Interrupted, UserError
+from src.numerics import moved
+from src.place import place
 from src.run import RunFolder, build_dataset
 from src.search.space import literal
 from src.signals import NotedSignals
@@ -64,7 +66,7 @@ class Job:
 
         False where another command has taken the folder meanwhile.
         """
-        if not self.run.started() or not (changes := changes_of(self.run, config)):
+        if not self.run.started() or not (changes := changes_of(self.run, dict(config))):
             return True
         print(f"{self.run.path} is begun anew, its beginning is of something else ({'; '.join(changes)})", flush=True)
         self.run.set_aside()
@@ -126,16 +128,19 @@ class Job:
         return None if ended else "exit code 0 without a result"
 
 
-def changes_of(run: RunFolder, config: Mapping[str, Any]) -> list[str]:
-    """What keeps a run that has begun from being this config's, now: empty where it can go on, or is the result."""
+def changes_of(run: RunFolder, config: dict[str, Any]) -> list[str]:
+    """What keeps a run that has begun from being this config's, here and now: empty where it can go on, or is the result."""
     try:
         changes = differences(run.config(), config)
         if not run.finished():
-            kind = build_dataset(dict(config)).spec.kind
-            changes += software_changes(run.manifest(), software(config, kind))
-        return changes
+            kind = build_dataset(config).spec.kind
+            changes += software_changes(run.made_with(), software(config, kind))
     except UserError as error:  # a damaged one
         return [str(error)]
+    try:
+        return changes or moved(run.made_with(), config, place(config))
+    except UserError:  # there is no such device here, as the training will say
+        return []
 
 
 # Loaded here: nothing but the call itself is safe between fork and exec.

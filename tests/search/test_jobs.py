@@ -10,6 +10,8 @@ import pytest
 
 from src.environment import software
 from src.errors import UserError
+from src.numerics import here
+from src.place import Place
 from src.run import RunFolder
 from src.search.jobs import Job, run_jobs
 
@@ -38,11 +40,13 @@ def test_a_training_goes_on_with_the_same_recipe_and_code(begun: tuple[RunFolder
     assert run.started()
 
 
-@pytest.mark.parametrize("change", ["code", "recipe", "damage"])
+@pytest.mark.parametrize("change", ["code", "machine", "recipe", "damage"])
 def test_a_training_that_cannot_go_on_begins_anew(change: str, begun: tuple[RunFolder, dict[str, Any]], capsys: Any) -> None:
     run, config = begun
     if change == "code":
         run.update_manifest(sources=run.manifest()["sources"] | {"src/train.py": "0"})
+    if change == "machine":
+        run.update_manifest(**here(config, Place()) | {"cpu": "another"})
     if change == "recipe":
         config = config | {"seed": 7}
     if change == "damage":
@@ -50,7 +54,7 @@ def test_a_training_that_cannot_go_on_begins_anew(change: str, begun: tuple[RunF
     claimed(run, config)
     assert not run.started()
     assert RunFolder(run.path.with_name("run.kept1")).started()
-    answer = {"code": "src/train.py", "recipe": "seed: 0 -> 7", "damage": "is damaged"}[change]
+    answer = {"code": "src/train.py", "machine": "cpu another -> ", "recipe": "seed: 0 -> 7", "damage": "is damaged"}[change]
     assert answer in capsys.readouterr().out
 
 

@@ -84,7 +84,7 @@ class ADA(Augmentation):
         self.signs += mean_over_processes(real_logits.float().sign().mean())
         self.images += images
         self.calls += 1
-        if self.calls == self.every:
+        if self.calls >= self.every:  # more where a training goes on with a lower `every`
             self.p += (self.signs / self.calls - self.target).sign() * self.images / (1000 * self.kimg)
             self.p.clamp_(0, 1)
             for total in (self.signs, self.images, self.calls):

@@ -16,7 +16,7 @@ def digest_path(path: Path) -> Path:
 def is_whole(path: Path) -> bool:
     """Whether a checkpoint is there with the bytes that were written."""
     digest = digest_path(path)
-    return path.is_file() and digest.is_file() and digest.read_text().split()[:1] == [sha256(path)]
+    return path.is_file() and digest.is_file() and digest.read_text(errors="replace").split()[:1] == [sha256(path)]
 
 
 def step_of(checkpoint: Path) -> int:

@@ -134,6 +134,12 @@ CHOICES = {
     "sampler": ("tpe", "random"),
     "pruner": ("asha", "median", "none"),
 }
+# What a GAN is built of; of terms there may be several.
+PARTS = (
+    *("generator", "discriminator", "g_optimizer", "d_optimizer"),
+    *("constrain", "augment", "ema", "lr_schedule", "beta2_schedule"),
+)
+TERMS = ("penalties", "g_penalties")
 # Keys that may be null, and sections (with a dot) all of whose keys may.
 NULLABLE = (
     *("stop.", "trainer.threads", "trainer.profile", "evaluation.weights", "truncation", "side"),
@@ -187,6 +193,7 @@ def validate(config: Mapping[str, Any], nullable: tuple[str, ...] = ()) -> None:
         check_secret(key, value)
         if isinstance(value, str) and "${" in value:
             raise UserError(f"{key} is not resolved: write the value itself")
+    check_parts(config.get("model") or {})
     for key, value in leaves(config):
         may_be_null = not {key, key.partition(".")[0] + "."}.isdisjoint(NULLABLE + nullable)
         if value is None and may_be_null:
@@ -198,6 +205,23 @@ def validate(config: Mapping[str, Any], nullable: tuple[str, ...] = ()) -> None:
         if wanted and not CHECKS[wanted](value):
             shown = "null" if value is None else repr(value)
             raise UserError(f"{key}={shown}: must be {wanted}{' or null' if may_be_null else ''}")
+
+
+def check_parts(model: Mapping[str, Any]) -> None:
+    """Raise UserError for a part of a GAN that is a word or a number where it takes settings of its own."""
+    if model.get("_target_") != "src.models.gan.GAN":
+        return
+    parts = {f"model.{name}": model.get(name) for name in PARTS}
+    for name in TERMS:
+        terms = model.get(name)
+        parts |= (
+            {f"model.{name}.{key}": term for key, term in terms.items()}
+            if isinstance(terms, Mapping)
+            else {f"model.{name}": terms}
+        )
+    for key, part in parts.items():
+        if part is not None and not isinstance(part, Mapping):
+            raise UserError(f"{key}={part!r}: must be null or settings with a _target_, such as those in conf/model")
 
 
 def check_target(key: str, target: object) -> None:
@@ -234,8 +258,13 @@ def check_secret(key: str, value: object) -> None:
 
 
 def identity(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The leaves that decide what a run computes."""
-    return {key: value for key, value in leaves(config) if not NOT_IDENTITY.match(key)}
+    """The leaves that decide what a run computes; wherever the data are, they count as in `data`."""
+    data = f"{config['paths']['data']}/" if "paths" in config else ""
+    return {
+        key: f"data/{value.removeprefix(data)}" if data and isinstance(value, str) and value.startswith(data) else value
+        for key, value in leaves(config)
+        if not NOT_IDENTITY.match(key)
+    }
 
 
 def short_hash(config: Mapping[str, Any]) -> str:

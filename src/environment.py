@@ -12,7 +12,7 @@ from src.files import sha256
 
 ROOT = Path(__file__).parent.parent
 MACHINE = ("threads", "cpu", "cpu_model", "cpu_capability", "matmul_precision", "channels_last", "cuda")
-SPLIT = ("processes", "accumulate")  # into how many parts a batch goes, beside each other and one after the other
+SPLIT = ("processes", "nodes", "accumulate")  # into how many parts a batch goes, beside each other and one after the other
 STRATEGY = "strategy"  # of as many processes
 PACKAGES = ("torch", "pytorch-lightning", "numpy", "torch-fidelity")
 
@@ -72,7 +72,15 @@ def machine_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[s
     for part in MACHINE:
         if part in before and before[part] != now[part]:  # early manifests have no cpu_model
             changes.append(f"{part} {before[part]} -> {now[part]}")
+    return changes + place_changes(before, now)
+
+
+def place_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What differs between an earlier manifest and a place's record in how the batch and the model are divided."""
+    changes = []
     for part in SPLIT:
+        if part == "nodes" and now["processes"] < 3:  # a sum of two is the same however it is made
+            continue
         if before.get(part, 1) != now[part]:
             changes.append(f"{part} {before.get(part, 1)} -> {now[part]}")
     if before.get("processes") == now["processes"] and before.get(STRATEGY, now[STRATEGY]) != now[STRATEGY]:

@@ -13,11 +13,12 @@ class Diverged(UserError):
 
 
 class Interrupted(BaseException):
-    """A signal ended the work at a step boundary, after it was saved."""
+    """A signal ended the work at a step boundary, after it was saved; or at once, in this process alone (not `agreed`)."""
 
-    def __init__(self, signal_number: int) -> None:
+    def __init__(self, signal_number: int, agreed: bool = True) -> None:
         super().__init__(f"stopped by signal {signal_number}")
         self.exit_code = 128 + signal_number
+        self.agreed = agreed
 
 
 def nearest(name: str, known: Iterable[str], count: int = 3) -> str:

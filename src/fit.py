@@ -7,14 +7,14 @@ import math
 from pathlib import Path
 from typing import Any
 
-from src.checkpoints import step_of
+from src.checkpoints import load_checkpoint, step_of
 from src.data.dataset import Dataset
 from src.environment import MACHINE, PACKAGES, SPLIT, STRATEGY, machine_changes, software, software_changes
 from src.errors import UserError
 from src.numerics import here, set_up
 from src.place import Place
 from src.processes import ALONE, Team
-from src.run import RunFolder, build_dataset
+from src.run import START_AGAIN, RunFolder, build_dataset, build_model
 
 
 def stop_step(config: dict[str, Any], train_samples: int) -> tuple[int | None, str]:
@@ -73,17 +73,30 @@ def follow_evaluate(config: dict[str, Any], place: Place, path: Path) -> None:
 def go_on(config: dict[str, Any], run: RunFolder, dataset: Dataset, place: Place, step: int) -> None:
     """Refuse to continue with what makes another result than the run's beginning, or note it down where that is wanted."""
     before = run.made_with()
-    now = software(config, dataset.spec.kind) | here(config, place)
+    if "threads" not in before:
+        raise UserError(f"{run.path / 'manifest.json'} is damaged: {START_AGAIN}")
+    now = software(config, dataset.spec.kind) | here(config, place) | {"data": dataset.hashes()}
     changes = run.changes(config, dataset.hashes()) + software_changes(before, now) + machine_changes(before, now)
     if changes and config["on_change"] != "accept":
         raise UserError(changed(run, changes))
     if changes:
+        check_fits(config, run, dataset)
         run.write_config(config)
         note = {"step": step, "changes": changes, "promise": promise(changes, before, place), "with": now}
         run.update_manifest(continued=[*before.get("continued", []), note])
     print(f"going on from step {step:,}" + "".join(f"\n  with other {change}" for change in changes))
     if changes:
         print(f"  the promise: {note['promise']}")
+
+
+def check_fits(config: dict[str, Any], run: RunFolder, dataset: Dataset) -> None:
+    """Raise UserError where the config's model is not the one whose weights the newest checkpoint has."""
+    checkpoint = run.newest("step")
+    assert checkpoint is not None
+    try:
+        build_model(config, dataset.spec).load_state_dict(load_checkpoint(checkpoint)["state_dict"])
+    except RuntimeError as error:
+        raise UserError(f"{checkpoint} is of another model than is asked for: put that back, or add fresh=true") from error
 
 
 def promise(changes: list[str], before: dict[str, Any], place: Place) -> str:
@@ -97,9 +110,8 @@ def promise(changes: list[str], before: dict[str, Any], place: Place) -> str:
     return "equal within rounding over the next steps, but for what looks at one process's part of the batch"
 
 
-def changed(run: RunFolder, changes: list[str]) -> str:
-    """What to say to someone whose command is not the one that this run was started with."""
-    return (
-        f"{run.path} was started with something else ({'; '.join(changes)}): put it back, choose another run_dir=, add "
-        "fresh=true to start again, or on_change=accept to go on all the same"
-    )
+def changed(run: RunFolder, changes: list[str], over: bool = False) -> str:
+    """What to say to someone whose command is not the one that this run was started with; over: it cannot go on."""
+    remedies = ["put it back", "choose another run_dir=", "add fresh=true to start again"]
+    remedies += [] if over else ["add on_change=accept to go on all the same"]
+    return f"{run.path} was started with something else ({'; '.join(changes)}): {', '.join(remedies[:-1])}, or {remedies[-1]}"

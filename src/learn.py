@@ -25,7 +25,7 @@ from src.data.dataset import Dataset
 from src.data.loader import DataModule
 from src.distributed import is_first, whole
 from src.environment import software
-from src.errors import Diverged, Interrupted
+from src.errors import Diverged, Interrupted, UserError
 from src.export import save_safetensors, state_hash
 from src.files import sha256
 from src.metrics.extractors import Extractor, load_extractor
@@ -96,16 +96,23 @@ def learn(
             progress = {"step": model.step, "images_seen": model.images_seen, **budget.spent()}
             run.update_manifest(ended={"reason": "diverged", **progress, "message": str(error)})
         raise
+    except ValueError as error:
+        if "more than 1 value per channel" in str(error):
+            raise UserError(
+                "batch norm needs more than one sample at a time: raise data.batch_size, or take fewer parts"
+            ) from error
+        raise
     except SystemExit as error:  # Lightning's, after a second Ctrl-C
         if isinstance(error.__context__, KeyboardInterrupt):
-            raise Interrupted(signals.noted or signal.SIGINT) from None
+            raise Interrupted(signals.noted or signal.SIGINT, agreed=False) from None
         raise
     finally:
         signals.release()
         record.close(exit_code=0 if finished else 1)
     if signals.number is not None:
         if first:
-            print(f"stopped at step {model.step:,}; the same command goes on from there")
+            again = "the same command without fresh=true" if config["fresh"] else "the same command"
+            print(f"stopped at step {model.step:,}; {again} goes on from there")
         raise Interrupted(signals.number)
     final_weights = state_hash(whole(model.state_dict()))
     if first:
@@ -161,7 +168,7 @@ def make_trainer(config: dict[str, Any], place: Place, run: RunFolder, callbacks
 def begin(config: dict[str, Any], place: Place, run: RunFolder, dataset: Dataset, model: Model) -> None:
     """What is written of a run before its first update."""
     run.write_config(config)
-    run.update_manifest(
+    run.begin_manifest(
         **software(config, dataset.spec.kind),
         **here(config, place),
         data=dataset.hashes(),

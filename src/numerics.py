@@ -22,9 +22,8 @@ def set_up(config: dict[str, Any], place: Place) -> None:
     """Have torch compute in this process as the config's `trainer` says."""
     import torch
 
-    set_numerics(config["trainer"]["threads"], config["trainer"]["matmul_precision"])
-    if not config["trainer"]["threads"] and place.devices > 1:
-        torch.set_num_threads(max(1, threads_of_torch() // place.devices))
+    threads = config["trainer"]["threads"] or max(1, threads_of_torch() // place.devices)
+    set_numerics(threads if threads != torch.get_num_threads() else None, config["trainer"]["matmul_precision"])
     # Deterministic algorithms are wanted, the costly filling of fresh memory that comes with them is not.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
@@ -39,8 +38,8 @@ def here(config: dict[str, Any], place: Place) -> dict[str, Any]:
 
 
 def moved(made: Mapping[str, Any], config: dict[str, Any], place: Place) -> list[str]:
-    """What of the machine is not as an unfinished run's manifest has it, so that the run cannot just go on here."""
-    return machine_changes(made, here(config, place)) if "threads" in made and "ended" not in made else []
+    """What of the machine is not as a run's manifest has it; nothing where the run has none."""
+    return machine_changes(made, here(config, place)) if "threads" in made else []
 
 
 def keep_freed_memory() -> None:
@@ -57,7 +56,7 @@ def keep_freed_memory() -> None:
 
 @functools.cache
 def threads_of_torch() -> int:
-    """As many as it takes by itself; asked for before they are divided."""
+    """As many as it takes by itself; first asked for before any are set."""
     import torch
 
     return torch.get_num_threads()

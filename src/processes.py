@@ -41,6 +41,7 @@ class Team:
         self.place = place
         self._others: list[subprocess.Popen] = []
         self._over = threading.Event()
+        self._ordered = False
 
     def __enter__(self) -> Self:
         if self.place.external:
@@ -53,6 +54,7 @@ class Team:
             return
         if not self._others and not self.place.external:
             self._start()
+        self._ordered = True
         send((function, arguments))
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
@@ -62,12 +64,14 @@ class Team:
 
         self._over.set()
         dead = self._dead(wait=3.0 if isinstance(error, RuntimeError) else 0.0)  # its connections end before it does
-        met_by_all = self.place.external and isinstance(error, Interrupted | Diverged)
+        met_by_all = isinstance(error, Diverged) or (isinstance(error, Interrupted) and error.agreed)
         try:
-            if together() and (error is None or met_by_all):
+            if together() and (error is None or (self.place.external and met_by_all)):
                 send(None)
                 for other in self._others:
                     other.wait(NOTICE)
+            elif together() and isinstance(error, UserError) and not self._ordered:  # the others wait for what to do
+                send(str(error))
         except (RuntimeError, subprocess.TimeoutExpired):
             dead = dead or self._dead()
         finally:
@@ -97,8 +101,8 @@ class Team:
         while self._others and all(other.poll() is None for other in self._others) and time.monotonic() < until:
             time.sleep(0.05)
         for rank, other in enumerate(self._others, start=1):
-            if (code := other.poll()) is not None and code < 0:
-                name = signal.Signals(-code).name
+            if (code := other.poll()) is not None and (code < 0 or code > 128):
+                name = signal.Signals(code - 128 if code > 0 else -code).name
                 return UserError(
                     f"process {rank} of {self.place.processes} was ended by {name}: repeat the command, it goes on"
                 )
@@ -184,25 +188,34 @@ def leave() -> None:
         dist.destroy_process_group()
 
 
-def send(order: tuple[Callable[..., object], tuple] | None) -> None:
+def send(order: tuple[Callable[..., object], tuple] | str | None) -> None:
+    """What to do, or why nothing will be, or that this was all."""
     import torch.distributed as dist
 
     dist.broadcast_object_list([order])
 
 
-def follow(connect: Callable[[], None]) -> None:
-    """Connect to the others and do what the first process says, until it says that this was all."""
+def follow(connect: Callable[[], None]) -> Interrupted | Diverged | None:
+    """Connect to the others and do what the first process says, until it says that this was all; what has ended it before."""
+    met: Interrupted | Diverged | None = None
     try:
         connect()
         while (order := receive()) is not None:
+            if isinstance(order, str):
+                raise UserError(order)
             function, arguments = order
-            with contextlib.suppress(Interrupted, Diverged):  # the first process has met it too, and says so
+            try:
                 function(*arguments)
+            except (Interrupted, Diverged) as error:
+                if isinstance(error, Interrupted) and not error.agreed:
+                    sys.exit(error.exit_code)
+                met = error  # the first process has met it too, and says so
         leave()
+        return met
     except Exception as error:
         time.sleep(1.5)  # where another process has died before, that is the whole story, and this one is ended in its sleep
         print(f"error: {error}" if isinstance(error, UserError) else traceback.format_exc(), file=sys.stderr, flush=True)
-        sys.exit(1)
+        sys.exit(2 if isinstance(error, UserError) else 1)
 
 
 def receive() -> Any:

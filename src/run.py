@@ -18,7 +18,7 @@ import filelock
 import yaml
 from omegaconf import OmegaConf
 
-from src.checkpoints import drop_checkpoint, is_whole, load_checkpoint, save_checkpoint, step_of
+from src.checkpoints import digest_path, drop_checkpoint, is_whole, load_checkpoint, save_checkpoint, step_of
 from src.config import differences, short_hash, validate
 from src.errors import UserError, nearest
 from src.files import check_writable, read_json, remove_leftovers, write_atomic, write_json
@@ -77,7 +77,7 @@ class RunFolder:
 
     def set_aside(self) -> None:
         """Keep what an earlier run left in this path under another name; raises UserError where it is still at work."""
-        if self.started():
+        if not self.empty():
             number = 1
             while (kept := self.path.with_name(f"{self.path.name}.kept{number}")).exists():
                 number += 1
@@ -89,6 +89,10 @@ class RunFolder:
 
     def started(self) -> bool:
         return (self.path / "config.yaml").is_file()
+
+    def empty(self) -> bool:
+        """Whether no earlier run has left anything here."""
+        return not (self.started() or (self.path / "manifest.json").is_file() or any(self.checkpoints.glob("*.ckpt")))
 
     def config(self) -> dict[str, Any]:
         """The run's own config, checked like any other: a folder from elsewhere is not trusted."""
@@ -118,12 +122,16 @@ class RunFolder:
         manifest = self.manifest()
         return manifest | manifest.get("continued", [{}])[-1].get("with", {})
 
+    def begin_manifest(self, **fields: Any) -> None:
+        """A new one, without what an earlier training left, of which no checkpoint was whole."""
+        write_json(self.path / "manifest.json", fields)
+
     def update_manifest(self, **fields: Any) -> None:
         write_json(self.path / "manifest.json", self.manifest() | fields)
 
     def changes(self, config: dict[str, Any], data_hashes: dict[str, str]) -> list[str]:
         """How config and data differ from those that this run was started with; empty where they do not."""
-        before = self.manifest().get("data", data_hashes)
+        before = self.made_with().get("data", data_hashes)
         return [
             *differences(self.config(), config),
             *(f"data file {name} has other bytes" for name in data_hashes if before.get(name) != data_hashes[name]),
@@ -140,17 +148,22 @@ class RunFolder:
         published = RunFolder(folder)
         published.checkpoints.mkdir(parents=True, exist_ok=True)
         earlier = set(published.checkpoints.glob("*.ckpt"))
+        digests = {digest_path(path).read_bytes() for path in earlier if is_whole(path)}
+        again = False
         if self.newest("step"):
             path = self.checkpoint()
             checkpoint = load_checkpoint(path)
             kept = published.checkpoints / path.name
             save_checkpoint({part: checkpoint[part] for part in ("state_dict", "clock")}, kept)
             earlier.discard(kept)
+            again = digest_path(kept).read_bytes() in digests
         for path in earlier:
             drop_checkpoint(path)
         for name in ("config.yaml", "manifest.json", "metrics.jsonl", "metrics.json"):
             if (self.path / name).is_file():
                 write_atomic(folder / name, (self.path / name).read_bytes())
+            elif not again:  # what is there is of another run
+                (folder / name).unlink(missing_ok=True)
         for picture, name in ((self.last_grid(), "samples.png"), (self.samples / "film.gif", "film.gif")):
             if picture is not None and picture.is_file():
                 write_atomic(folder / name, picture.read_bytes())

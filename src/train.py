@@ -4,6 +4,8 @@ torch and all that needs it are imported when everything that can be checked wit
 """
 
 import errno
+import sys
+import time
 import traceback
 from pathlib import Path
 from typing import Any
@@ -11,12 +13,12 @@ from typing import Any
 from src import cli
 from src.config import check_extractor
 from src.data.dataset import Dataset
-from src.environment import software, software_changes
-from src.errors import Diverged, UserError
+from src.environment import EARLIER, place_changes, software, software_changes
+from src.errors import Diverged, Interrupted, UserError
 from src.files import check_writable
 from src.fit import changed, fit, follow_evaluate, stop_step
 from src.numerics import moved, set_up
-from src.place import place
+from src.place import Place, place
 from src.processes import Team, follow, follows, join
 from src.run import RunFolder, build_dataset, default_path, summary
 
@@ -24,7 +26,12 @@ from src.run import RunFolder, build_dataset, default_path, summary
 def train(config: dict[str, Any]) -> dict[str, Any]:
     """Make the result that a plain, checked config names, or go on with it, or find it made; what metrics.json says."""
     if follows():
-        follow(join)
+        met = follow(join)
+        if isinstance(met, Interrupted):
+            raise met
+        if met and config["on_divergence"] == "fail":
+            time.sleep(1.5)  # torchrun ends all of a machine at once: the first one says what it was
+            sys.exit(2)
         return {}
     where = place(config)
     run = RunFolder(default_path(config))
@@ -39,9 +46,11 @@ def train(config: dict[str, Any]) -> dict[str, Any]:
         run.set_aside()
     inputs = run.changes(config, dataset.hashes()) if run.started() else []
     code = software_changes(run.made_with(), software(config, dataset.spec.kind))
-    if config["on_change"] == "restart" and (inputs or code or moved(run.made_with(), config, where)):
+    if config["on_change"] == "restart" and (inputs or code or elsewhere(config, run, where)):
         run.set_aside()
-    elif config["on_change"] == "refuse" and (inputs or (code and not run.finished())):
+    elif inputs and run.finished():
+        raise UserError(changed(run, inputs + code, over=True))
+    elif config["on_change"] == "refuse" and (inputs or (code and not complete(config, run))):
         raise UserError(changed(run, inputs + code))
     with run:
         try:
@@ -68,6 +77,18 @@ def train(config: dict[str, Any]) -> dict[str, Any]:
         return show(run)
 
 
+def elsewhere(config: dict[str, Any], run: RunFolder, where: Place) -> list[str]:
+    """What keeps a run from going on here; of a finished one, in what other way it was divided."""
+    made = run.made_with()
+    return place_changes(made, where.record()) if run.finished() else moved(made, config, where)
+
+
+def complete(config: dict[str, Any], run: RunFolder) -> bool:
+    """Whether nothing is left to be made of a run."""
+    ended = run.manifest().get("ended", {})
+    return ended.get("reason") == "diverged" or (bool(ended) and (run.result() is not None or not config["evaluate"]))
+
+
 def make(config: dict[str, Any], run: RunFolder, dataset: Dataset, stop: int | None, reason: str, team: Team) -> None:
     """What is missing of a run: its training, its evaluation."""
     ended = run.manifest().get("ended")
@@ -80,14 +101,18 @@ def make(config: dict[str, Any], run: RunFolder, dataset: Dataset, stop: int | N
     if run.result() is None and config["evaluate"]:
         evaluate(config, run, dataset, team)
     elif ended:
-        code = software_changes(run.manifest(), software(config, dataset.spec.kind))
-        print("this result was there already; fresh=true makes it again" + "".join(f"\n  made with other {c}" for c in code))
+        changes = software_changes(run.manifest(), software(config, dataset.spec.kind))
+        changes += place_changes(run.manifest(), team.place.record())
+        print("this result was there already; fresh=true makes it again" + "".join(f"\n  made with other {c}" for c in changes))
 
 
 def evaluate(config: dict[str, Any], run: RunFolder, dataset: Dataset, team: Team) -> None:
     from src.scoring import score
 
     print("evaluating")
+    made = EARLIER | run.manifest()
+    as_made = {name: made[name] for name in ("threads", "matmul_precision")}  # others round differently
+    config = {**config, "trainer": config["trainer"] | as_made}
     set_up(config, team.place)
     team.order(follow_evaluate, config, team.place, run.path)
     score(run, dataset, config["evaluation"], Path(config["paths"]["cache"]), run.path / "metrics.json")

@@ -275,6 +275,15 @@ def test_the_heuristic_goes_on_from_its_state() -> None:
     assert (resumed.signs, resumed.images, resumed.calls) == (0, 0, 0)
 
 
+def test_the_heuristic_goes_on_with_steps_closer_together() -> None:
+    augment, closer = ADA(kimg=1, every=4), ADA(kimg=1, every=2)
+    for _ in range(3):
+        augment.observe(torch.ones(4), 50)
+    closer.load_state_dict(augment.state_dict())
+    closer.observe(torch.ones(4), 50)
+    assert (closer.p.item(), closer.calls.item()) == (pytest.approx(0.2), 0)
+
+
 def observe_as(rank: int, store: str, results: "multiprocessing.Queue[float]") -> None:
     dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)
     augment = ADA(every=1, kimg=1)

@@ -173,3 +173,20 @@ def test_differences_are_named() -> None:
 def test_nearest() -> None:
     assert nearest("mpl_gan", ["mlp_gan", "vae"]) == "did you mean mlp_gan?"
     assert nearest("zzz", ["b", "a"]) == "known: a, b"
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("lr_schedule", "cosine"), ("augment", True), ("ema", 0.999), ("penalties", "r1"), ("penalties", {"r1": 0.1})],
+)
+def test_a_part_of_a_gan_is_no_word_or_number(key: str, value: Any) -> None:
+    with pytest.raises(UserError, match=rf"^model\.{key}.*=.*must be null or settings with a _target_"):
+        validate(changed(f"model.{key}", value))
+    validate(changed("model", {"_target_": "my.Model", key: value}) | {"model": {key: value}})  # others' models may take them
+
+
+def test_where_the_data_are_is_no_part_of_a_recipe(compose: Any) -> None:
+    here, there = compose("model=mlp_gan"), compose("model=mlp_gan", "paths.data=/elsewhere")
+    assert there["data"]["source"]["folder"] == "/elsewhere/mnist"
+    assert short_hash(here) == short_hash(there)
+    assert differences(here, there) == []

@@ -27,3 +27,9 @@ def test_manifests_from_before_they_were_told_apart_still_compare() -> None:
 @pytest.mark.skipif(sys.platform != "linux" or platform.machine() != "x86_64", reason="where /proc/cpuinfo has them")
 def test_linux_tells_family_and_model() -> None:
     assert re.fullmatch(r"family \d+ model \d+", HERE["cpu_model"])
+
+
+def test_the_sum_of_more_than_two_depends_on_their_machines() -> None:
+    one, two = (HERE | {"processes": 4, "nodes": nodes} for nodes in (1, 2))
+    assert machine_changes(one, two) == ["nodes 1 -> 2"]
+    assert machine_changes(one | {"processes": 2}, two | {"processes": 2}) == []

@@ -2,12 +2,14 @@
 
 import platform
 import resource
+from typing import Any
 
 import pytest
 import torch
 
 from src import numerics
-from src.numerics import fastest_exact, keep_freed_memory, set_numerics
+from src.numerics import fastest_exact, keep_freed_memory, set_numerics, set_up, threads_of_torch
+from src.place import Place
 
 
 def test_settings_are_set() -> None:
@@ -49,3 +51,12 @@ def test_freed_memory_is_used_again() -> None:
     keep_freed_memory()
     faults(1)
     assert faults(20) < 5 * 20e6 / 4096  # not even a quarter of the pages of all twenty
+
+
+def test_threads_left_to_torch_are_as_many_as_ever(compose: Any) -> None:
+    """Whatever a training in the same process has set before."""
+    left = threads_of_torch()
+    for words, threads in ((["trainer.threads=3"], 3), ([], left), (["trainer=ddp", "devices=64"], 1), ([], left)):
+        config = compose("model=mlp_gan", *words)
+        set_up(config, Place(devices=config["devices"]))
+        assert torch.get_num_threads() == threads

@@ -1,5 +1,6 @@
 """Several real processes make what one would have made, and end together. Their start is shared by many tests."""
 
+import json
 import os
 import signal
 import socket
@@ -21,6 +22,7 @@ from src.place import Place, place
 from src.processes import Team
 from src.run import RunFolder, build_dataset
 from src.scoring import score
+from src.train import train
 
 ROOT = Path(__file__).parent.parent
 MODELS = sorted(path.stem for path in (ROOT / "conf" / "model").glob("*.yaml"))
@@ -382,6 +384,17 @@ def test_all_end_soon_after_one_of_them_has(tmp_path: Path) -> None:
     assert "ended" not in RunFolder(folder).manifest()
 
 
+def test_a_second_signal_ends_all_at_once(tmp_path: Path) -> None:
+    """Also where it comes to the second process alone, in the middle of a block."""
+    first, second = began(tmp_path / "run")
+    for number in (signal.SIGSTOP, signal.SIGINT, signal.SIGTERM, signal.SIGCONT):
+        os.kill(second, number)
+    _, errors = first.communicate(timeout=30)
+    assert first.returncode == 2
+    assert errors == "error: process 1 of 2 was ended by SIGINT: repeat the command, it goes on\n"
+    assert is_gone(second)
+
+
 def nodes(*added: list[str]) -> list[subprocess.Popen]:
     """The documented commands of two machines, here of two process groups on this one, with words that each is given too."""
     lines = [line.split() for line in (ROOT / "docs" / "strategies.md").read_text().splitlines() if line.startswith("torchrun")]
@@ -428,6 +441,25 @@ def test_a_node_does_not_wait_for_one_that_refuses(refusing: int, others: str, t
     assert time.monotonic() - refused < 30
     assert agents[0].returncode != 0 != agents[1].returncode
     assert not (tmp_path / "run" / "config.yaml").exists()
+
+
+def test_what_the_first_node_refuses_or_meets_ends_the_second_alike(compose: Any, tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run")
+    train(compose("model=dcgan", *TINY, "stop.images=64", f"run_dir={run.path}"))
+    manifest = run.manifest()
+    del manifest["ended"]
+    (run.path / "manifest.json").write_text(json.dumps(manifest))
+    agents = nodes(*[["stop.images=64", f"run_dir={run.path}"]] * 2)
+    for agent in agents:
+        assert (
+            "error: " + str(run.path) + " was started with something else (processes 1 -> 2" in agent.communicate(timeout=60)[1]
+        )
+        assert agent.returncode != 0
+
+    agents = nodes(*[["model.d_optimizer.lr=1e30", f"run_dir={tmp_path / 'other'}"]] * 2)
+    said = [agent.communicate(timeout=60)[1] for agent in agents]
+    assert "error: the generator's loss is nan" in said[0]
+    assert agents[0].returncode != 0 != agents[1].returncode, said
 
 
 MEET = "import datetime, src.processes as p; p.MEETING = datetime.timedelta(seconds=3); p.join()"

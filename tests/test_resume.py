@@ -358,6 +358,48 @@ def test_the_best_of_a_training_that_was_left_is_not_taken(stopped: Path, compos
     assert [path.name for path in run.checkpoints.glob("best-*.ckpt")] == [f"best-{best:09d}.ckpt"]
 
 
+def test_another_model_cannot_go_on(stopped: Path, compose: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(stopped / "4", folder)
+    before = [(folder / name).read_bytes() for name in ("config.yaml", "manifest.json")]
+    with pytest.raises(UserError, match="is of another model"):
+        train(compose(*EVERYTHING, "model.generator.widths=[8]", f"run_dir={folder}", "on_change=accept"))
+    assert before == [(folder / name).read_bytes() for name in ("config.yaml", "manifest.json")]
+    train(compose(*EVERYTHING, f"run_dir={folder}"))
+    assert_same_run(folder, stopped / "whole")
+
+
+def test_other_data_that_were_accepted_are_those_of_the_run(stopped: Path, compose: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(stopped / "4", folder)
+    run = RunFolder(folder)
+    hashes = run.manifest()["data"]
+    edit_manifest(folder, data=hashes | {"x": "another"})
+    config = compose(*EVERYTHING, f"run_dir={folder}", "on_change=accept")
+    train(config)
+    assert run.changes(config, hashes) == []
+
+
+def test_a_run_that_begins_again_has_a_manifest_of_its_own(stopped: Path, compose: Any, tmp_path: Path) -> None:
+    """All its checkpoints are damaged, one by bytes that are no text: what an earlier training went on with is not its own."""
+    folder = tmp_path / "run"
+    shutil.copytree(stopped / "4", folder)
+    edit_manifest(folder, continued=[{"step": 4, "changes": ["cpu"], "promise": "none", "with": {}}])
+    for digest in (folder / "checkpoints").glob("*.sha256"):
+        digest.write_bytes(b"\xff\xfe\x00")
+    with pytest.warns(UserWarning, match="is damaged"):
+        train(compose(*EVERYTHING, f"run_dir={folder}"))
+    assert "continued" not in RunFolder(folder).manifest()
+    assert_same_run(folder, stopped / "whole")
+
+
+def test_a_run_without_its_manifest_does_not_go_on(stopped: Path, compose: Any, tmp_path: Path) -> None:
+    shutil.copytree(stopped / "4", tmp_path / "run")
+    (tmp_path / "run" / "manifest.json").unlink()
+    with pytest.raises(UserError, match=r"manifest\.json is damaged: .*fresh=true"):
+        train(compose(*EVERYTHING, f"run_dir={tmp_path / 'run'}"))
+
+
 @pytest.mark.parametrize("part", ["lock", "cpu"])
 def test_on_change_restart_keeps_the_old_and_starts_again(part: str, stopped: Path, compose: Any, tmp_path: Path) -> None:
     folder = tmp_path / "run"

@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -196,6 +197,32 @@ def test_what_killed_processes_left_half_written_is_removed(tmp_path: Path) -> N
     (tmp_path / "checkpoints" / ".step-000000001.ckpt.1.tmp").touch()
     with RunFolder(tmp_path):
         assert list((tmp_path / "checkpoints").iterdir()) == []
+
+
+def test_a_publication_replaces_an_earlier_one(tiny_run: Path, tmp_path: Path) -> None:
+    """A measurement stays where it is of the same weights, though the run has not been measured itself."""
+    other, published = RunFolder(tmp_path / "other"), tmp_path / "published"
+    RunFolder(tiny_run).publish(published)
+    shutil.copytree(tiny_run, other.path)
+    (other.path / "metrics.json").unlink()
+    other.publish(published)
+    assert RunFolder(published).result() == RunFolder(tiny_run).result()
+
+    path = other.checkpoint()
+    checkpoint = load_checkpoint(path)
+    save_checkpoint(checkpoint | {"clock": checkpoint["clock"] | {"step": 1}}, path)
+    other.publish(published)
+    assert RunFolder(published).result() is None
+
+
+@pytest.mark.parametrize("left", ["config.yaml", "manifest.json", "checkpoints/step-000000020.ckpt"])
+def test_what_is_left_of_a_run_is_set_aside(left: str, tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run")
+    with run:
+        (run.path / left).write_text("{}")
+    run.set_aside()
+    assert not run.path.exists()
+    assert (tmp_path / "run.kept1" / left).is_file()
 
 
 def test_what_a_repository_keeps_of_a_run(tiny_run: Path, tmp_path: Path) -> None:

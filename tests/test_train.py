@@ -16,7 +16,9 @@ from PIL import Image
 from src.checkpoints import load_checkpoint
 from src.errors import Interrupted, UserError
 from src.fit import stop_step
-from src.run import RunFolder
+from src.pixels import from_uint8
+from src.run import RunFolder, build_dataset, build_model
+from src.spec import Batch
 from src.train import train
 
 ROOT = Path(__file__).parent.parent
@@ -185,6 +187,47 @@ def test_a_loss_that_is_not_finite_keeps_the_last_good_checkpoint(compose: Any, 
         assert all(torch.isfinite(tensor).all() for tensor in state.values())
     with pytest.raises(UserError, match=r"has ended before: .* fresh=true makes it again"):
         train(config)
+
+
+def test_what_has_ended_is_not_said_to_be_something_else(compose: Any, tmp_path: Path, capsys: Any) -> None:
+    words = [*TINY, f"run_dir={tmp_path / 'run'}"]
+    train(compose(*words, "evaluate=false", "stop.images=64"))
+    for change in ("refuse", "accept"):
+        with pytest.raises(UserError, match=r"loss\.discriminator.*, or add fresh=true to start again$"):
+            train(compose(*words, "stop.images=64", "loss=hinge", f"on_change={change}"))
+    capsys.readouterr()
+    train(compose(*words, "evaluate=false", "stop.images=64", "trainer.accumulate=2"))
+    assert "made with other accumulate 1 -> 2" in capsys.readouterr().out
+
+
+def test_an_evaluation_that_is_left_is_made_with_the_same_code_and_numerics(compose: Any, tmp_path: Path) -> None:
+    run, words = RunFolder(tmp_path / "run"), [*TINY, f"run_dir={tmp_path / 'run'}"]
+    train(compose(*words, "evaluate=false"))
+    manifest = run.manifest()
+    run.update_manifest(lock="another")
+    with pytest.raises(UserError, match=r"requirements\.lock"):
+        train(compose(*words))
+    run.update_manifest(lock=manifest["lock"])
+    train(compose(*words, "trainer.threads=2", "trainer.matmul_precision=medium"))
+    assert (torch.get_num_threads(), torch.get_float32_matmul_precision()) == (1, manifest["matmul_precision"])
+
+
+def test_a_batch_of_one_is_too_small_for_batch_norm(compose: Any, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="batch norm needs more than one sample"):
+        train(compose(*TINY, "data.batch_size=1", f"run_dir={tmp_path / 'run'}"))
+
+
+def test_a_part_of_the_discriminator_may_stay_as_it_is(compose: Any) -> None:
+    config = compose(*TINY)
+    dataset = build_dataset(config)
+    for parts in (1, 2):
+        model = build_model(config, dataset.spec)
+        model.parts = parts
+        frozen = model.discriminator.layers[1].requires_grad_(False).weight
+        before = frozen.clone()
+        x, y = (torch.from_numpy(part[:16].copy()) for part in (dataset.split("train").x, dataset.split("train").y))
+        model.training_step(Batch(from_uint8(x)[None], y[None]), model.configure_optimizers())
+        assert torch.equal(frozen, before)
 
 
 def test_what_was_measured_meanwhile_is_not_the_result(compose: Any, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -96,12 +97,15 @@ def start_wandb(folder: Path, config: dict[str, Any]) -> Any:
         # What an interrupted sitting left may hold steps that are made again now: the new files tell the whole run.
         for sitting in folder.glob("wandb/offline-run-*"):
             shutil.rmtree(sitting, ignore_errors=True)
-    name, seed = folder.parent.name, folder.name
+    runs = Path(config["paths"]["runs"]).resolve()
+    path = folder.resolve()
+    *parts, seed = path.relative_to(runs).parts if path.is_relative_to(runs) else path.parts[-2:]
+    name = "-".join(parts)  # of a trial or a confirmation also its sweep's
     run = wandb.init(
         mode=config["logger"]["mode"],
         project=config["logger"]["project"],
         dir=folder,
-        id=f"{name}-{seed}",
+        id=re.sub(r"[:;,#?/']", "_", f"{name}-{seed}"),  # signs that W&B refuses
         name=f"{name}/{seed}",
         group=name,
         config=config,

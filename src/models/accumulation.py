@@ -55,11 +55,13 @@ def update_in_parts(gan: GAN, batches: Sequence[Batch], g_optimizer: Optimizer, 
 
     for k, batch in enumerate(batches):
         reals.clear()
+        as_before = snapshot(gan.generator)
         d_loss = descend(gan, batch, k, discriminator_loss, d_optimizer, gan.discriminator, "discriminator")
         if gan.constrain:
             gan.constrain(gan.discriminator)
         if gan.augment:
             gan.augment.observe(torch.cat([logits for _, logits in reals]), images // gan.d_steps)
+    as_before()  # it makes the same fakes again, which count once
     g_loss = descend(gan, batch, k, generator_loss, g_optimizer, gan.generator, "generator")
 
     gan.step += 1
@@ -79,7 +81,7 @@ def descend(
     The parts are added in pairs, (0 + 1) + (2 + 3) and so on, as the processes are: then the same parts give the same sums,
     to the last bit, however many processes share them.
     """
-    put_back, put_back_generator = snapshot(gan), snapshot(gan.generator)
+    put_back = snapshot(gan)
     statistics = gan.statistics()
     labels = [None] * gan.parts if batch.y is None else batch.y.chunk(gan.parts)
     sums: list[list[Tensor]] = []  # of 1, 2, 4 ... parts, largest first: one for each 1 in the binary number of parts so far
@@ -88,7 +90,8 @@ def descend(
         rng.seed_layers(gan.seed, gan.step, k)
         with only(part, gan.parts):
             loss = loss_of(k, real, y) / gan.parts
-        parameters = tuple(network.parameters())  # those of the forward pass just made: under FSDP others stood there before
+        # Those of the forward pass just made: under FSDP others stood there before.
+        parameters = tuple(parameter for parameter in network.parameters() if parameter.requires_grad)
         for parameter in parameters:
             parameter.grad = None
         loss.backward(inputs=parameters)
@@ -104,8 +107,6 @@ def descend(
         parameter.grad = gradient
     for statistic, moved in zip(statistics, means[len(learning) :], strict=True):
         statistic.copy_(moved)
-    if network is gan.generator:
-        put_back_generator()  # it has made the discriminator's fakes again, which count once
     gan.take_step(mean, optimizer, network, name)
     return mean
 

@@ -139,7 +139,7 @@ class GAN(LatentModel):
 
     def descend(self, loss: Tensor, optimizer: Any, network: nn.Module, name: str) -> None:
         """One optimizer step by the gradient of a loss."""
-        parameters = tuple(network.parameters())
+        parameters = tuple(parameter for parameter in network.parameters() if parameter.requires_grad)
         for parameter in parameters:
             parameter.grad = None
         # `inputs` spares the gradients of the other network's weights, which nobody would use. Not `manual_backward`: its hooks

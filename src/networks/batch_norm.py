@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from src.distributed import from_all_processes, mean_over_processes, world_size
+from src.errors import UserError
 
 
 class SynchronisedBatchNorm(nn.modules.batchnorm._BatchNorm):
@@ -19,16 +20,17 @@ class SynchronisedBatchNorm(nn.modules.batchnorm._BatchNorm):
         """[B, C, ...] to the same shape."""
         if not self.training:
             return super().forward(x)
-        assert self.running_mean is not None
-        assert self.running_var is not None
-        assert self.num_batches_tracked is not None
-        x = x.to(torch.promote_types(x.dtype, self.running_mean.dtype))
+        kept = self.weight if self.running_mean is None else self.running_mean
+        x = x if kept is None else x.to(torch.promote_types(x.dtype, kept.dtype))
         y, mean, variance = Normalise.apply(x, self.weight, self.bias, self.eps)
+        if self.running_mean is None or self.running_var is None or self.num_batches_tracked is None:  # they are not tracked
+            return y
         with torch.no_grad():
             count = world_size() * x.numel() // x.shape[1]
             self.num_batches_tracked += 1
-            self.running_mean.lerp_(mean, self.momentum or 0.0)
-            self.running_var.lerp_(variance * (count / max(count - 1, 1)), self.momentum or 0.0)
+            momentum = 1 / self.num_batches_tracked.item() if self.momentum is None else self.momentum
+            self.running_mean.lerp_(mean, momentum)
+            self.running_var.lerp_(variance * (count / max(count - 1, 1)), momentum)
         return y
 
     def _check_input_dim(self, x: Tensor) -> None:
@@ -95,7 +97,14 @@ def broadcast(x: Tensor) -> tuple[int, ...]:
 
 
 def synchronise(network: nn.Module) -> None:
-    """Make every batch norm of a network one of all processes; parameters and buffers stay as they are, under their names."""
+    """Make every batch norm of a network one of all processes; parameters and buffers stay as they are, under their names.
+
+    Raises UserError for one that computes something of its own.
+    """
     for layer in network.modules():
-        if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d):
-            layer.__class__ = SynchronisedBatchNorm  # type: ignore[assignment]
+        if type(layer) in (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d):
+            layer.__class__ = SynchronisedBatchNorm
+        elif isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d):
+            raise UserError(
+                f"{type(layer).__name__} is no plain batch norm: several processes need trainer.sync_batchnorm=false"
+            )

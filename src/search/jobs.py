@@ -137,8 +137,10 @@ def changes_of(run: RunFolder, config: dict[str, Any]) -> list[str]:
             changes += software_changes(run.made_with(), software(config, kind))
     except UserError as error:  # a damaged one
         return [str(error)]
+    if changes or run.finished():
+        return changes
     try:
-        return changes or moved(run.made_with(), config, place(config))
+        return moved(run.made_with(), config, place(config))
     except UserError:  # there is no such device here, as the training will say
         return []
 

@@ -6,12 +6,16 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
+from torch.nn.utils import parametrizations
 
 from src.checkpoints import load_checkpoint
 from src.fit import fit
+from src.pixels import from_uint8
 from src.place import place
 from src.processes import Team
-from src.run import RunFolder, build_dataset
+from src.run import RunFolder, build_dataset, build_model
+from src.spec import Batch
 
 WORDS = [
     *("data=digits", "debug=tiny", "trainer.threads=1", "data.batch_size=16", "evaluate=false"),
@@ -50,3 +54,22 @@ def test_parts_are_the_whole(model: str, compose: Callable[..., dict[str, Any]],
     assert whole["state_dict"]["augment.p"] > 0.1
     for key, tensor in whole["state_dict"].items():
         torch.testing.assert_close(parts["state_dict"][key], tensor, rtol=0, atol=1e-9, msg=key)
+
+
+def test_the_vectors_of_a_generator_s_spectral_norm_move_once_an_update(compose: Callable[..., dict[str, Any]]) -> None:
+    """And both networks' updates find the generator with the same ones, as in the whole batch."""
+    sgd = "{_target_: torch.optim.SGD, _partial_: true, lr: 0.03}"
+    words = ["model.augment=null", "model.ema=null", "model.generator={widths: [16], batch_norm: false}", "model.d_steps=2"]
+    words += [word for name in ("g", "d") for word in (f"~model.{name}_optimizer", f"+model.{name}_optimizer={sgd}")]
+    config = compose("model=mlp_gan", "data=digits", *words)
+    dataset = build_dataset(config)
+    x, y = (torch.from_numpy(part[:160].copy()) for part in (dataset.split("train").x, dataset.split("train").y))
+    states = []
+    for parts in (1, 4):
+        model = build_model(config, dataset.spec)
+        for layer in [layer for layer in model.generator.modules() if isinstance(layer, nn.Linear)]:
+            parametrizations.spectral_norm(layer)
+        model.parts = parts
+        model.training_step(Batch(from_uint8(x).view(10, 16, *x.shape[1:]), y.view(10, 16)), model.configure_optimizers())
+        states.append(model.state_dict())
+    torch.testing.assert_close(states[1], states[0], rtol=0, atol=1e-5)

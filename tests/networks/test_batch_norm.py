@@ -2,12 +2,15 @@
 
 import copy
 from pathlib import Path
+from typing import Any
 
+import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 from torch import nn
 
+from src.errors import UserError
 from src.networks.batch_norm import SynchronisedBatchNorm, synchronise
 
 X = torch.randn(8, 3, 4, 4, generator=torch.Generator().manual_seed(0)) * 2 + 5
@@ -70,3 +73,22 @@ def test_alone_it_is_pytorch_s_under_the_same_names() -> None:
         torch.testing.assert_close(tensor, found(copy.deepcopy(theirs), X)[name], atol=1e-5, rtol=1e-4, msg=name)
     ours.load_state_dict(theirs.state_dict())
     assert torch.equal(ours.eval()(X), theirs.eval()(X))
+
+
+@pytest.mark.parametrize("settings", [{"momentum": None}, {"track_running_stats": False}])
+def test_without_a_momentum_or_running_statistics(settings: dict[str, Any]) -> None:
+    ours, theirs = nn.BatchNorm2d(3, **settings), nn.BatchNorm2d(3, **settings)
+    synchronise(ours)
+    for part in X.chunk(2):
+        torch.testing.assert_close(ours(part), theirs(part))
+    torch.testing.assert_close(ours.state_dict(), theirs.state_dict())
+    torch.testing.assert_close(ours.eval()(X), theirs.eval()(X))
+
+
+def test_what_only_descends_from_batch_norm_is_not_made_another() -> None:
+    class Twice(nn.BatchNorm2d):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return 2 * super().forward(x)
+
+    with pytest.raises(UserError, match=r"^Twice is no plain batch norm: .*trainer\.sync_batchnorm=false"):
+        synchronise(nn.Sequential(Twice(3)))

@@ -60,6 +60,12 @@ def test_imports_anywhere_and_relative_ones(tmp_path: Path) -> None:
     assert imported(file, "p.q.b") == ["x.y", "src", "src.rng", "p.c", "p.c.d", "p.q", "p.q.e"]
 
 
+def test_relative_imports_of_a_package(tmp_path: Path) -> None:
+    file = tmp_path / "__init__.py"
+    file.write_text("from . import e\nfrom .c import d\nfrom ..f import g\n")
+    assert imported(file, "p.q") == ["p.q", "p.q.e", "p.q.c", "p.q.c.d", "p.f", "p.f.g"]
+
+
 def test_other_peoples_packages_are_left_to_the_lock_file() -> None:
     assert closure(["torch.optim", "numpy"]) == {}
 
@@ -73,6 +79,28 @@ def test_a_users_package_counts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     assert closure(["my_lab.nets"]) == {}
     monkeypatch.setenv("AIGC_PACKAGES", "my_lab")
     assert closure(["my_lab.nets"]).keys() == {"my_lab.nets", "my_lab.blocks", "src.rng"}
+
+
+def test_a_users_code_counts_in_a_package_and_in_one_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, compose: Any
+) -> None:
+    losses = tmp_path / "my_lab" / "losses"
+    losses.mkdir(parents=True)
+    (tmp_path / "my_lab" / "__init__.py").write_text('"""Mine."""\n')
+    (losses / "__init__.py").write_text("from .margin import margin_generator\n")
+    (losses / "margin.py").write_text("import one\n")
+    (losses / "other.py").write_text("")
+    (tmp_path / "one.py").write_text("from src import rng\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("AIGC_PACKAGES", "my_lab,one")
+    assert closure(["one"]).keys() == {"one", "src.rng"}
+    assert closure(["my_lab.losses"]).keys() == {"my_lab.losses", "my_lab.losses.margin", "one", "src.rng"}
+    assert closure(["my_lab.losses.other"]).keys() == closure(["my_lab.losses"]).keys() | {"my_lab.losses.other"}
+    config = compose("model=mlp_gan")
+    config["loss"]["_target_"] = "my_lab.losses.margin_generator"
+    files = sources("src.train", config, "image")
+    assert {"my_lab/losses/__init__.py", "my_lab/losses/margin.py", "one.py"} <= files.keys()
+    assert not {"src/__init__.py", "my_lab/__init__.py"} & files.keys()
 
 
 def test_changes_are_those_of_files_that_count_now(compose: Any) -> None:

@@ -9,8 +9,8 @@ from src.config import differences, leaves
 from src.reporting import charts, provenance
 from src.reporting.runs import ANCHORS, Run
 from src.reporting.tables import Group, Table
-from src.reporting.texts import ANCHOR_NAMES, seed_cell, times_floor
-from src.reporting.words import columns, count, losses, mean, number, reasons
+from src.reporting.texts import ANCHOR_NAMES, anchor_cells, seed_cell, times_floor
+from src.reporting.words import columns, count, losses, mean, reasons
 
 STYLE = Path(__file__).with_name("style.css")
 FILM_LIMIT = 2_000_000  # bytes; a page holds one for each recipe
@@ -136,7 +136,7 @@ def _means(table: Table) -> str:
         cells.insert(1, f"<td>{times_floor(summary.mean if summary else None, floor[table.main])}</td>")
         rows.append(f"<tr>{_row_head(group, index)}<td>{count(group)}</td>{''.join(cells)}</tr>")
     for name in ANCHORS:
-        cells = [number(table.anchors[name][key]) for key, _ in shown]
+        cells = anchor_cells(table.anchors[name], shown)
         cells.insert(1, times_floor(table.anchors[name][table.main], floor[table.main]))
         rows.append(f'<tr class="anchor"><th scope="row">{ANCHOR_NAMES[name]}</th><td></td>{cells_of(cells)}</tr>')
     return grid(f'<th scope="col">recipe</th><th scope="col">seeds</th>{"".join(heads)}', rows)

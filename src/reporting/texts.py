@@ -8,7 +8,7 @@ from typing import Any
 
 from src.reporting.runs import ANCHORS
 from src.reporting.tables import Group, Table
-from src.reporting.words import columns, count, losses, mean, number, reasons
+from src.reporting.words import Metric, columns, count, losses, mean, number, reasons
 
 # What a README has room for.
 SHOWN = (
@@ -39,7 +39,7 @@ def _markdown(table: Table) -> str:
             cells.insert(1, times_floor(summary.mean if summary else None, floor[table.main]))
             rows.append([f"`{group.label}`", count(group), *cells])
         for name in ANCHORS:
-            cells = [number(table.anchors[name][key]) for key, _ in shown]
+            cells = anchor_cells(table.anchors[name], shown)
             cells.insert(1, times_floor(table.anchors[name][table.main], floor[table.main]))
             rows.append([f"*{ANCHOR_NAMES[name]}*", "", *cells])
         lines += [*_grid(["recipe", "seeds", *headers], rows), ""]
@@ -58,6 +58,11 @@ def _markdown(table: Table) -> str:
 def _grid(headers: list[str], rows: list[list[str]]) -> list[str]:
     lines = [headers, ["-", *["-:"] * (len(headers) - 1)], *rows]
     return ["| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in line) + " |" for line in lines]
+
+
+def anchor_cells(anchor: dict[str, Any], shown: list[tuple[str, Metric]]) -> list[str]:
+    """An anchor's numbers; it may have too few samples of a class for one that others have."""
+    return [number(anchor[key]) if key in anchor else "-" for key, _ in shown]
 
 
 def times_floor(value: float | None, floor: float) -> str:

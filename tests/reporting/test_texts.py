@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from src.reporting.page import page
 from src.reporting.runs import Run, find_runs
 from src.reporting.tables import make_tables
 from src.reporting.texts import curves, markdown, metrics_files, results
 
 MakeRun = Callable[..., Path]
+Edit = Callable[..., None]
 
 
 def cells(text: str, start: str) -> list[str]:
@@ -36,6 +38,19 @@ def test_markdown(five_seeds: list[Run], make_run: MakeRun, tmp_path: Path) -> N
     assert "| `good-digits` | 1.050 | 0.9100 | 1.020 | 1.150 | 0.9700 |  | " in text
     assert "- `good-digits`: **better**: fd_digits is 0.980 lower than that of base-digits" in text
     assert "- `base-digits`: **diverged**: seed 5." in text
+
+
+def test_an_anchor_without_a_number_is_a_dash(make_run: MakeRun, edit: Edit, tmp_path: Path) -> None:
+    """Copies of the training images may have too few samples of a class for its distance."""
+    folder = make_run("cgan", 0)
+    for part in ("real", "noise"):
+        edit(folder / "metrics.json", lambda result, part=part: result["anchors"][part].update(fd_class_mean_digits=1.5))
+    edit(folder / "metrics.json", lambda result: result["metrics"].update(fd_class_mean_digits=2.5))
+    tables = make_tables(find_runs(str(tmp_path / "runs")))
+    text = markdown(tables)
+    column = cells(text, "recipe").index("class FD ↓")
+    assert [cells(text, f"*{name}*")[column] for name in ("real images (floor)", "training copies")] == ["1.500", "-"]
+    assert "<td>1.500</td>" in page(tables)
 
 
 def test_one_seed_says_so(make_run: MakeRun, tmp_path: Path) -> None:

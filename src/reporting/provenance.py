@@ -23,6 +23,8 @@ SPENT = {
     "CPU Wh": ("cpu_energy_joules", 1 / 3600),
     "MB": ("peak_memory_mb", 1),
 }
+# A run's config says where it was published and what it was to replace, and nothing of the files that Hydra leaves.
+BESIDE = "publish=null evaluate=true fresh=false on_change=refuse +hydra=quiet hydra/hydra_logging=none hydra/job_logging=none"
 QUALITY = """Quality is the floor divided by a recipe's distance: 1 is as good as real images. Divided by the minutes of
 training it rewards short ones, whose first minute does more than the last; the curves show the rest. CPU Wh are what the
 machine's processors used meanwhile, where it tells. MB are of the memory of the process that held the most."""
@@ -173,7 +175,7 @@ def _again(tables: list[Table]) -> str:
     folders = [(group, shlex.quote(group.runs[0].name)) for group in groups]
     verify = "\n".join(f"python -m src.verify run={folder}" for _, folder in folders)
     train = "\n".join(
-        f"python -m src.train --config-dir {folder} --config-name config run_dir={shlex.quote(f'again/{group.label}')}"
+        f"python -m src.train --config-dir {folder} --config-name config run_dir={shlex.quote(f'again/{group.label}')} {BESIDE}"
         for group, folder in folders
     )
     return (

@@ -6,7 +6,8 @@ from typing import Any
 from src import cli
 from src.config import check_extractor
 from src.environment import EARLIER
-from src.files import check_writable, write_json
+from src.errors import UserError
+from src.files import check_writable, sha256, write_json
 from src.run import RunFolder, build_dataset, summary
 
 
@@ -23,12 +24,12 @@ def evaluate(config: dict[str, Any]) -> dict[str, Any]:
     checkpoint = run.checkpoint()  # there is one, and it is whole
     if not ended:
         print(f"this run has not ended: {checkpoint.name}, the best so far, is measured")
-    # The run's own protocol makes metrics.json; another one has a file of its own beside it.
-    parts = ("extractor", "samples", "seed", *(["split"] if "split" in settings else []))
-    name = "metrics" if settings == own else "-".join(["metrics", *(str(settings[part]) for part in parts)])
     dataset = build_dataset(run.config())
     check_extractor(settings, dataset.spec.shape)
     dataset.prepare()
+    if changes := run.changes(run.config(), dataset.hashes()):
+        raise UserError(f"the data is not what the run was made with ({'; '.join(changes)}): get that version of it")
+    name = "metrics" if settings == own else other_name(settings, own)
     cache = Path(config["paths"]["cache"])
     check_writable(cache, "paths.cache")
 
@@ -42,6 +43,13 @@ def evaluate(config: dict[str, Any]) -> dict[str, Any]:
     print(summary(result))
     print(f"  numbers {run.path / name}.json")
     return result
+
+
+def other_name(settings: dict[str, Any], own: dict[str, Any]) -> str:
+    """The run's own protocol makes metrics.json; another one has a file of its own beside it."""
+    parts = ("extractor", "samples", "seed", *(["split"] if "split" in settings else []))
+    weights = [] if settings["weights"] == own["weights"] else [sha256(Path(settings["weights"]))[:8]]
+    return "-".join(["metrics", *(str(settings[part]) for part in parts), *weights])
 
 
 if __name__ == "__main__":

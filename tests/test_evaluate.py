@@ -3,6 +3,12 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import safetensors.torch
+
+from src.files import sha256
+
+WEIGHTS = Path(__file__).parent.parent / "src" / "metrics" / "weights" / "digits.safetensors"
+
 
 def test_again_gives_the_same_record_and_another_protocol_a_file_of_its_own(
     tiny_run: Path, command: Any, tmp_path: Path
@@ -21,6 +27,34 @@ def test_again_gives_the_same_record_and_another_protocol_a_file_of_its_own(
     other = json.loads((folder / "metrics-fashion-50-1000000.json").read_text())
     assert other["protocol"]["samples"] == 50
     assert "fd_fashion" in other["metrics"]
+
+
+def test_other_weights_have_a_file_of_their_own(tiny_run: Path, command: Any, tmp_path: Path) -> None:
+    folder = shutil.copytree(tiny_run, tmp_path / "tiny" / "0")
+    for number in (1, 2):
+        state = {name: tensor * (1 + number / 10) for name, tensor in safetensors.torch.load_file(WEIGHTS).items()}
+        path = tmp_path / f"{number}.safetensors"
+        safetensors.torch.save_file(state, path)
+        answer = command("evaluate", f"run={folder}", "evaluation.samples=50", f"evaluation.weights={path}")
+        assert answer.returncode == 0, answer.stderr
+    for number in (1, 2):
+        digest = sha256(tmp_path / f"{number}.safetensors")
+        other = json.loads((folder / f"metrics-digits-50-1000000-{digest[:8]}.json").read_text())
+        assert other["protocol"]["weights_sha256"] == digest
+
+
+def test_other_data_than_the_runs_is_refused(tiny_run: Path, command: Any, tmp_path: Path) -> None:
+    folder = shutil.copytree(tiny_run, tmp_path / "tiny" / "0")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    name = next(iter(manifest["data"]))
+    manifest["data"][name] = "0" * 64
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    before = (folder / "metrics.json").read_bytes()
+    answer = command("evaluate", f"run={folder}")
+    assert answer.returncode == 2
+    assert f"the data is not what the run was made with (data file {name} has other bytes)" in answer.stderr
+    assert len(answer.stderr.splitlines()) == 1
+    assert (folder / "metrics.json").read_bytes() == before
 
 
 def test_damaged_checkpoints_are_named(tiny_run: Path, command: Any, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """python -m src.generate run=PATH [n=64 class=3 interpolate=8 format=png|npz|safetensors|onnx]: run folder to samples."""
 
+import errno
 import importlib
 import sys
 import time
@@ -17,6 +18,7 @@ from src.run import RunFolder, load_run
 NETWORK = "safetensors", "onnx"  # formats of the generator, not of samples
 HOW = "class", "truncation", "side"  # may be given; a picture's record says so
 SAMPLES, STRIPS = 64, 8  # how many where n is not given
+SEEDS = 2**63  # int64, which archives hold seeds in, ends below it
 PORTION = 1024  # samples that are drawn while those before them are written
 
 
@@ -26,7 +28,18 @@ def generate(config: dict[str, Any]) -> Path:
     run.config()  # it can be read and names nothing that is not allowed
     checkpoint = run.checkpoint(config["checkpoint"])
     out = place(config, run)
+    try:
+        write(config, run, checkpoint.name, out)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        raise UserError(f"no room left to write {out} ({error.strerror}): make some, or choose another with out=") from error
+    print(out)
+    return out
 
+
+def write(config: dict[str, Any], run: RunFolder, checkpoint: str, out: Path) -> None:
+    """Draw, and write it to the folder or file `out`."""
     import torch
 
     from src.export import save_safetensors, state_hash, to_onnx
@@ -39,7 +52,7 @@ def generate(config: dict[str, Any]) -> Path:
         "weights": config["weights"] if model.ema else "raw",
         "run": run.path.parent.name,
         "seed": run.path.name,
-        "checkpoint": checkpoint.name,
+        "checkpoint": checkpoint,
     }
     drawn = provenance | {"first_seed": config["seed"], **{key: config[key] for key in HOW if config[key] is not None}}
     if config["format"] == "safetensors":
@@ -61,8 +74,6 @@ def generate(config: dict[str, Any]) -> Path:
             modality.preview(torch.cat(list(again)), out / "grid.png", provenance=drawn)
         else:
             modality.save_npz(torch.cat(list(portions)), out, seeds, drawn)
-    print(out)
-    return out
 
 
 def place(config: dict[str, Any], run: RunFolder) -> Path:
@@ -73,6 +84,8 @@ def place(config: dict[str, Any], run: RunFolder) -> Path:
     meant = [key for key in ("n", *HOW) if config[key] is not None]
     if kind in NETWORK and meant:
         raise UserError(f"format={kind} is the generator itself, whatever is drawn from it: leave {meant[0]}= out")
+    if kind == "npz" and config["seed"] + (config["n"] or SAMPLES) > SEEDS:
+        raise UserError(f"seed={config['seed']}: format=npz holds seeds of 64 bits, up to {SEEDS - 1}: choose a smaller one")
     suffix = "" if kind == "png" and not strips else f".{kind}"
     if config["out"]:
         out = Path(config["out"])
@@ -80,6 +93,8 @@ def place(config: dict[str, Any], run: RunFolder) -> Path:
     else:
         name = "generator" if kind in NETWORK else f"{f'interpolate{strips}' if strips else kind}-seed{config['seed']}"
         out = run.path / "generated" / (name + suffix)
+    if suffix and out.is_dir():
+        raise UserError(f"out={out} is a folder: name another file with out=")
     check_writable(out if not suffix else out.parent, "out")
     return out
 

@@ -1,6 +1,8 @@
 import json
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -124,9 +126,46 @@ def test_a_folder_holds_no_samples_of_before(draw: Any) -> None:
     assert sorted(path.name for path in folder.glob("*.png")) == [*(f"{n:06d}.png" for n in range(3)), "grid.png", "mine.png"]
 
 
+def test_an_interrupted_drawing_leaves_nothing_among_the_next(draw: Any, tiny_run: Path, tmp_path: Path) -> None:
+    """A real Ctrl-C as soon as there are pictures."""
+    out = tmp_path / "out"
+    words = [sys.executable, "-m", "src.generate", f"run={tiny_run}", "n=400000", "seed=100", f"out={out}"]
+    with subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + 60
+        while not any(out.glob("0*.png")) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 130
+    assert any(out.glob("0*.png"))
+    draw("n=2")
+    assert sorted(path.name for path in out.glob("*.png")) == ["000000.png", "000001.png", "grid.png"]
+
+
+def test_a_full_disk_is_said_in_one_line(tiny_run: Path, tmp_path: Path) -> None:
+    """A limit on file size stands in for it."""
+    code = (
+        "import resource, runpy, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100)); runpy.run_module('src.generate', run_name='__main__')"
+    )
+    words = [f"run={tiny_run}", "n=50", "format=npz", f"out={tmp_path}/out"]
+    answer = subprocess.run([sys.executable, "-c", code, *words], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert answer.returncode == 2, answer.stderr
+    assert (
+        answer.stderr
+        == f"error: no room left to write {tmp_path}/out.npz (File too large): make some, or choose another with out=\n"
+    )
+
+
+def test_a_folder_is_no_file(draw: Any, tmp_path: Path) -> None:
+    (tmp_path / "out.npz").mkdir()
+    with pytest.raises(UserError, match=r"out.npz is a folder: name another file with out="):
+        draw("n=1", "format=npz")
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
+        (["seed=99999999999999999999", "format=npz"], "seed=99999999999999999999: format=npz holds seeds of 64 bits"),
         (["interpolate=4", "format=npz"], "interpolate= makes a PNG, format=npz has no place for it"),
         (["format=onnx", "truncation=0.5"], "leave truncation= out"),
         (["format=safetensors", "n=5"], "leave n= out"),

@@ -6,7 +6,8 @@ samples: [N, C, H, W] with C = 1 (grey) or 3 (RGB), float in [-1, 1] as models m
 provenance: what made them, in plain JSON values; its "model" is the hash of the generator's weights. A picture of generated
 samples carries the marks that `read_provenance` gives back, and all of it lies in a JSON file beside the picture.
 
-A file appears whole or not at all, and the JSON file comes last: where it is, the pictures it lists are complete.
+A file appears whole or not at all, and the JSON file comes last: where it is, the pictures it lists are complete. Until
+then `unfinished.json` lists the samples that are being written.
 """
 
 import io
@@ -52,12 +53,15 @@ def save(samples: Tensor | Iterable[Tensor], folder: str | Path, seeds: Sequence
         raise UserError("a seed occurs twice, and each names one file: give every sample its own seed")
     width = max([6, *(len(str(seed)) for seed in seeds)])
     names = [f"{seed:0{width}d}.png" for seed in seeds]
-    sidecar, marks = folder / "samples.json", marks_of(provenance)
+    listed, marks = {"seeds": dict(zip(names, seeds, strict=True))}, marks_of(provenance)
+    sidecar, unfinished = folder / "samples.json", folder / "unfinished.json"
 
     def write(images: np.ndarray, first: int) -> None:
         if first == 0:
             folder.mkdir(parents=True, exist_ok=True)
             forget(sidecar)
+            forget(unfinished)
+            write_atomic(unfinished, sidecar_json(listed))
         rows = slice(first, first + len(images))
         for name, data in zip(names[rows], pngs(images, ({**marks, "seed": str(seed)} for seed in seeds[rows])), strict=True):
             write_atomic(os.path.join(folder, name), data, durable=False)  # there are thousands, and pathlib takes its time
@@ -76,12 +80,12 @@ def save(samples: Tensor | Iterable[Tensor], folder: str | Path, seeds: Sequence
             writing.result()
     if made < len(seeds):
         raise ValueError(f"{made} samples, but {len(seeds)} seeds")
-    record = {**marks, "quantisation": QUANTISATION, "provenance": provenance, "seeds": dict(zip(names, seeds, strict=True))}
-    write_atomic(sidecar, sidecar_json(record))
+    write_atomic(sidecar, sidecar_json({**marks, "quantisation": QUANTISATION, "provenance": provenance, **listed}))
+    unfinished.unlink()
 
 
 def forget(sidecar: Path) -> None:
-    """Delete the pictures that an earlier `samples.json` lists, and then itself: no folder holds samples of two models."""
+    """Delete the pictures that an earlier list names, and then itself: no folder holds samples of two models."""
     if sidecar.is_file():
         for name in read_json(sidecar, "delete it").get("seeds", {}):
             (sidecar.parent / Path(str(name)).name).unlink(missing_ok=True)

@@ -105,16 +105,16 @@ def test_an_interrupted_save_leaves_nothing_half_written(tmp_path, monkeypatch) 
     image.save(pixels(2, 1, 8, 8), tmp_path, [0, 1], PROVENANCE)
     replace, calls = os.replace, []
 
-    def interrupt_second(source: Path, target: Path) -> None:
+    def interrupt_third(source: Path, target: Path) -> None:
         calls.append(target)
-        if len(calls) == 2:
+        if len(calls) == 3:  # the list, one picture, and this one
             raise KeyboardInterrupt
         replace(source, target)
 
-    monkeypatch.setattr(os, "replace", interrupt_second)
+    monkeypatch.setattr(os, "replace", interrupt_third)
     with pytest.raises(KeyboardInterrupt):
         image.save(pixels(2, 1, 8, 8, seed=1), tmp_path, [0, 1], PROVENANCE)
-    assert names(tmp_path) == ["000000.png"]  # whole and new; the older ones are gone with their list
+    assert names(tmp_path) == ["000000.png", "unfinished.json"]  # whole and new; the older ones are gone with their list
 
 
 @pytest.mark.parametrize("shape", [(2, 2, 8, 8), (2, 4, 8, 8), (8, 8), (1, 8, 8), (0, 1, 8, 8)])
@@ -147,14 +147,16 @@ def test_portions_are_saved_as_the_whole(tmp_path) -> None:
         assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "portions" / name).read_bytes()
 
 
-def test_a_portion_that_fails_leaves_whole_pictures_and_no_list(tmp_path) -> None:
+def test_a_portion_that_fails_leaves_whole_pictures_that_the_next_save_deletes(tmp_path) -> None:
     def portions() -> Iterator[Tensor]:
         yield pixels(2, 1, 8, 8)
         raise UserError("the samples contain NaN")
 
     with pytest.raises(UserError, match="NaN"):
         image.save(portions(), tmp_path, range(4), PROVENANCE)
-    assert names(tmp_path) == ["000000.png", "000001.png"]
+    assert names(tmp_path) == ["000000.png", "000001.png", "unfinished.json"]
+    image.save(pixels(1, 1, 8, 8), tmp_path, [9], PROVENANCE)
+    assert names(tmp_path) == ["000009.png", "samples.json"]
 
 
 def test_an_archive_for_other_evaluators(tmp_path) -> None:

@@ -192,32 +192,40 @@ def test_a_file_more_moves_no_other_and_a_copy_shares_the_split(make, pictures):
     assert contents(folder) == after
 
 
-def test_every_split_has_an_image(tmp_path):
-    """Of 30 images none of which would come into the test or validation split by itself."""
+@pytest.mark.parametrize(("test", "validation"), [(4, 5), (5, 4), (5, 5)])
+def test_every_split_has_enough_images_to_measure_a_distance(tmp_path, test, validation):
     pictures = tmp_path / "pictures"
-    for number in range(100):
+    room = {"test": test, "validation": validation, "train": 40}
+    for number in range(400):
         fill(pictures, 1, start=number)
         path = pictures / f"{number}.png"
-        if hashlib.sha256(path.read_bytes()).digest()[0] < 32:
+        share = int(hashlib.sha256(path.read_bytes()).hexdigest()[:8], 16) / 2**32
+        split = "test" if share < 0.05 else "validation" if share < 0.1 else "train"
+        room[split] -= 1
+        if room[split] < 0:
             path.unlink()
-    for path in sorted(pictures.iterdir())[30:]:
-        path.unlink()
     folder = Folder(pictures, tmp_path / "cache", size=8)
-    folder.prepare()
-    assert [len(folder.split(name).x) for name in SPLITS] == [28, 1, 1]
+    if test + validation < 10:
+        counts = rf"{40 + test + validation} images are too few \(40 for train, {validation} for validation, {test} for test;"
+        with pytest.raises(UserError, match=counts) as error:
+            folder.prepare()
+        assert "\n" not in str(error.value)
+    else:
+        folder.prepare()
+        assert [len(folder.split(name).x) for name in SPLITS] == [40, 5, 5]
 
 
 def test_sub_folders_are_classes(tmp_path):
     for start, name in enumerate(("zebra", "ant/queens", "ant/workers", "bee")):
-        fill(tmp_path / "pictures" / name, 20, start=20 * start)
+        fill(tmp_path / "pictures" / name, 60, start=60 * start)
     (tmp_path / "pictures" / ".hidden").mkdir()
-    shutil.copy(tmp_path / "pictures" / "bee" / "60.png", tmp_path / "pictures" / ".hidden")
-    (tmp_path / "pictures" / "bee" / "._60.png").write_bytes(b"what macOS leaves")
+    shutil.copy(tmp_path / "pictures" / "bee" / "180.png", tmp_path / "pictures" / ".hidden")
+    (tmp_path / "pictures" / "bee" / "._180.png").write_bytes(b"what macOS leaves")
     (tmp_path / "pictures" / "notes.txt").write_text("no image")
     folder = Folder(tmp_path / "pictures", tmp_path / "cache", size=8)
     folder.prepare()
     assert folder.spec.classes == ("ant", "bee", "zebra")
-    names = ["zebra"] * 20 + ["ant"] * 40 + ["bee"] * 20
+    names = ["zebra"] * 60 + ["ant"] * 120 + ["bee"] * 60
     expected = {picture(number).transpose(2, 0, 1).tobytes(): name for number, name in enumerate(names)}
     found = {}
     for name in SPLITS:
@@ -355,7 +363,7 @@ def test_a_folder_of_no_use(tmp_path):
     (tmp_path / "pictures" / "film.mp4").write_bytes(b"")
     refused(r"there are no images in it \(.bmp, ")
     fill(tmp_path / "pictures", 29)
-    refused("29 images are too few: it takes at least 30")
+    refused(r"29 images are too few \(.* each takes 5\): add different ones, some 250 in all")
     (tmp_path / "pictures" / "30.png").symlink_to(tmp_path / "nowhere")
     refused(r"cannot read .*/30.png \(No such file or directory\)")
 

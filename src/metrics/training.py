@@ -11,6 +11,7 @@ from torchmetrics.classification import MulticlassAccuracy
 from src import rng
 from src.augment import Translate
 from src.data.dataset import Dataset
+from src.errors import UserError
 from src.files import write_atomic
 from src.networks.classifier import Classifier
 from src.pixels import from_uint8
@@ -32,6 +33,8 @@ def train_extractor(
     train = dataset.split("train")
     assert train.y is not None, f"{dataset.name} has no labels to train a classifier on"
     x, y = torch.from_numpy(train.x.copy()), torch.from_numpy(train.y.copy())
+    if len(x) < batch_size:
+        raise UserError(f"data={dataset.name}: {len(x)} training images are fewer than a batch of {batch_size}: add images")
 
     steps_per_epoch, augment = len(x) // batch_size, Translate(shift)
     with torch.random.fork_rng(devices=[]):

@@ -8,6 +8,7 @@ from safetensors.torch import load_file
 
 from src.data.dataset import Split
 from src.data.digits import Digits
+from src.errors import UserError
 from src.metrics.training import measure_accuracy, save, train_extractor
 from src.networks.classifier import Classifier
 
@@ -30,6 +31,11 @@ def test_it_learns(trained: tuple[Classifier, float]) -> None:
     assert accuracy > 0.8
     assert not model.training
     assert accuracy == measure_accuracy(model, LargeDigits())
+
+
+def test_less_than_a_batch_is_refused() -> None:
+    with pytest.raises(UserError, match=r"data=digits: \d+ training images are fewer than a batch of 2000: add images"):
+        train_extractor(LargeDigits(), batch_size=2000)
 
 
 def test_same_seed_same_bytes(trained: tuple[Classifier, float], tmp_path: Path) -> None:

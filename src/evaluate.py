@@ -48,7 +48,7 @@ def evaluate(config: dict[str, Any]) -> dict[str, Any]:
 def other_name(settings: dict[str, Any], own: dict[str, Any]) -> str:
     """The run's own protocol makes metrics.json; another one has a file of its own beside it."""
     parts = ("extractor", "samples", "seed", *(["split"] if "split" in settings else []))
-    weights = [] if settings["weights"] == own["weights"] else [sha256(Path(settings["weights"]))[:8]]
+    weights = [] if settings["weights"] in (None, own["weights"]) else [sha256(Path(settings["weights"]))[:8]]
     return "-".join(["metrics", *(str(settings[part]) for part in parts), *weights])
 
 

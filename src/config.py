@@ -248,7 +248,7 @@ def check_extractor(evaluation: Mapping[str, Any], shape: Sequence[int]) -> None
 
 def user_packages() -> list[str]:
     """The user's own packages that configs may name, separated by commas in the environment."""
-    return [name for name in os.environ.get(PACKAGES, "").split(",") if name.isidentifier() and name != "src"]
+    return [name for name in map(str.strip, os.environ.get(PACKAGES, "").split(",")) if name.isidentifier() and name != "src"]
 
 
 def check_secret(key: str, value: object) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from pytorch_lightning import Callback, Trainer
 
 from src.distributed import mean_of_scalars
+from src.errors import UserError
 from src.files import write_atomic
 from src.models.training import Training
 from src.schedules import is_every
@@ -99,19 +100,24 @@ def start_wandb(folder: Path, config: dict[str, Any]) -> Any:
             shutil.rmtree(sitting, ignore_errors=True)
     runs = Path(config["paths"]["runs"]).resolve()
     path = folder.resolve()
-    *parts, seed = path.relative_to(runs).parts if path.is_relative_to(runs) else path.parts[-2:]
+    within = path.relative_to(runs).parts if path.is_relative_to(runs) else ()
+    *parts, seed = within if len(within) > 1 else path.parts[-2:]
     name = "-".join(parts)  # of a trial or a confirmation also its sweep's
-    run = wandb.init(
-        mode=config["logger"]["mode"],
-        project=config["logger"]["project"],
-        dir=folder,
-        id=re.sub(r"[:;,#?/']", "_", f"{name}-{seed}"),  # signs that W&B refuses
-        name=f"{name}/{seed}",
-        group=name,
-        config=config,
-        resume="allow" if config["logger"]["mode"] == "online" else None,
-        settings=wandb.Settings(console="off", silent=True, save_code=False, disable_git=True),
-    )
+    try:
+        run = wandb.init(
+            mode=config["logger"]["mode"],
+            project=config["logger"]["project"],
+            dir=folder,
+            id=re.sub(r"[:;,#?/']", "_", f"{name}-{seed}"),  # signs that W&B refuses
+            name=f"{name}/{seed}",
+            group=name,
+            config=config,
+            resume="allow" if config["logger"]["mode"] == "online" else None,
+            settings=wandb.Settings(console="off", silent=True, save_code=False, disable_git=True),
+        )
+    except wandb.errors.Error as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"W&B says: {reason} (or take logger.mode=offline or disabled)") from error
     run.define_metric("*", step_metric="step")
     return run
 

@@ -79,7 +79,7 @@ class Team:
                 other.kill()
                 other.wait()
             leave()
-        if dead:
+        if dead and not isinstance(error, Interrupted):
             raise dead from error
 
     def _start(self) -> None:

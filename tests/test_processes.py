@@ -386,8 +386,17 @@ def test_all_end_soon_after_one_of_them_has(tmp_path: Path) -> None:
 
 def test_a_second_signal_ends_all_at_once(tmp_path: Path) -> None:
     """Also where it comes to the second process alone, in the middle of a block."""
+    twice = (signal.SIGSTOP, signal.SIGINT, signal.SIGTERM, signal.SIGCONT)
     first, second = began(tmp_path / "run")
-    for number in (signal.SIGSTOP, signal.SIGINT, signal.SIGTERM, signal.SIGCONT):
+    for number in twice:
+        for process in (first.pid, second):
+            os.kill(process, number)
+    first.communicate(timeout=30)
+    assert first.returncode == 130
+    assert is_gone(second)
+
+    first, second = began(tmp_path / "run")
+    for number in twice:
         os.kill(second, number)
     _, errors = first.communicate(timeout=30)
     assert first.returncode == 2

@@ -24,6 +24,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from src.config import check_secret, leaves, plain, validate
 from src.errors import Interrupted, UserError, nearest
+from src.place import sweeping
 from src.processes import decline, follows
 
 CONF = str(Path(__file__).parent.parent / "conf")
@@ -46,6 +47,11 @@ def run(config_name: str, task: Callable[[dict[str, Any]], object], nullable: tu
             if os.getpid() != here:  # a launcher's process, with a copy of our codes: Hydra brings the error back to us
                 raise
             codes.append(answer(error, config_name))
+        except SystemExit as leaving:  # which would end the others too, with its own exit code
+            if os.getpid() != here or not sweeping():
+                raise
+            print(f"error: this one has left by sys.exit({leaving.code})", file=sys.stderr)
+            codes.append(1)
 
     try:
         for word in sys.argv[1:]:  # before Hydra, which keeps a file of what it is told with -m

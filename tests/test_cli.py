@@ -1,9 +1,13 @@
 """Bad input: one line with the remedy, exit code 2, before anything expensive. Real commands, as a user types them."""
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+ROOT = Path(__file__).parent.parent
 
 CASES = {
     "unknown model": (["train", "model=mpl_gan"], "no model=mpl_gan: did you mean mlp_gan"),
@@ -97,3 +101,23 @@ def test_nothing_is_left_behind(command: Any, tmp_path: Path) -> None:
     command("train", "data=digits", "data.batch_size=0", f"run_dir={tmp_path}/run")
     command("train", "data=digits", "stop.images=null", f"run_dir={tmp_path}/run")
     assert list(tmp_path.iterdir()) == []
+
+
+LEAVING = """
+import sys
+from src import cli
+def task(config):
+    print("seed", config["seed"])
+    if config["seed"] == 0:
+        sys.exit(0)
+sys.argv = ["train", "-m", "seed=0,1", "hydra.sweep.dir=SWEEP"]
+cli.run("train", task)
+"""
+
+
+def test_one_that_leaves_does_not_stop_the_rest(tmp_path: Path) -> None:
+    program = LEAVING.replace("SWEEP", str(tmp_path))
+    answer = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert answer.stdout == "seed 0\nseed 1\n"
+    assert answer.stderr == "error: this one has left by sys.exit(0)\n"
+    assert answer.returncode == 1

@@ -22,7 +22,6 @@ from src.place import Place, place
 from src.processes import Team
 from src.run import RunFolder, build_dataset
 from src.scoring import score
-from src.train import train
 
 ROOT = Path(__file__).parent.parent
 MODELS = sorted(path.stem for path in (ROOT / "conf" / "model").glob("*.yaml"))
@@ -452,9 +451,9 @@ def test_a_node_does_not_wait_for_one_that_refuses(refusing: int, others: str, t
     assert not (tmp_path / "run" / "config.yaml").exists()
 
 
-def test_what_the_first_node_refuses_or_meets_ends_the_second_alike(compose: Any, tmp_path: Path) -> None:
+def test_what_the_first_node_refuses_or_meets_ends_the_second_alike(command: Any, tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "run")
-    train(compose("model=dcgan", *TINY, "stop.images=64", f"run_dir={run.path}"))
+    command("train", "model=dcgan", *TINY, "stop.images=64", f"run_dir={run.path}")
     manifest = run.manifest()
     del manifest["ended"]
     (run.path / "manifest.json").write_text(json.dumps(manifest))

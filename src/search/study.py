@@ -151,8 +151,8 @@ def open_store(address: str) -> BaseStorage:
     """A database's address, or a path that ends in .journal (Optuna's append-only file, for shared file systems)."""
     if address.endswith(".journal"):
         Path(address).parent.mkdir(parents=True, exist_ok=True)
-        backend = JournalFileBackend(address)
-        drop_cut_line(address)
+        backend = JournalFileBackend(address, lock := JournalLock(address))
+        drop_cut_line(address, lock)
         return JournalStorage(backend)
     if "://" not in address:
         raise UserError(f"store={address} is neither a database's address (sqlite:///PATH, postgresql://...) nor a .journal")
@@ -165,9 +165,19 @@ def open_store(address: str) -> BaseStorage:
     return RDBStorage(address, engine_kwargs={"connect_args": {"timeout": 60}})  # seconds for another one's write
 
 
-def drop_cut_line(path: str) -> None:
+class JournalLock(JournalFileSymlinkLock):
+    """Optuna's lock, a link beside the journal, which leads to it from any working directory and on any machine.
+
+    Optuna tells by the journal's time whether the lock is an old one, and waits for ever where the link leads nowhere.
+    """
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self._lock_target_file = Path(path).name
+
+
+def drop_cut_line(path: str, lock: JournalLock) -> None:
     """Cut a journal's last line off where a crash has left a part of it: the next write would make both unreadable."""
-    lock = JournalFileSymlinkLock(path)
     lock.acquire()
     try:
         with open(path, "rb+") as file:

@@ -9,7 +9,7 @@ from sweep_config import CONFIG, SPACE
 
 from src.errors import UserError
 from src.search.space import read_space
-from src.search.study import importances, open_study, trials_of, winner
+from src.search.study import JournalLock, importances, open_study, trials_of, winner
 from src.search.trials import draw
 
 STORES = [None, "{folder}/deep/study.journal", "sqlite:///{folder}/deep/other.db"]
@@ -85,6 +85,20 @@ def test_a_journal_whose_last_line_was_cut_short_goes_on(tmp_path: Path) -> None
         file.write(b'{"op_code":4,"worker_')
     assert len(search(tmp_path, 1, **words)) == 4
     assert len(search(tmp_path, 1, **words)) == 5
+
+
+def test_a_lock_that_a_killed_command_left_is_broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The store's path is a relative one, and the folder is seen by another path afterwards, as on another machine."""
+    monkeypatch.chdir(tmp_path)
+    search(tmp_path, 1, store="deep/study.journal")
+    JournalLock("deep/study.journal").acquire()
+    Path("deep").rename("elsewhere")
+    assert Path("elsewhere/study.journal.lock").samefile("elsewhere/study.journal")
+    lock = JournalLock("elsewhere/study.journal")
+    lock.grace_period = 1  # seconds
+    lock.acquire()
+    lock.release()
+    assert len(search(tmp_path, 1, store="elsewhere/study.journal")) == 2
 
 
 def test_another_seed_is_another_search(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+import os
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -151,9 +152,7 @@ def open_store(address: str) -> BaseStorage:
     """A database's address, or a path that ends in .journal (Optuna's append-only file, for shared file systems)."""
     if address.endswith(".journal"):
         Path(address).parent.mkdir(parents=True, exist_ok=True)
-        backend = JournalFileBackend(address, lock := JournalLock(address))
-        drop_cut_line(address, lock)
-        return JournalStorage(backend)
+        return JournalStorage(JournalFileBackend(address, JournalLock(address)))
     if "://" not in address:
         raise UserError(f"store={address} is neither a database's address (sqlite:///PATH, postgresql://...) nor a .journal")
     if not address.startswith("sqlite"):
@@ -169,21 +168,31 @@ class JournalLock(JournalFileSymlinkLock):
     """Optuna's lock, a link beside the journal, which leads to it from any working directory and on any machine.
 
     Optuna tells by the journal's time whether the lock is an old one, and waits for ever where the link leads nowhere.
+    It is taken for each write: what a crash has left of a line is cut off first.
     """
 
     def __init__(self, path: str) -> None:
         super().__init__(path)
-        self._lock_target_file = Path(path).name
+        self._path, self._lock_target_file = path, Path(path).name
+
+    def acquire(self) -> bool:
+        super().acquire()
+        try:
+            drop_cut_line(self._path)
+        except BaseException:
+            self.release()
+            raise
+        return True
 
 
-def drop_cut_line(path: str, lock: JournalLock) -> None:
+def drop_cut_line(path: str) -> None:
     """Cut a journal's last line off where a crash has left a part of it: the next write would make both unreadable."""
-    lock.acquire()
-    try:
-        with open(path, "rb+") as file:
+    with open(path, "rb+") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - 1))
+        if file.read() not in (b"", b"\n"):
+            file.seek(0)
             file.truncate(file.read().rfind(b"\n") + 1)
-    finally:
-        lock.release()
 
 
 def differences(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> list[str]:

@@ -87,6 +87,18 @@ def test_a_journal_whose_last_line_was_cut_short_goes_on(tmp_path: Path) -> None
     assert len(search(tmp_path, 1, **words)) == 5
 
 
+def test_a_line_cut_short_while_another_command_is_at_work_costs_nothing(tmp_path: Path) -> None:
+    words = {"store": f"{tmp_path}/study.journal"}
+    study = open_study(CONFIG | words, tmp_path)
+    study.ask()
+    with (tmp_path / "study.journal").open("ab") as file:
+        file.write(b'{"op_code":4,"worker_')
+    study.ask()
+    study.ask()
+    assert len(study.trials) == 3
+    assert len(search(tmp_path, 1, **words)) == 4
+
+
 def test_a_lock_that_a_killed_command_left_is_broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The store's path is a relative one, and the folder is seen by another path afterwards, as on another machine."""
     monkeypatch.chdir(tmp_path)

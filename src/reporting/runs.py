@@ -151,15 +151,17 @@ def _once(runs: list[Run]) -> list[Run]:
         before = kept[-1] if kept else None
         if before is None or (before.recipe, before.seed) != (run.recipe, run.seed):
             kept.append(run)
-        elif (before.result, before.ended, before.manifest.get("final_weights")) != (
-            run.result,
-            run.ended,
-            run.manifest.get("final_weights"),
-        ):
+        elif _outcome(before) != _outcome(run):
             raise UserError(
                 f"{before.name} and {run.name} are the same config and seed with different results: leave one out of runs="
             )
     return kept
+
+
+def _outcome(run: Run) -> tuple[Any, ...]:
+    """What a second training of the same gives again, other than its cost."""
+    ended = [run.ended.get(key) for key in ("reason", "step", "best_step", "best_distance")]
+    return run.result, run.manifest.get("final_weights"), ended
 
 
 def validation_curve(path: Path) -> dict[int, tuple[int, float]]:

@@ -77,6 +77,15 @@ def test_a_run_and_its_copy_count_once(make_run: MakeRun, edit: Edit, tmp_path: 
         find_runs(str(tmp_path))
 
 
+def test_two_trainings_of_the_same_count_once(make_run: MakeRun, edit: Edit, tmp_path: Path) -> None:
+    shutil.copytree(folder := make_run("mlp_gan", 0), again := folder.with_name("again"))
+    edit(again / "manifest.json", lambda manifest: manifest["ended"].update(seconds=1e4, cpu_seconds=1e4))
+    assert len(find_runs(str(tmp_path))) == 1
+    edit(again / "manifest.json", lambda manifest: manifest["ended"].update(best_distance=9.0))
+    with pytest.raises(UserError, match="same config and seed with different results"):
+        find_runs(str(tmp_path))
+
+
 def test_a_line_that_a_crash_cut_short_is_passed_over(make_run: MakeRun) -> None:
     folder = make_run("mlp_gan", 0)
     with (folder / "metrics.jsonl").open("a") as file:

@@ -118,7 +118,7 @@ def curve_chart(trials: Sequence[Trial]) -> str:
     if not values:
         return ""
     bottom, last = HEIGHT - 44, max(step for trial in shown for step in trial.curve)
-    x, y = Axis(0, last, LEFT, WIDTH - MARGIN), axis_for(values, bottom, 10, log=True)
+    x, y = Axis(0, last or 1, LEFT, WIDTH - MARGIN), axis_for(values, bottom, 10, log=True)
     parts = [*vertical_ticks(x, 10, bottom), *_horizontal_ticks(y)]
     for trial in sorted(shown, key=lambda trial: trial.state, reverse=True):  # complete ones on top
         line = [(x.at(step), y.at(value)) for step, value in sorted(trial.curve.items()) if value > 0]

@@ -102,6 +102,8 @@ def test_curves_of_what_has_ended(trials: list[Trial]) -> None:
     assert re.findall(r"trial (\d), ", chart) == ["3", "0", "2"]
     assert "per cent of a trial" in chart
     assert curve_chart(trials[1:2]) == ""
+    at_once = [Trial(0, "complete", 1.0, {}, {0: 1.0}, 100, 1.0, "")]  # ended in the first half per cent
+    assert 'cx="52.0"' in curve_chart(at_once)
     by_images = [Trial(0, "complete", 1.0, {}, {5000: 2.0, 10_000: 1.0}, 10_000, 1.0, "")]
     assert "training images of a trial" in curve_chart(by_images)
 

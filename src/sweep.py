@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from src import cli
 from src.config import entries, identity, leaves, short_hash
 from src.errors import UserError, nearest
@@ -75,6 +77,9 @@ def search(config: dict[str, Any], trials: Any, base: dict[str, Any], shared: li
 
 def check_settings(config: dict[str, Any]) -> None:
     """Raise UserError for the first setting of a sweep that makes no sense."""
+    known = {*yaml.safe_load((Path(cli.CONF) / "sweep.yaml").read_text()), "paths"} - {"defaults"}
+    if unknown := [key for key in config if key not in known]:  # of its file: Hydra refuses those of a command line
+        raise UserError(f"there is no setting {unknown[0]!r} of a sweep: {nearest(unknown[0], known)}")
     for key in ("stop", "space"):
         if not isinstance(config[key], dict):
             raise UserError(f"{key}={config[key]!r}: must be a mapping, as in conf/sweep/mlp_gan_tpe.yaml")

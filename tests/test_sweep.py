@@ -355,6 +355,8 @@ def test_mistakes(words: list[str], answer: str, command: Any, no_torch: dict[st
         ("stop=5", "stop=5: must be a mapping"),
         ("prune_from=150", "prune_from=150: must be a whole number from 1 to 99"),
         ("reduction=1", "reduction=1: must be a whole number of at least 2"),
+        ("+prunner=asha", "there is no setting 'prunner' of a sweep: did you mean pruner"),
+        ("+worker=2", "there is no setting 'worker' of a sweep: did you mean workers"),
     ],
 )
 def test_settings_that_make_no_sense(words: str, answer: str, compose: Any) -> None:

@@ -4,6 +4,7 @@ Each trial is `python -m src.train` in a process of its own. Nothing here import
 """
 
 import contextlib
+import re
 import shlex
 import sys
 from collections.abc import Sequence
@@ -25,6 +26,8 @@ from src.search.space import Parameter, corners, literal, read_space, words
 
 # Of a single run: a trial has a folder of its own, where it goes on or is begun anew as the sweep says.
 NOT_IN_BASE = ("run_dir", "fresh", "on_change", "publish")
+# What all trials have alike, whatever a config group in the space brings with it: their distances are compared.
+HELD = re.compile(r"(seed|data\.name|validation\.samples)$|(data\.source|evaluation)(\.|$)")
 NOT_GROUPS = ("sweep", "hydra")  # folders of conf/ that are no config groups of python -m src.train
 
 
@@ -172,11 +175,23 @@ def check(config: dict[str, Any], shared: list[str], parameters: list[Parameter]
             raise UserError(f"space: {parameter.key} is a config group: give it type categorical, and names as choices")
     for point in corners(parameters):
         found = compose([*shared, *words(parameters, point)])
+        check_alike(base, found, words(parameters, point))
         if all(value is None for value in found["stop"].values()):
             raise UserError("the trials would never end: set stop.images or stop.minutes")
         if config["pruner"] != "none" and found["stop"]["images"] is None:
             raise UserError(f"pruner={config['pruner']} holds trials together by their share of stop.images: set it")
     return base
+
+
+def check_alike(base: dict[str, Any], found: dict[str, Any], point: list[str]) -> None:
+    """Raise UserError where a point of the space changes by what a trial's distance is measured, as a config group may do."""
+    before, after = dict(leaves(base)), dict(leaves(found))
+    for key in sorted(before.keys() | after.keys()):
+        if HELD.match(key) and before.get(key) != after.get(key):
+            raise UserError(
+                f"space: with {' '.join(point)} {key} is {after.get(key)} and not {before.get(key)}, which makes distances "
+                "that cannot be compared: give it in base, or leave that choice out"
+            )
 
 
 if __name__ == "__main__":

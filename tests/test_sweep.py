@@ -380,6 +380,16 @@ def test_groups_that_cannot_be_searched(key: str, entry: dict[str, Any], answer:
         check({"pruner": "none"}, ["model=mlp_gan", "stop.images=640"], read_space({key: entry}))
 
 
+def test_a_group_that_brings_other_data_is_refused() -> None:
+    space = read_space({"experiment": {"type": "categorical", "choices": ["mlp_gan", "gaussians"]}})
+    words = ["experiment=mlp_gan", "stop.images=640"]
+    with pytest.raises(UserError, match=r"with experiment=gaussians data\.name is gaussians and not mnist") as error:
+        check({"pruner": "none"}, words, space)
+    assert len(str(error.value).splitlines()) == 1
+    space = read_space({"loss": {"type": "categorical", "choices": ["hinge", "minimax"]}})
+    assert check({"pruner": "none"}, words, space)["data"]["name"] == "mnist"
+
+
 def test_torchrun_is_refused(command: Any, no_torch: dict[str, str]) -> None:
     environment = {"TORCHELASTIC_RUN_ID": "x", "RANK": "1", "LOCAL_WORLD_SIZE": "2", "WORLD_SIZE": "2"}
     done = command("sweep", "sweep=mlp_gan_tpe", env=no_torch | environment)

@@ -11,7 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import hydra
 import yaml
+from hydra.core.global_hydra import GlobalHydra
 
 from src import cli
 from src.config import entries, identity, leaves, short_hash
@@ -129,17 +131,18 @@ def write_report(config: dict[str, Any], trials: Any, base: dict[str, Any], shar
     best, parameters = trials.best(), trials.parameters
     records = trials_of(trials.study, parameters)
     begun = confirmation(trials, base, shared, best).begun() if best else []
-    values = dict(entries(base))
+    values = {key: literal(value) for key, value in entries(base)} | group_names(shared)
     commands = {"The sweep; repeated, it goes on": f"python -m src.sweep {shlex.join(sys.argv[1:])}"}
     if best:
-        train = shlex.join(winning(base, config["base"], parameters, best))
+        configs = ["--config-dir", folder] if (folder := cli.config_dir()) else []
+        train = shlex.join([*configs, *winning(base, config["base"], parameters, best)])
         commands["The winner, for as long as its recipe says and not the sweep"] = f"python -m src.train {train}"
     text = sweep_page(
         config["name"],
         records,
         next((record for record in records if best and record.number == best.number), None),
         importances(trials.study),
-        {parameter.key: literal(values.get(parameter.key, "")) for parameter in parameters},
+        {parameter.key: values[parameter.key] for parameter in parameters},
         make_tables(find_runs([str(path) for path in begun]), base["name"]) if begun else [],
         commands,
     )
@@ -151,6 +154,14 @@ def write_report(config: dict[str, Any], trials: Any, base: dict[str, Any], shar
 def groups() -> set[str]:
     """Config groups of python -m src.train."""
     return {path.name for path in Path(cli.CONF).iterdir() if path.is_dir()} - {*NOT_GROUPS}
+
+
+def group_names(words: Sequence[str]) -> dict[str, str]:
+    """Config group -> the name of its config that words of python -m src.train choose, "-" for none."""
+    GlobalHydra.instance().clear()
+    with hydra.initialize_config_dir(cli.CONF, version_base="1.3"):
+        config = hydra.compose("train", [*cli.search_path(), *words], return_hydra_config=True)
+    return {group: config.hydra.runtime.choices.get(group) or "-" for group in groups()}
 
 
 def recipe(base: dict[str, Any], shared: list[str], parameters: list[Parameter]) -> dict[str, Any]:

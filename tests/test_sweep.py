@@ -24,7 +24,7 @@ from src import cli
 from src.errors import UserError
 from src.run import RunFolder
 from src.search.space import read_space
-from src.sweep import check, check_settings, recipe
+from src.sweep import check, check_settings, group_names, recipe
 from src.sweep import sweep as run_sweep
 
 ROOT = Path(__file__).parent.parent
@@ -252,6 +252,7 @@ def test_the_page(troubled: tuple[Sweep, str]) -> None:
     ):
         assert words in page
     assert "inconclusive: too few seeds" in page
+    assert f"python -m src.train --config-dir {sweep.folder / 'conf'} model=mlp_gan" in page
 
 
 def test_the_same_command_again_makes_nothing_again(troubled: tuple[Sweep, str]) -> None:
@@ -451,6 +452,13 @@ def test_a_recipe_has_what_is_behind_the_words() -> None:
     found = recipe(cli.compose("train", shared), shared, parameters)
     assert found["model.g_optimizer.lr"] > 0
     assert found["experiment=zoo_mlp_gan"] != found["experiment=zoo_dcgan"]
+
+
+def test_the_page_names_the_groups_of_the_base_recipe() -> None:
+    found = group_names(["experiment=zoo_dcgan", "loss=hinge"])
+    assert [found[group] for group in ("experiment", "model", "loss")] == ["zoo_dcgan", "dcgan", "hinge"]
+    found = group_names(["model=mlp_gan"])
+    assert [found[group] for group in ("experiment", "loss")] == ["-", "non_saturating"]
 
 
 def test_the_command_of_the_wandb_sweep_composes() -> None:

@@ -113,6 +113,7 @@ class Trials:
         self._lock = filelock.FileLock(folder / ".next.lock")
         self._mine: set[int] = set()
         self._failures, self._ended, self._start, self._said = 0, 0, time.monotonic(), False
+        self._saving = False  # whether a training that a killed command left is still at work
         with self._lock:  # what tells this file system from other machines'
             if not (mark := folder / "mark").is_file():
                 write_atomic(mark, uuid.uuid4().hex.encode())
@@ -122,17 +123,25 @@ class Trials:
         """Until there are enough trials; `wait` for those of other commands as well."""
         print(f"{len(self._counted())} of {self.count} trials begun, in {self.folder}", flush=True)
         self._tidy()
-        run_jobs(self.next_job, workers, self.waiting if wait else lambda: False)
+        run_jobs(self.next_job, workers, lambda: self._saving or (wait and self.waiting()))
 
     def next_job(self) -> TrialJob | None:
-        """A claimed trial: one that was running when its command was killed, or a new one; None where there is none to take."""
+        """A claimed trial: one that was running when its command was killed, or a new one; None where there is none to take.
+
+        None as well while such a one still saves: the next trial's parameters depend on its result.
+        """
         with self._lock:
+            self._saving = False
             self._give_up_lost()
             for frozen in self.running():
                 if frozen.number not in self._mine and frozen.user_attrs.get("mark") == self.mark:
                     job = TrialJob(self, Trial(self.study, frozen._trial_id))
-                    if job.claim() and self._prepare(job):
-                        return job
+                    if job.claim():
+                        if self._prepare(job):
+                            return job
+                    elif is_free(job.run.path / ".sweep.lock"):
+                        self._saving = True
+                        return None
             while (waits := self._in(TrialState.WAITING)) or len(self._counted()) < self.count:
                 if not waits:  # it has our mark from its first instant on: a kill leaves none that is nobody's
                     self.study.enqueue_trial({}, user_attrs={"mark": self.mark})
@@ -247,6 +256,15 @@ class Trials:
         left = (time.monotonic() - self._start) / self._ended * (total - done)
         parts += [f"{done} of {total}", f"left {left // 3600:.0f}:{left // 60 % 60:02.0f}:{left % 60:02.0f}"]
         print("  ".join(parts), flush=True)
+
+
+def is_free(lock: Path) -> bool:
+    """Whether no command holds it."""
+    try:
+        with filelock.FileLock(lock, timeout=0):
+            return True
+    except filelock.Timeout:
+        return False
 
 
 def remove_checkpoints(run: Path) -> None:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 import pytest
@@ -57,6 +58,27 @@ def test_what_a_killed_command_had_is_taken_up_first(command: Callable[..., Tria
     job.close()
     assert (again := other.next_job()) is not None
     assert (again.trial.number, again.words) == (0, job.words)
+
+
+def test_a_training_that_a_killed_command_left_ends_before_the_next_begins(command: Callable[..., Trials]) -> None:
+    job = command().next_job()
+    assert job is not None
+    job.close()
+    held = Event()
+
+    def save() -> None:  # as its training does, which ends later than the command
+        with job.run:
+            held.set()
+            time.sleep(3)
+
+    (training := Thread(target=save)).start()
+    held.wait()
+    other = command(count=2, refuse="no such thing")
+    assert other.next_job() is None
+    assert len(other.study.trials) == 1
+    other.run(1, wait=False)  # waits for it all the same
+    assert not training.is_alive()
+    assert [trial.state for trial in other.study.trials] == [TrialState.FAIL] * 2
 
 
 def test_a_decision_to_stop_survives_the_command(command: Callable[..., Trials]) -> None:

@@ -214,7 +214,12 @@ class Trials:
             self.tell(trial, TrialState.PRUNED)
             job.close()
             return False
+        begun = job.run.started()
         if not job.begin_anew(config):
+            return False
+        if begun and not job.run.started():  # the study has the old training's distances under this number
+            self._give_up(trial, f"begun anew under another number: {job.run.path.name} could not go on")
+            job.close()
             return False
         job.budget = config["stop"]["images"]
         job.sign()
@@ -235,14 +240,17 @@ class Trials:
             seen = frozen.user_attrs.get("seen", started.timestamp())
             if frozen.user_attrs.get("mark") == self.mark or time.time() - seen < SILENCE:
                 continue
-            trial = Trial(self.study, frozen._trial_id)
-            try:
-                trial.set_user_attr("lost", True)
-                trial.set_user_attr("reason", f"no sign of life for {SILENCE / 60:.0f} minutes: begun anew")
-                self.study.tell(trial, state=TrialState.FAIL)
-            except (UpdateFinishedTrialError, ValueError):  # somebody else was faster
-                continue
-            self.study.enqueue_trial(frozen.params, user_attrs={"mark": self.mark})
+            self._give_up(Trial(self.study, frozen._trial_id), f"no sign of life for {SILENCE / 60:.0f} minutes: begun anew")
+
+    def _give_up(self, trial: Trial, reason: str) -> None:
+        """A trial that cannot go on is begun anew under another number, here or elsewhere, and not counted."""
+        try:
+            trial.set_user_attr("lost", True)
+            trial.set_user_attr("reason", reason)
+            self.study.tell(trial, state=TrialState.FAIL)
+        except (UpdateFinishedTrialError, ValueError):  # somebody else was faster
+            return
+        self.study.enqueue_trial(trial.params, user_attrs={"mark": self.mark})
 
     def _say(self, trial: FrozenTrial) -> None:
         """A line for a trial that has ended: number, state, score, the best so far, how many are left and for how long."""

@@ -167,13 +167,21 @@ def test_a_kill_right_after_a_trial_was_asked_for_leaves_it_to_the_next_command(
 
 
 def test_a_trial_that_cannot_go_on_begins_anew_with_its_parameters(command: Callable[..., Trials], tmp_path: Path) -> None:
+    """Under another number: the study keeps the old training's distances, which say nothing about the new one."""
     job = command().next_job()
     assert job is not None
+    job.trial.report(5.0, 20)
     (job.run.path / "config.yaml").write_text("name: old\n")
     job.close()
-    assert (again := command().next_job()) is not None
-    assert (again.trial.number, again.words) == (0, job.words)
+    again = (other := command(count=1)).next_job()
+    assert again is not None
+    assert (again.trial.number, again.words[1:]) == (1, job.words[1:])
     assert not again.run.started()
+    lost, anew = other.study.trials
+    assert (lost.state, anew.params, anew.intermediate_values) == (TrialState.FAIL, lost.params, {})
+    assert "begun anew under another number" in lost.user_attrs["reason"]
+    assert other.failed() == 0
+    assert other.next_job() is None
     assert (tmp_path / "here" / "0000.kept1" / "config.yaml").is_file()
 
 

@@ -142,7 +142,7 @@ def write_report(config: dict[str, Any], trials: Any, base: dict[str, Any], shar
         records,
         next((record for record in records if best and record.number == best.number), None),
         importances(trials.study),
-        {parameter.key: values[parameter.key] for parameter in parameters},
+        {parameter.key: values.get(parameter.key, "-") for parameter in parameters},
         make_tables(find_runs([str(path) for path in begun]), base["name"]) if begun else [],
         commands,
     )

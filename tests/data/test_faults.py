@@ -21,7 +21,7 @@ from dvc.repo import Repo
 from src.data.mnist import FashionMNIST
 from src.data.sources import digest
 from src.files import write_json
-from src.run import RunFolder
+from src.run import RunFolder, build_dataset
 
 ROOT = Path(__file__).parents[2]
 LABELS = "t10k-labels-idx1-ubyte"
@@ -300,7 +300,7 @@ def folder(compose: Callable[..., dict[str, Any]], tmp_path: Path) -> Path:
     config = compose("model=mlp_gan", "data=digits", "debug=tiny")
     with RunFolder(tmp_path / "run") as run:
         run.write_config(config)
-        run.update_manifest(data={}, ended={"reason": "images"})
+        run.update_manifest(data=build_dataset(config).hashes(), ended={"reason": "images"})
         write_json(run.path / "metrics.json", {"metrics": {}, "anchors": {}})
     for name in ("checkpoints", "samples"):
         (tmp_path / "run" / name).rmdir()

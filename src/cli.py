@@ -80,17 +80,22 @@ def answer(error: Exception, config_name: str) -> int:
 
 def compose(config_name: str, words: Sequence[str]) -> dict[str, Any]:
     """The plain, checked config of another command line, for a command that starts such commands; raises UserError."""
-    GlobalHydra.instance().clear()
     try:
         check_groups(words)
-        with hydra.initialize_config_dir(CONF, version_base="1.3"):
-            config = plain(hydra.compose(config_name, [*search_path(), *words]))
+        config = plain(composed(config_name, words))
         validate(config)
     except Exception as error:
         if (line := explain(error, config_name, words)) is None:
             raise
         raise UserError(line) from error
     return config
+
+
+def composed(config_name: str, words: Sequence[str], **options: Any) -> DictConfig:
+    """What Hydra makes of another command line, the user's own configs included."""
+    GlobalHydra.instance().clear()
+    with hydra.initialize_config_dir(CONF, version_base="1.3"):
+        return hydra.compose(config_name, [*search_path(), *words], **options)
 
 
 def config_dir() -> str | None:

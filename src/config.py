@@ -211,17 +211,13 @@ def check_parts(model: Mapping[str, Any]) -> None:
     """Raise UserError for a part of a GAN that is a word or a number where it takes settings of its own."""
     if model.get("_target_") != "src.models.gan.GAN":
         return
-    parts = {f"model.{name}": model.get(name) for name in PARTS}
+    parts = {name: model.get(name) for name in (*PARTS, *TERMS)}
     for name in TERMS:
-        terms = model.get(name)
-        parts |= (
-            {f"model.{name}.{key}": term for key, term in terms.items()}
-            if isinstance(terms, Mapping)
-            else {f"model.{name}": terms}
-        )
+        if isinstance(terms := parts[name], Mapping):
+            parts |= {f"{name}.{key}": term for key, term in terms.items()}
     for key, part in parts.items():
         if part is not None and not isinstance(part, Mapping):
-            raise UserError(f"{key}={part!r}: must be null or settings with a _target_, such as those in conf/model")
+            raise UserError(f"model.{key}={part!r}: must be null or settings with a _target_, such as those in conf/model")
 
 
 def check_target(key: str, target: object) -> None:

@@ -1,5 +1,6 @@
 """Files that are either whole or not there."""
 
+import errno
 import hashlib
 import json
 import os
@@ -10,6 +11,7 @@ from typing import Any
 from src.errors import UserError
 
 TEMPORARY = ".tmp"
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # of an OSError: a full disk, a quota, a limit on file size
 
 
 def sha256(path: Path) -> str:

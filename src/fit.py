@@ -39,7 +39,7 @@ def fit(config: dict[str, Any], run: RunFolder, dataset: Dataset, stop: int | No
     set_up(config, team.place)
     checkpoint = run.newest("step")
     if checkpoint:
-        go_on(config, run, dataset, team.place, step_of(checkpoint))
+        go_on(config, run, dataset, team.place, checkpoint)
     run.drop_results()
     team.order(follow_fit, config, team.place, run.path, checkpoint, stop, reason)
 
@@ -70,9 +70,9 @@ def follow_evaluate(config: dict[str, Any], place: Place, path: Path) -> None:
     follow_score(path, config["evaluation"])
 
 
-def go_on(config: dict[str, Any], run: RunFolder, dataset: Dataset, place: Place, step: int) -> None:
+def go_on(config: dict[str, Any], run: RunFolder, dataset: Dataset, place: Place, checkpoint: Path) -> None:
     """Refuse to continue with what makes another result than the run's beginning, or note it down where that is wanted."""
-    before = run.made_with()
+    before, step = run.made_with(), step_of(checkpoint)
     if "threads" not in before:
         raise UserError(f"{run.path / 'manifest.json'} is damaged: {START_AGAIN}")
     now = software(config, dataset.spec.kind) | here(config, place) | {"data": dataset.hashes()}
@@ -80,7 +80,7 @@ def go_on(config: dict[str, Any], run: RunFolder, dataset: Dataset, place: Place
     if changes and config["on_change"] != "accept":
         raise UserError(changed(run, changes))
     if changes:
-        check_fits(config, run, dataset)
+        check_fits(config, dataset, checkpoint)
         run.write_config(config)
         note = {"step": step, "changes": changes, "promise": promise(changes, before, place), "with": now}
         run.update_manifest(continued=[*before.get("continued", []), note])
@@ -89,10 +89,8 @@ def go_on(config: dict[str, Any], run: RunFolder, dataset: Dataset, place: Place
         print(f"  the promise: {note['promise']}")
 
 
-def check_fits(config: dict[str, Any], run: RunFolder, dataset: Dataset) -> None:
-    """Raise UserError where the config's model is not the one whose weights the newest checkpoint has."""
-    checkpoint = run.newest("step")
-    assert checkpoint is not None
+def check_fits(config: dict[str, Any], dataset: Dataset, checkpoint: Path) -> None:
+    """Raise UserError where the config's model is not the one whose weights a checkpoint has."""
     try:
         build_model(config, dataset.spec).load_state_dict(load_checkpoint(checkpoint)["state_dict"])
     except RuntimeError as error:

@@ -1,6 +1,5 @@
 """python -m src.generate run=PATH [n=64 class=3 interpolate=8 format=png|npz|safetensors|onnx]: run folder to samples."""
 
-import errno
 import importlib
 import sys
 import time
@@ -11,7 +10,7 @@ from typing import Any
 
 from src import cli
 from src.errors import UserError, nearest
-from src.files import check_writable
+from src.files import NO_ROOM, check_writable
 from src.progress import Line, minutes
 from src.run import RunFolder, load_run
 
@@ -31,7 +30,7 @@ def generate(config: dict[str, Any]) -> Path:
     try:
         write(config, run, checkpoint.name, out)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        if error.errno not in NO_ROOM:
             raise
         raise UserError(f"no room left to write {out} ({error.strerror}): make some, or choose another with out=") from error
     print(out)

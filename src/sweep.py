@@ -11,9 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import hydra
 import yaml
-from hydra.core.global_hydra import GlobalHydra
 
 from src import cli
 from src.config import entries, identity, leaves, short_hash
@@ -158,10 +156,8 @@ def groups() -> set[str]:
 
 def group_names(words: Sequence[str]) -> dict[str, str]:
     """Config group -> the name of its config that words of python -m src.train choose, "-" for none."""
-    GlobalHydra.instance().clear()
-    with hydra.initialize_config_dir(cli.CONF, version_base="1.3"):
-        config = hydra.compose("train", [*cli.search_path(), *words], return_hydra_config=True)
-    return {group: config.hydra.runtime.choices.get(group) or "-" for group in groups()}
+    choices = cli.composed("train", words, return_hydra_config=True).hydra.runtime.choices
+    return {group: choices.get(group) or "-" for group in groups()}
 
 
 def recipe(base: dict[str, Any], shared: list[str], parameters: list[Parameter]) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 torch and all that needs it are imported when everything that can be checked without them has been.
 """
 
-import errno
 import sys
 import time
 import traceback
@@ -15,7 +14,7 @@ from src.config import check_extractor
 from src.data.dataset import Dataset
 from src.environment import EARLIER, place_changes, software, software_changes
 from src.errors import Diverged, Interrupted, UserError
-from src.files import check_writable
+from src.files import NO_ROOM, check_writable
 from src.fit import changed, fit, follow_evaluate, stop_step
 from src.numerics import moved, set_up
 from src.place import Place, place
@@ -63,7 +62,7 @@ def train(config: dict[str, Any]) -> dict[str, Any]:
         except UserError:
             raise
         except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            if error.errno not in NO_ROOM:
                 raise
             raise UserError(
                 f"no room left to write {run.path} ({error.strerror}): make some and repeat the command, it goes on from "

@@ -81,7 +81,7 @@ def save(samples: Tensor | Iterable[Tensor], folder: str | Path, seeds: Sequence
     if made < len(seeds):
         raise ValueError(f"{made} samples, but {len(seeds)} seeds")
     write_atomic(sidecar, sidecar_json({**marks, "quantisation": QUANTISATION, "provenance": provenance, **listed}))
-    unfinished.unlink()
+    unfinished.unlink(missing_ok=True)  # there is none where there are no samples
 
 
 def forget(sidecar: Path) -> None:

@@ -40,6 +40,7 @@ class Job:
         self.words = [f"run_dir={literal(str(folder))}", *words]
         self.process: subprocess.Popen | None = None
         self.stopped = False
+        self.anew = False  # whether what was there before has been set aside
         self.started_at = 0.0
         self._lock = filelock.FileLock(folder / ".sweep.lock")
 
@@ -70,8 +71,17 @@ class Job:
             return True
         print(f"{self.run.path} is begun anew, its beginning is of something else ({'; '.join(changes)})", flush=True)
         self.run.set_aside()
+        self.anew = True
         self._lock.release()
         return self.claim()
+
+    def orphaned(self) -> bool:
+        """Whether a folder that cannot be claimed is held by no command, but by the training that a killed one left."""
+        try:
+            with self._lock.acquire(timeout=0):
+                return True
+        except filelock.Timeout:
+            return False
 
     def start(self) -> None:
         parent, configs = os.getpid(), cli.config_dir()

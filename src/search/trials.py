@@ -139,7 +139,7 @@ class Trials:
                     if job.claim():
                         if self._prepare(job):
                             return job
-                    elif is_free(job.run.path / ".sweep.lock"):
+                    elif job.orphaned():
                         self._saving = True
                         return None
             while (waits := self._in(TrialState.WAITING)) or len(self._counted()) < self.count:
@@ -214,10 +214,9 @@ class Trials:
             self.tell(trial, TrialState.PRUNED)
             job.close()
             return False
-        begun = job.run.started()
         if not job.begin_anew(config):
             return False
-        if begun and not job.run.started():  # the study has the old training's distances under this number
+        if job.anew:  # the study has the old training's distances under this number
             self._give_up(trial, f"begun anew under another number: {job.run.path.name} could not go on")
             job.close()
             return False
@@ -264,15 +263,6 @@ class Trials:
         left = (time.monotonic() - self._start) / self._ended * (total - done)
         parts += [f"{done} of {total}", f"left {left // 3600:.0f}:{left // 60 % 60:02.0f}:{left % 60:02.0f}"]
         print("  ".join(parts), flush=True)
-
-
-def is_free(lock: Path) -> bool:
-    """Whether no command holds it."""
-    try:
-        with filelock.FileLock(lock, timeout=0):
-            return True
-    except filelock.Timeout:
-        return False
 
 
 def remove_checkpoints(run: Path) -> None:

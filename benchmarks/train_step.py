@@ -34,7 +34,7 @@ from src.run import build_dataset, build_model
 
 RECIPES = ["experiment=mlp_gan_listing", "model=mlp_gan", "model=dcgan", "model=cdcgan", "model=sngan", "model=r3gan"]
 RECIPES += ["experiment=mlp_gan_listing trainer.matmul_precision=auto"]  # as exact, faster on some processors
-RECIPES += [f"model={name} trainer.precision=bf16-mixed" for name in ("dcgan", "sngan")]  # less exact
+RECIPES += [f"model={name} trainer.precision=bf16-mixed" for name in ("mlp_gan", "dcgan", "sngan")]  # less exact
 MLP, CONVOLUTIONAL = {"by hand": 0.8, "products": 1.7}, {"by hand": 0.8}
 REACH = {"experiment=mlp_gan_listing": MLP, "model=mlp_gan": MLP, "model=dcgan": CONVOLUTIONAL}
 

@@ -253,14 +253,22 @@ def check_secret(key: str, value: object) -> None:
         raise UserError(f"{key} holds a secret, which would be written into files: use `wandb login` or the environment")
 
 
+def with_data_in(folder: str, config: Mapping[str, Any]) -> dict[str, Any]:
+    """A config whose data are in another folder than `paths.data`."""
+    before = f"{config['paths']['data']}/" if "paths" in config else ""
+
+    def moved(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {key: moved(entry) for key, entry in value.items()}
+        inside = before and isinstance(value, str) and value.startswith(before)
+        return f"{folder}/{value.removeprefix(before)}" if inside else value
+
+    return moved(config)
+
+
 def identity(config: Mapping[str, Any]) -> dict[str, Any]:
     """The leaves that decide what a run computes; wherever the data are, they count as in `data`."""
-    data = f"{config['paths']['data']}/" if "paths" in config else ""
-    return {
-        key: f"data/{value.removeprefix(data)}" if data and isinstance(value, str) and value.startswith(data) else value
-        for key, value in leaves(config)
-        if not NOT_IDENTITY.match(key)
-    }
+    return {key: value for key, value in leaves(with_data_in("data", config)) if not NOT_IDENTITY.match(key)}
 
 
 def short_hash(config: Mapping[str, Any]) -> str:

@@ -4,17 +4,19 @@ from pathlib import Path
 from typing import Any
 
 from src import cli
-from src.config import check_extractor
+from src.config import check_extractor, with_data_in
 from src.environment import EARLIER
 from src.errors import UserError
 from src.files import check_writable, sha256, write_json
+from src.imports import at_rest
 from src.run import RunFolder, build_dataset, summary
 
 
 def evaluate(config: dict[str, Any]) -> dict[str, Any]:
     """Measure a run under its own protocol, or under the one that the command line changes it to; the record."""
     run = RunFolder.existing(config["run"])
-    own = run.config()["evaluation"]
+    recipe = run.config()
+    own, paths = recipe["evaluation"], config["paths"]
     settings = own | {key: value for key, value in config["evaluation"].items() if value is not None}
     ended = run.manifest().get("ended", {})
     if ended.get("reason") == "diverged":
@@ -24,17 +26,18 @@ def evaluate(config: dict[str, Any]) -> dict[str, Any]:
     checkpoint = run.checkpoint()  # there is one, and it is whole
     if not ended:
         print(f"this run has not ended: {checkpoint.name}, the best so far, is measured")
-    dataset = build_dataset(run.config())
+    dataset = build_dataset(with_data_in(paths["data"], recipe) if paths["data"] else recipe)
     check_extractor(settings, dataset.spec.shape)
     dataset.prepare()
-    if changes := run.changes(run.config(), dataset.hashes()):
+    if changes := run.changes(recipe, dataset.hashes()):
         raise UserError(f"the data is not what the run was made with ({'; '.join(changes)}): get that version of it")
     name = "metrics" if settings == own else other_name(settings, own)
-    cache = Path(config["paths"]["cache"])
+    cache = Path(paths["cache"])
     check_writable(cache, "paths.cache")
 
-    from src.numerics import set_numerics
-    from src.scoring import score
+    with at_rest():
+        from src.numerics import set_numerics
+        from src.scoring import score
 
     made = EARLIER | run.manifest()
     set_numerics(made["threads"], made["matmul_precision"])  # others round differently
@@ -53,4 +56,4 @@ def other_name(settings: dict[str, Any], own: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    cli.run("evaluate", evaluate, nullable=("evaluation.",))
+    cli.run("evaluate", evaluate, nullable=("evaluation.", "paths.data"))

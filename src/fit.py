@@ -11,6 +11,7 @@ from src.checkpoints import load_checkpoint, step_of
 from src.data.dataset import Dataset
 from src.environment import MACHINE, PACKAGES, SPLIT, STRATEGY, machine_changes, software, software_changes
 from src.errors import UserError
+from src.imports import at_rest
 from src.numerics import here, set_up
 from src.place import Place
 from src.processes import ALONE, Team
@@ -43,7 +44,8 @@ def fit(config: dict[str, Any], run: RunFolder, dataset: Dataset, stop: int | No
     run.drop_results()
     team.order(follow_fit, config, team.place, run.path, checkpoint, stop, reason)
 
-    from src.learn import learn
+    with at_rest():
+        from src.learn import learn
 
     learn(config, team.place, run, dataset, checkpoint, stop, reason)
 
@@ -56,7 +58,8 @@ def follow_fit(
     dataset = build_dataset(config)
     dataset.prepare()
 
-    from src.learn import learn
+    with at_rest():
+        from src.learn import learn
 
     learn(config, place, RunFolder(path), dataset, checkpoint, stop, reason)
 

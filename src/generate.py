@@ -11,6 +11,7 @@ from typing import Any
 from src import cli
 from src.errors import UserError, nearest
 from src.files import NO_ROOM, check_writable
+from src.imports import at_rest
 from src.progress import Line, minutes
 from src.run import RunFolder, load_run
 
@@ -39,9 +40,10 @@ def generate(config: dict[str, Any]) -> Path:
 
 def write(config: dict[str, Any], run: RunFolder, checkpoint: str, out: Path) -> None:
     """Draw, and write it to the folder or file `out`."""
-    import torch
+    with at_rest():
+        import torch
 
-    from src.export import save_safetensors, state_hash, to_onnx
+        from src.export import save_safetensors, state_hash, to_onnx
 
     model = load_run(run.path, config["checkpoint"])
     network = model.sampler(config["weights"])
@@ -68,6 +70,8 @@ def write(config: dict[str, Any], run: RunFolder, checkpoint: str, out: Path) ->
         seeds = range(config["seed"], config["seed"] + (config["n"] or SAMPLES))
         portions = draw(model, config, seeds, modality.to_uint8)
         if config["format"] == "png":
+            for name in ("grid.png", "grid.json"):  # an earlier drawing's
+                (out / name).unlink(missing_ok=True)
             portions, again = tee(portions)
             modality.save(portions, out, seeds, drawn)
             modality.preview(torch.cat(list(again)), out / "grid.png", provenance=drawn)

@@ -38,7 +38,9 @@ def sweep(config: dict[str, Any]) -> Path:
     check_settings(config)
     folder = Path(config["paths"]["runs"]) / "sweeps" / config["name"]
     parameters = read_space(config["space"])
-    shared = [*config["base"], *(f"stop.{key}={value}" for key, value in config["stop"].items() if value is not None)]
+    places = [f"paths.{kind}={literal(config['paths'][kind])}" for kind in ("data", "cache")]
+    stop = [f"stop.{key}={value}" for key, value in config["stop"].items() if value is not None]
+    shared = [*places, *config["base"], *stop]
     base = check(config, shared, parameters)
     check_writable(folder, "paths.runs")
 

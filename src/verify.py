@@ -12,6 +12,7 @@ from typing import Any
 
 from src import cli
 from src.checkpoints import digest_path, is_whole, load_checkpoint
+from src.config import with_data_in
 from src.data.dataset import Dataset
 from src.environment import EARLIER, machine, machine_changes, software, software_changes
 from src.errors import UserError
@@ -31,6 +32,8 @@ def verify(config: dict[str, Any]) -> None:
     """Check what a config names and print the verdict; exits with 1 where the result does not hold."""
     run = RunFolder.existing(config["run"])
     recipe, manifest = run.config(), run.manifest()
+    if data := config["paths"]["data"]:
+        recipe = with_data_in(data, recipe)
     if manifest.get("ended", {"reason": "diverged"})["reason"] == "diverged":
         raise UserError(f"{run.path} has come to no result that could be verified: finish its training first")
     dataset = build_dataset(recipe)
@@ -39,7 +42,7 @@ def verify(config: dict[str, Any]) -> None:
         raise UserError(f"the data is not what the run was made with ({', '.join(damaged)}): get that version of it")
     start, end = segment(config, run)
 
-    wrong = check_files(run) if config["quick"] else check_again(config, run, dataset, start, end)
+    wrong = check_files(run) if config["quick"] else check_again(config, run, recipe, dataset, start, end)
     if wrong:
         print(f"NOT verified: {run.path}\n" + "\n".join(f"  {line}" for line in wrong))
         sys.exit(1)
@@ -103,27 +106,29 @@ def check_files(run: RunFolder) -> list[str]:
 # Making it again
 
 
-def check_again(config: dict[str, Any], run: RunFolder, dataset: Dataset, start: int, end: int) -> list[str]:
+def check_again(
+    config: dict[str, Any], run: RunFolder, recipe: dict[str, Any], dataset: Dataset, start: int, end: int
+) -> list[str]:
     """Make steps start + 1 .. end again elsewhere and compare; what is wrong, after the tier of the promise that applies."""
     from src.scoring import score
 
     cache = Path(config["paths"]["cache"])
     manifest, whole = run.manifest(), end == run.manifest()["ended"]["step"]
-    code = software(run.config(), dataset.spec.kind)
-    where = place(run.config())
+    code = software(recipe, dataset.spec.kind)
+    where = place(recipe)
     before, now = manifest.get("processes", 1), where.processes
     if before != now and "per process" in (manifest.get("batch_norm"), where.record()["batch_norm"]):
         raise UserError(
             f"batch norm was over each process's part of the batch: what {before} made, {now} cannot; verify it where there "
             f"are {before}"
         )
-    again = RunFolder(cache / "verify" / f"{manifest['config_hash']}-{run.config()['seed']}-{start}-{end}")
+    again = RunFolder(cache / "verify" / f"{manifest['config_hash']}-{recipe['seed']}-{start}-{end}")
     if again.started() and (
         software_changes(again.manifest(), code) or moved(again.manifest(), again.config(), where)
     ):  # an interrupted verification of other code, or elsewhere
         shutil.rmtree(again.path)
     with again:
-        recipe = recipe_of(run, again, start, code, where)
+        recipe = recipe_of(run, recipe, again, start, code, where)
         if not again.finished():
             with Team(where) as team:
                 fit(recipe, again, dataset, end, "verification", team)
@@ -148,11 +153,13 @@ def check_again(config: dict[str, Any], run: RunFolder, dataset: Dataset, start:
     return check_metric(run, measured, Path(config["published"]))
 
 
-def recipe_of(run: RunFolder, again: RunFolder, start: int, code: dict[str, Any], where: Place) -> dict[str, Any]:
-    """The run's own config, to be made again in another folder from a checkpoint on, with threads and precision as it was."""
+def recipe_of(
+    run: RunFolder, recipe: dict[str, Any], again: RunFolder, start: int, code: dict[str, Any], where: Place
+) -> dict[str, Any]:
+    """A run's recipe, to be made again in another folder from a checkpoint on, with threads and precision as it was."""
     from src.numerics import set_numerics
 
-    recipe = copy.deepcopy(run.config())
+    recipe = copy.deepcopy(recipe)
     recipe["run_dir"], recipe["publish"], recipe["logger"]["mode"] = str(again.path), None, "disabled"
     recipe["trainer"] |= {name: (EARLIER | run.manifest())[name] for name in ("threads", *EARLIER)}
     recipe["trainer"]["profile"] = None
@@ -236,4 +243,4 @@ def check_metric(run: RunFolder, measured: dict[str, Any] | None, published: Pat
 
 if __name__ == "__main__":
     sys.argv = ["quick=true" if word == "--quick" else word for word in sys.argv]
-    cli.run("verify", verify, nullable=("steps",))
+    cli.run("verify", verify, nullable=("steps", "paths.data"))

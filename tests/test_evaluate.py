@@ -3,9 +3,12 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import safetensors.torch
+from PIL import Image
 
 from src.files import sha256
+from src.train import train
 
 WEIGHTS = Path(__file__).parent.parent / "src" / "metrics" / "weights" / "digits.safetensors"
 
@@ -41,6 +44,24 @@ def test_other_weights_have_a_file_of_their_own(tiny_run: Path, command: Any, tm
         digest = sha256(tmp_path / f"{number}.safetensors")
         other = json.loads((folder / f"metrics-digits-50-1000000-{digest[:8]}.json").read_text())
         assert other["protocol"]["weights_sha256"] == digest
+
+
+def test_data_that_have_moved(compose: Any, command: Any, tmp_path: Path) -> None:
+    """For what measures a run and for what makes it again."""
+    (tmp_path / "pictures").mkdir()
+    for number, pixels in enumerate(np.random.RandomState(0).randint(256, size=(260, 8, 8), dtype=np.uint8)):
+        Image.fromarray(pixels).save(tmp_path / "pictures" / f"{number}.png")
+    words = ["data=folder", f"data.path={tmp_path}/pictures", "data.size=8", "data.channels=1", "evaluation.extractor=digits"]
+    words += ["model=mlp_gan", "debug=tiny", "trainer.threads=1", f"paths.data={tmp_path}/before", f"run_dir={tmp_path}/run"]
+    made = train(compose(*words))
+    (tmp_path / "before").rename(tmp_path / "now")
+    for module in ("evaluate", "verify"):
+        places = [f"paths.data={tmp_path}/now", f"paths.cache={tmp_path}/cache"]
+        answer = command(module, f"run={tmp_path}/run", *places)
+        assert answer.returncode == 0, answer.stderr
+    assert "bitwise equal" in answer.stdout
+    assert json.loads((tmp_path / "run" / "metrics.json").read_text())["metrics"] == made["metrics"]
+    assert not (tmp_path / "before").exists()
 
 
 def test_other_data_than_the_runs_is_refused(tiny_run: Path, command: Any, tmp_path: Path) -> None:

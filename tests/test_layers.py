@@ -10,6 +10,7 @@ LAYERS = [
     {
         "errors",
         "files",
+        "imports",
         "pixels",
         "spec",
         "rng",

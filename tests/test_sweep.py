@@ -94,7 +94,8 @@ class Sweep:
         self.environment = {"PYTHONPATH": str(folder), "AIGC_PACKAGES": "troubled", "OMP_NUM_THREADS": "1"}
 
     def words(self, *words: str) -> list[str]:
-        return ["--config-dir", str(self.folder / "conf"), "sweep=small", f"paths.runs={self.folder / 'runs'}", *words]
+        places = [f"paths.{kind}={self.folder / kind}" for kind in ("runs", "cache")]
+        return ["--config-dir", str(self.folder / "conf"), "sweep=small", *places, *words]
 
     def start(self, *words: str) -> subprocess.Popen:
         return subprocess.Popen(
@@ -224,6 +225,7 @@ def test_trials_keep_their_record_and_not_their_weights(troubled: tuple[Sweep, s
     for number in (0, len(sweep.trials()) - 1):
         run = RunFolder(sweep.path / f"{number:04d}")
         assert config_of(run)["model"]["g_optimizer"]["lr"] == sweep.trials()[number].params["model.g_optimizer.lr"]
+        assert config_of(run)["paths"]["cache"] == str(sweep.folder / "cache")
 
 
 def test_the_winner_is_trained_on_fresh_seeds(troubled: tuple[Sweep, str], compose: Any) -> None:

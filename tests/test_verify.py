@@ -37,7 +37,7 @@ def run(finished: Path, tmp_path: Path) -> Path:
 def check(compose: Callable[..., dict[str, Any]], tmp_path: Path) -> Callable[..., None]:
     def verified(run: Path, *words: str) -> None:
         words = (f"run={run}", f"published={tmp_path / 'published'}", *words)
-        config = compose(*words, name="verify", nullable=("steps",))
+        config = compose(*words, name="verify", nullable=("steps", "paths.data"))
         verify(config | {"paths": config["paths"] | {"cache": str(tmp_path / "cache")}})
 
     return verified
@@ -99,7 +99,7 @@ def test_a_published_folder_is_enough(run: Path, check: Any, capsys: Any, tmp_pa
 
 def test_a_published_folder_that_was_measured_again(run: Path, check: Any, compose: Any, tmp_path: Path) -> None:
     RunFolder(run).publish(tmp_path / "kept")
-    evaluate(compose(f"run={tmp_path / 'kept'}", name="evaluate", nullable=("evaluation.",)))
+    evaluate(compose(f"run={tmp_path / 'kept'}", name="evaluate", nullable=("evaluation.", "paths.data")))
     check(tmp_path / "kept", "quick=true")
 
 

@@ -31,7 +31,7 @@ class Folder:
     """The images in a folder and all folders below it, made square: uint8 [N, channels, size, size].
 
     The classes are the names of the sub-folders (int64 labels, sorted by name), where all images lie in two or more of
-    them; otherwise there are none. Hidden files and folders are left alone.
+    them; otherwise there are none. Hidden files and folders are left alone, links to folders outside are followed.
 
     Splits of about 90, 5 and 5 % by the hash of each file: one that is added moves no other, and equal files share a split.
     The images are decoded once, into a folder of `cache` that is named after names, bytes and settings. Later starts compare
@@ -123,8 +123,9 @@ class Folder:
             raise UserError(f"data.path={self.path}: there is no such folder")
         names: list[str] = []
         try:
-            for folder, inside, files in os.walk(self.path, onerror=_raise):
-                inside[:] = [name for name in inside if not name.startswith(".")]
+            read = [self.path.resolve()]  # and all below; with what links lead to
+            for folder, inside, files in os.walk(self.path, onerror=_raise, followlinks=True):
+                inside[:] = [name for name in sorted(inside) if not name.startswith(".") and _new(Path(folder, name), read)]
                 here = Path(folder).relative_to(self.path)
                 names += [str(here / name) for name in files if name.lower().endswith(SUFFIXES) and not name.startswith(".")]
         except OSError as error:
@@ -213,6 +214,17 @@ def _classes(names: list[str]) -> tuple[str, ...]:
     parts = [Path(name).parts for name in names]
     found = sorted({part[0] for part in parts})
     return tuple(found) if len(found) > 1 and all(len(part) > 1 for part in parts) else ()
+
+
+def _new(folder: Path, read: list[Path]) -> bool:
+    """Whether a folder is none that is read already, and leads to none above: links may go in circles."""
+    if not folder.is_symlink():
+        return True
+    target = folder.resolve()
+    if any(target.is_relative_to(other) or other.is_relative_to(target) for other in read):
+        return False
+    read.append(target)
+    return True
 
 
 def _raise(error: OSError) -> None:

@@ -236,6 +236,22 @@ def test_sub_folders_are_classes(tmp_path):
     assert sorted(folder.hashes()) == ["images.npy", "labels.npy"]
 
 
+def test_links_to_folders_outside_are_followed_and_circles_are_not(tmp_path):
+    for number, name in enumerate(("elsewhere/cats", "elsewhere/dogs", "pictures/mice")):
+        fill(tmp_path / name, 100, start=100 * number)
+    for name in ("cats", "dogs"):
+        (tmp_path / "pictures" / name).symlink_to(tmp_path / "elsewhere" / name)
+    (tmp_path / "elsewhere" / "dogs" / "friends").symlink_to(tmp_path / "elsewhere" / "cats")
+    (tmp_path / "elsewhere" / "dogs" / "again").symlink_to(tmp_path / "elsewhere" / "dogs")
+    (tmp_path / "pictures" / "mice" / "all").symlink_to(tmp_path / "pictures")
+    (tmp_path / "pictures" / "mice" / "above").symlink_to(tmp_path)
+    folder = Folder(tmp_path / "pictures", tmp_path / "cache", size=8)
+    folder.prepare()
+    assert folder.spec.classes == ("cats", "dogs", "mice")
+    labels = np.concatenate([folder.split(name).y for name in SPLITS])
+    assert np.bincount(labels).tolist() == [100, 100, 100]
+
+
 def test_images_beside_the_sub_folders_or_a_single_one_make_no_classes(tmp_path):
     fill(tmp_path / "pictures" / "a", 40)
     assert Folder(tmp_path / "pictures", tmp_path / "cache").spec.classes == ()

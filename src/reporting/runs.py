@@ -145,17 +145,27 @@ def _name(path: Path, root: Path) -> str:
 
 
 def _once(runs: list[Run]) -> list[Run]:
-    """Sorted runs without second copies of one; raises UserError where one seed of a recipe has two results."""
+    """Sorted runs without second copies of one, or such as have not come as far.
+
+    Raises UserError where one seed of a recipe has two results.
+    """
     kept: list[Run] = []
     for run in runs:
         before = kept[-1] if kept else None
         if before is None or (before.recipe, before.seed) != (run.recipe, run.seed):
             kept.append(run)
+        elif _stage(before) != _stage(run):
+            kept[-1] = max(before, run, key=_stage)
         elif _outcome(before) != _outcome(run):
             raise UserError(
                 f"{before.name} and {run.name} are the same config and seed with different results: leave one out of runs="
             )
     return kept
+
+
+def _stage(run: Run) -> int:
+    """How far a run has come: begun, trained, or with an outcome."""
+    return bool(run.ended) + (run.state != "unfinished")
 
 
 def _outcome(run: Run) -> tuple[Any, ...]:

@@ -86,6 +86,18 @@ def test_two_trainings_of_the_same_count_once(make_run: MakeRun, edit: Edit, tmp
         find_runs(str(tmp_path))
 
 
+def test_the_training_that_came_farthest_counts(make_run: MakeRun, edit: Edit, tmp_path: Path) -> None:
+    folder = make_run("mlp_gan", 0)
+    for name in ("a_begun", "trained", "z_begun"):
+        (shutil.copytree(folder, folder.with_name(name)) / "metrics.json").unlink()
+        edit(folder.with_name(name) / "manifest.json", lambda manifest: manifest["ended"].update(best_distance=9.0))
+        if "begun" in name:
+            edit(folder.with_name(name) / "manifest.json", lambda manifest: manifest.pop("ended"))
+    assert [run.path for run in find_runs(str(tmp_path))] == [folder.resolve()]
+    shutil.rmtree(folder)
+    assert [run.path.name for run in find_runs(str(tmp_path))] == ["trained"]
+
+
 def test_a_line_that_a_crash_cut_short_is_passed_over(make_run: MakeRun) -> None:
     folder = make_run("mlp_gan", 0)
     with (folder / "metrics.jsonl").open("a") as file:

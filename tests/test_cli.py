@@ -81,7 +81,8 @@ def test_bad_input(case: str, command: Any, no_torch: dict[str, str]) -> None:
 def test_help_needs_no_torch(command: Any, no_torch: dict[str, str]) -> None:
     answer = command("train", "--help", env=no_torch)
     assert answer.returncode == 0
-    assert "mlp_gan" in answer.stdout
+    assert "model: acgan, " in answer.stdout
+    assert "Groups:" not in command("generate", "--help", env=no_torch).stdout
 
 
 def test_the_trap_works(command: Any, no_torch: dict[str, str]) -> None:

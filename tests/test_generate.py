@@ -128,14 +128,17 @@ def test_a_folder_holds_no_samples_of_before(draw: Any) -> None:
 def test_an_interrupted_drawing_leaves_nothing_among_the_next(draw: Any, tiny_run: Path, tmp_path: Path) -> None:
     """A real kill -9 as soon as there are pictures."""
     out = tmp_path / "out"
+    draw("n=2")
     words = [sys.executable, "-m", "src.generate", f"run={tiny_run}", "n=400000", "seed=100", f"out={out}"]
     with subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         deadline = time.monotonic() + 60
-        while not any(out.glob("0*.png")) and time.monotonic() < deadline:
+        while not (out / "000100.png").exists() and time.monotonic() < deadline:
             time.sleep(0.05)
         process.kill()
         process.wait(60)
-    assert any(out.glob("0*.png"))
+    assert (out / "000100.png").exists()
+    assert not (out / "000000.png").exists()
+    assert not any(out.glob("grid.*"))
     draw("n=2")
     assert sorted(path.name for path in out.glob("*.png")) == ["000000.png", "000001.png", "grid.png"]
 

@@ -127,7 +127,7 @@ def load_classifier(name: str, weights: str | Path | None) -> Backbone:
         digest,
         pinned,
         feature_size=Classifier.feature_size * (3 if stacked else 1),
-        batch_size=500,
+        batch_size=100,  # what is larger than a cache holds takes a third longer in bad hours
         class_names=STACKED_CLASSES if stacked else CLASS_NAMES[name],
         channels=(3,) if stacked else (1, 3),
         standardise=True,

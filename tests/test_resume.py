@@ -182,7 +182,7 @@ def test_killed_at_random_moments(long_run: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     moments = random.Random(0)
     kills = 0
-    while kills < 6:
+    while kills < 4:
         before = newest_name(folder)
         process = subprocess.Popen(command(*LONG, f"run_dir={folder}"), cwd=ROOT, env=ENVIRONMENT, stdout=subprocess.DEVNULL)
         while process.poll() is None and newest_name(folder) == before:
@@ -233,7 +233,7 @@ runpy.run_module("src.train", run_name="__main__", alter_sys=True)
 
 
 @pytest.mark.parametrize("moment", ["before fsync", "after fsync", "half written", "before rename", "after rename"])
-def test_killed_while_a_checkpoint_is_written(moment: str, stopped: Path, tmp_path: Path) -> None:
+def test_killed_while_a_checkpoint_is_written(moment: str, stopped: Path, compose: Any, tmp_path: Path) -> None:
     """The process kills itself at a chosen instruction of the writing."""
     words = [*EVERYTHING, f"run_dir={tmp_path / 'run'}"]
     script = tmp_path / "saving.py"
@@ -244,7 +244,7 @@ def test_killed_while_a_checkpoint_is_written(moment: str, stopped: Path, tmp_pa
     )
     assert answer.returncode == -signal.SIGKILL, answer.stderr
     assert "ended" not in RunFolder(tmp_path / "run").manifest()
-    subprocess.run(command(*words), cwd=ROOT, env=ENVIRONMENT, check=True, capture_output=True, timeout=100)
+    train(compose(*words))
     assert_same_run(tmp_path / "run", stopped / "whole")
 
 
@@ -273,7 +273,7 @@ runpy.run_module("src.train", run_name="__main__", alter_sys=True)
 """
 
 
-def test_a_full_disk_keeps_what_there_is(stopped: Path, tmp_path: Path) -> None:
+def test_a_full_disk_keeps_what_there_is(stopped: Path, compose: Any, tmp_path: Path) -> None:
     """A real process whose disk fills up (a limit on file size stands in for it) ends with one line; then there is room."""
     words = [*EVERYTHING, f"run_dir={tmp_path / 'run'}"]
     shutil.copytree(stopped / "4", tmp_path / "run")
@@ -289,7 +289,7 @@ def test_a_full_disk_keeps_what_there_is(stopped: Path, tmp_path: Path) -> None:
     newest = RunFolder(tmp_path / "run").newest("step")
     assert newest is not None
     assert is_whole(newest)
-    subprocess.run(command(*words), cwd=ROOT, env=ENVIRONMENT, check=True, capture_output=True, timeout=100)
+    train(compose(*words))
     assert_same_run(tmp_path / "run", stopped / "whole")
 
 

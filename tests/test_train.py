@@ -147,7 +147,7 @@ def test_stopped_by_a_signal_it_goes_on_as_if_nothing_had_happened(number: int, 
     if number != signal.SIGKILL:
         assert "the same command goes on from there" in output
 
-    subprocess.run(command, cwd=ROOT, check=True, env=environment, capture_output=True, timeout=100)
+    train(compose(*words, f"run_dir={folder}"))
     ours, theirs = final_state(folder), final_state(whole)
     for part in ("state_dict", "optimizer_states", "clock"):
         assert_same_state(ours[part], theirs[part], part)

@@ -24,6 +24,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from src.config import check_secret, leaves, plain, validate
 from src.errors import Interrupted, UserError, nearest
+from src.interpreter import leave
 from src.place import sweeping
 from src.processes import decline, follows
 
@@ -60,12 +61,14 @@ def run(config_name: str, task: Callable[[dict[str, Any]], object], nullable: tu
         check_groups(sys.argv[1:])
         hydra.main(version_base="1.3", config_path=CONF, config_name=config_name)(checked)()
     except (KeyboardInterrupt, Interrupted) as stop:
-        sys.exit(getattr(stop, "exit_code", 130))
+        leave(getattr(stop, "exit_code", 130))
+    except SystemExit as leaving:
+        leave(leaving.code)
     except Exception as error:
         codes.append(answer(error, config_name))
     if any(codes) and follows():
         decline()
-    sys.exit(max(codes, key=[0, 2, 1].index))
+    leave(max(codes, key=[0, 2, 1].index))
 
 
 def answer(error: Exception, config_name: str) -> int:

@@ -8,7 +8,7 @@ from src.config import check_extractor, with_data_in
 from src.environment import EARLIER
 from src.errors import UserError
 from src.files import check_writable, sha256, write_json
-from src.imports import at_rest
+from src.interpreter import at_rest
 from src.run import RunFolder, build_dataset, summary
 
 

@@ -11,7 +11,7 @@ from src.checkpoints import load_checkpoint, step_of
 from src.data.dataset import Dataset
 from src.environment import MACHINE, PACKAGES, SPLIT, STRATEGY, machine_changes, software, software_changes
 from src.errors import UserError
-from src.imports import at_rest
+from src.interpreter import at_rest
 from src.numerics import here, set_up
 from src.place import Place
 from src.processes import ALONE, Team

@@ -11,7 +11,7 @@ from typing import Any
 from src import cli
 from src.errors import UserError, nearest
 from src.files import NO_ROOM, check_writable
-from src.imports import at_rest
+from src.interpreter import at_rest
 from src.progress import Line, minutes
 from src.run import RunFolder, load_run
 

@@ -17,6 +17,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Self
 
+from src import interpreter
 from src.errors import Diverged, Interrupted, UserError
 from src.place import Place, started_by_torchrun
 
@@ -244,6 +245,7 @@ def main(starter: int) -> None:
         join(dist.TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), size, is_master=False), rank, size)
 
     follow(connect)
+    interpreter.leave(0)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ LAYERS = [
     {
         "errors",
         "files",
-        "imports",
+        "interpreter",
         "pixels",
         "spec",
         "rng",

@@ -1,0 +1,80 @@
+"""In a process of its own: what is set apart stays so."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+SCRIPT = """
+import gc, weakref
+from src.interpreter import at_rest
+
+class Node:
+    pass
+
+def garbage():
+    node = Node()
+    node.itself = node
+    return weakref.ref(node)
+
+with at_rest():
+    assert not gc.isenabled()
+    import pytorch_lightning
+assert gc.isenabled()
+assert gc.get_freeze_count() > 100_000
+
+left = garbage()
+try:
+    with at_rest():
+        raise ImportError
+except ImportError:
+    assert gc.isenabled()
+gc.collect()
+assert left() is None  # the second time nothing was set apart
+"""
+
+
+def test_garbage_is_collected_again_afterwards() -> None:
+    answer = subprocess.run([sys.executable, "-c", SCRIPT], cwd=ROOT, capture_output=True, text=True, timeout=100)
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stderr == ""  # of leaks
+
+
+END = """
+import atexit, sys
+from src.interpreter import leave
+
+class Last:
+    def __del__(self):
+        print("taken apart")
+
+last = Last()
+atexit.register(print, "at the end")
+print("said", end=" ")
+leave(CODE)
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "said"),
+    [
+        ("3", 3, "said at the end\n"),
+        ("None", 0, "said at the end\ntaken apart\n"),
+        ("'why'", 1, "said at the end\ntaken apart\n"),
+    ],
+)
+def test_leaving_does_what_is_to_be_done_at_the_end(code: str, status: int, said: str) -> None:
+    words = [sys.executable, "-c", END.replace("CODE", code)]
+    answer = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert (answer.returncode, answer.stdout) == (status, said)
+    assert answer.stderr == ("why\n" if status == 1 else "")
+
+
+def test_words_that_cannot_be_written_are_not_lost_in_silence() -> None:
+    with open("/dev/full", "w") as full:
+        words = [sys.executable, "-c", END.replace("CODE", "0")]
+        answer = subprocess.run(words, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert answer.returncode == 120  # Python's for this
+    assert "No space left on device" in answer.stderr

@@ -37,8 +37,8 @@ def leave(code: str | int | None) -> NoReturn:
         sys.exit(code)
     atexit._run_exitfuncs()
     try:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in filter(None, (sys.stdout, sys.stderr)):  # without those that were closed before the start
+            stream.flush()
     except OSError:  # nobody reads on, or the disk is full: Python says so
         sys.exit(code)
     os._exit(code)

@@ -80,3 +80,9 @@ def test_words_that_cannot_be_written_are_not_lost_in_silence() -> None:
         answer = subprocess.run(words, cwd=ROOT, env=environment, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
     assert answer.returncode == 120  # Python's for this
     assert "No space left on device" in answer.stderr
+
+
+def test_an_output_that_was_closed_before_the_start_is_no_fault() -> None:
+    words = ["bash", "-c", 'exec "$@" >&-', "bash", sys.executable, "-c", "from src.interpreter import leave; leave(3)"]
+    answer = subprocess.run(words, cwd=ROOT, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert (answer.returncode, answer.stderr) == (3, "")

@@ -16,12 +16,14 @@ def at_rest() -> Iterator[None]:
 
     That took a quarter of Lightning's import. The first time what is alive at the end is set apart, and never looked through.
     """
+    enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
         set_apart()
-        gc.enable()
+        if enabled:
+            gc.enable()
 
 
 @functools.cache
@@ -33,7 +35,8 @@ def set_apart() -> None:
 
 def leave(code: str | int | None) -> NoReturn:
     """End the process as sys.exit does, but for taking PyTorch's objects apart one by one, which takes a second and more."""
-    if not isinstance(code, int) or hasattr(sys, "ps1"):  # a message; or somebody is at a prompt and would lose it
+    prompt = hasattr(sys, "ps1") or sys.flags.interactive  # which would be lost
+    if prompt or not isinstance(code, int):
         sys.exit(code)
     atexit._run_exitfuncs()
     try:

@@ -73,6 +73,12 @@ def test_leaving_does_what_is_to_be_done_at_the_end(code: str, status: int, said
     assert answer.stderr == ("why\n" if status == 1 else "")
 
 
+def test_a_prompt_is_not_lost() -> None:
+    words = [sys.executable, "-i", "-c", "from src.interpreter import leave; leave(0)"]
+    answer = subprocess.run(words, cwd=ROOT, input="print('still', 'here')\n", capture_output=True, text=True, timeout=60)
+    assert "still here" in answer.stdout
+
+
 def test_words_that_cannot_be_written_are_not_lost_in_silence() -> None:
     with open("/dev/full", "w") as full:
         words = [sys.executable, "-c", END.replace("CODE", "0")]

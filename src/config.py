@@ -253,17 +253,19 @@ def check_secret(key: str, value: object) -> None:
         raise UserError(f"{key} holds a secret, which would be written into files: use `wandb login` or the environment")
 
 
-def with_data_in(folder: str, config: Mapping[str, Any]) -> dict[str, Any]:
-    """A config whose data are in another folder than `paths.data`."""
-    before = f"{config['paths']['data']}/" if "paths" in config else ""
+def with_data_in(folder: str | None, config: Mapping[str, Any]) -> dict[str, Any]:
+    """A config whose data are in another folder than `paths.data`; None leaves them there."""
+    if folder is None or "paths" not in config:
+        return dict(config)
+    before = f"{config['paths']['data']}/"
 
     def moved(value: Any) -> Any:
         if isinstance(value, Mapping):
             return {key: moved(entry) for key, entry in value.items()}
-        inside = before and isinstance(value, str) and value.startswith(before)
+        inside = isinstance(value, str) and value.startswith(before)
         return f"{folder}/{value.removeprefix(before)}" if inside else value
 
-    return moved(config)
+    return moved(config) | {"paths": {**config["paths"], "data": folder}}
 
 
 def identity(config: Mapping[str, Any]) -> dict[str, Any]:

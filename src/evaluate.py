@@ -8,15 +8,15 @@ from src.config import check_extractor, with_data_in
 from src.environment import EARLIER
 from src.errors import UserError
 from src.files import check_writable, sha256, write_json
-from src.interpreter import at_rest
+from src.interpreter import gc_paused
 from src.run import RunFolder, build_dataset, summary
 
 
 def evaluate(config: dict[str, Any]) -> dict[str, Any]:
     """Measure a run under its own protocol, or under the one that the command line changes it to; the record."""
     run = RunFolder.existing(config["run"])
-    recipe = run.config()
-    own, paths = recipe["evaluation"], config["paths"]
+    recipe = with_data_in(config["paths"]["data"], run.config())
+    own = recipe["evaluation"]
     settings = own | {key: value for key, value in config["evaluation"].items() if value is not None}
     ended = run.manifest().get("ended", {})
     if ended.get("reason") == "diverged":
@@ -26,16 +26,16 @@ def evaluate(config: dict[str, Any]) -> dict[str, Any]:
     checkpoint = run.checkpoint()  # there is one, and it is whole
     if not ended:
         print(f"this run has not ended: {checkpoint.name}, the best so far, is measured")
-    dataset = build_dataset(with_data_in(paths["data"], recipe) if paths["data"] else recipe)
+    dataset = build_dataset(recipe)
     check_extractor(settings, dataset.spec.shape)
     dataset.prepare()
     if changes := run.changes(recipe, dataset.hashes()):
         raise UserError(f"the data is not what the run was made with ({'; '.join(changes)}): get that version of it")
     name = "metrics" if settings == own else other_name(settings, own)
-    cache = Path(paths["cache"])
+    cache = Path(config["paths"]["cache"])
     check_writable(cache, "paths.cache")
 
-    with at_rest():
+    with gc_paused():
         from src.numerics import set_numerics
         from src.scoring import score
 

@@ -11,7 +11,7 @@ from src.checkpoints import load_checkpoint, step_of
 from src.data.dataset import Dataset
 from src.environment import MACHINE, PACKAGES, SPLIT, STRATEGY, machine_changes, software, software_changes
 from src.errors import UserError
-from src.interpreter import at_rest
+from src.interpreter import gc_paused
 from src.numerics import here, set_up
 from src.place import Place
 from src.processes import ALONE, Team
@@ -44,7 +44,7 @@ def fit(config: dict[str, Any], run: RunFolder, dataset: Dataset, stop: int | No
     run.drop_results()
     team.order(follow_fit, config, team.place, run.path, checkpoint, stop, reason)
 
-    with at_rest():
+    with gc_paused():
         from src.learn import learn
 
     learn(config, team.place, run, dataset, checkpoint, stop, reason)
@@ -58,7 +58,7 @@ def follow_fit(
     dataset = build_dataset(config)
     dataset.prepare()
 
-    with at_rest():
+    with gc_paused():
         from src.learn import learn
 
     learn(config, place, RunFolder(path), dataset, checkpoint, stop, reason)

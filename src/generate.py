@@ -11,7 +11,7 @@ from typing import Any
 from src import cli
 from src.errors import UserError, nearest
 from src.files import NO_ROOM, check_writable
-from src.interpreter import at_rest
+from src.interpreter import gc_paused
 from src.progress import Line, minutes
 from src.run import RunFolder, load_run
 
@@ -40,7 +40,7 @@ def generate(config: dict[str, Any]) -> Path:
 
 def write(config: dict[str, Any], run: RunFolder, checkpoint: str, out: Path) -> None:
     """Draw, and write it to the folder or file `out`."""
-    with at_rest():
+    with gc_paused():
         import torch
 
         from src.export import save_safetensors, state_hash, to_onnx

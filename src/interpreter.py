@@ -11,7 +11,7 @@ from typing import NoReturn
 
 
 @contextlib.contextmanager
-def at_rest() -> Iterator[None]:
+def gc_paused() -> Iterator[None]:
     """For import statements, without garbage collection: it would look through all that they make again and again.
 
     That took a quarter of Lightning's import. The first time what is alive at the end is set apart, and never looked through.
@@ -21,13 +21,13 @@ def at_rest() -> Iterator[None]:
     try:
         yield
     finally:
-        set_apart()
+        freeze()
         if enabled:
             gc.enable()
 
 
 @functools.cache
-def set_apart() -> None:
+def freeze() -> None:
     """Once in a process: a later time would keep what has become garbage meanwhile."""
     gc.freeze()
     atexit.register(gc.unfreeze)  # at the very end it is collected as ever, or extension modules complain of leaks

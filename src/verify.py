@@ -31,9 +31,7 @@ STATE = ("state_dict", "optimizer_states", "clock")  # of a checkpoint; the rest
 def verify(config: dict[str, Any]) -> None:
     """Check what a config names and print the verdict; exits with 1 where the result does not hold."""
     run = RunFolder.existing(config["run"])
-    recipe, manifest = run.config(), run.manifest()
-    if data := config["paths"]["data"]:
-        recipe = with_data_in(data, recipe)
+    recipe, manifest = with_data_in(config["paths"]["data"], run.config()), run.manifest()
     if manifest.get("ended", {"reason": "diverged"})["reason"] == "diverged":
         raise UserError(f"{run.path} has come to no result that could be verified: finish its training first")
     dataset = build_dataset(recipe)

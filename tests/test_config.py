@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from src.config import check_extractor, differences, short_hash, validate
+from src.config import check_extractor, differences, short_hash, validate, with_data_in
 from src.errors import UserError, nearest
 
 GOOD: dict[str, Any] = {
@@ -190,3 +190,5 @@ def test_where_the_data_are_is_no_part_of_a_recipe(compose: Any) -> None:
     assert there["data"]["source"]["folder"] == "/elsewhere/mnist"
     assert short_hash(here) == short_hash(there)
     assert differences(here, there) == []
+    assert with_data_in("/elsewhere", here) == there
+    assert with_data_in(None, there) == there

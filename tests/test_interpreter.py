@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 SCRIPT = """
 import gc, weakref
-from src.interpreter import at_rest
+from src.interpreter import gc_paused
 
 class Node:
     pass
@@ -20,7 +20,7 @@ def garbage():
     node.itself = node
     return weakref.ref(node)
 
-with at_rest():
+with gc_paused():
     assert not gc.isenabled()
     import pytorch_lightning
 assert gc.isenabled()
@@ -28,7 +28,7 @@ assert gc.get_freeze_count() > 100_000
 
 left = garbage()
 try:
-    with at_rest():
+    with gc_paused():
         raise ImportError
 except ImportError:
     assert gc.isenabled()

@@ -125,7 +125,7 @@ class Folder:
         try:
             read = [self.path.resolve()]  # and all below; with what links lead to
             for folder, inside, files in os.walk(self.path, onerror=_raise, followlinks=True):
-                inside[:] = [name for name in sorted(inside) if not name.startswith(".") and _new(Path(folder, name), read)]
+                inside[:] = [name for name in sorted(inside) if not name.startswith(".") and _unread(Path(folder, name), read)]
                 here = Path(folder).relative_to(self.path)
                 names += [str(here / name) for name in files if name.lower().endswith(SUFFIXES) and not name.startswith(".")]
         except OSError as error:
@@ -216,7 +216,7 @@ def _classes(names: list[str]) -> tuple[str, ...]:
     return tuple(found) if len(found) > 1 and all(len(part) > 1 for part in parts) else ()
 
 
-def _new(folder: Path, read: list[Path]) -> bool:
+def _unread(folder: Path, read: list[Path]) -> bool:
     """Whether a folder is none that is read already, and leads to none above: links may go in circles."""
     if not folder.is_symlink():
         return True

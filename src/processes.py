@@ -17,13 +17,13 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Self
 
-from src import interpreter
+from src import heartbeat, interpreter
 from src.errors import Diverged, Interrupted, UserError
 from src.place import Place, started_by_torchrun
 
 ROOT = Path(__file__).parent.parent
 
-# Messages may have to wait for an evaluation. What has died is noticed by its closed connections, and by its starter.
+# Messages may have to wait for an evaluation. What has died is noticed by its closed connections, its starter, or its silence.
 PATIENCE = timedelta(days=1)
 MEETING = timedelta(minutes=2)  # for those to come that torchrun has started at the same time
 START = timedelta(seconds=8)  # for an answer of a torchrun that lives; PyTorch tries twice
@@ -151,6 +151,7 @@ def meet() -> tuple[Any, int, int]:
     try:
         store = meeting_point(MEETING if rank == 0 else PATIENCE)
         store.set_timeout(PATIENCE)
+        heartbeat.start(store, rank, size)
         store.set(f"here/{rank}", "yes")
         others = range(1, size) if rank == 0 else [0]
         store.wait([f"here/{other}" for other in others], MEETING if rank == 0 else PATIENCE)
@@ -184,6 +185,7 @@ def leave() -> None:
 
     from src.distributed import share_memory, together
 
+    heartbeat.stop()
     if together():
         share_memory(False)
         dist.destroy_process_group()

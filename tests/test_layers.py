@@ -27,6 +27,7 @@ LAYERS = [
         "numerics",
         "place",
         "processes",
+        "heartbeat",
         "progress",
         "signals",
         "energy",

@@ -1,0 +1,100 @@
+"""Processes of several machines, whose death no closed connection tells: here they are stopped, and so keep theirs."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import torch.distributed as dist
+
+ROOT = Path(__file__).parent.parent
+WORKER = """
+import sys, time, torch, torch.distributed as dist, src.heartbeat as heartbeat, src.processes as processes
+heartbeat.EVERY, heartbeat.LOST, turns = 0.2, 10, int(sys.argv[1])
+processes.join()
+print("joined", flush=True)
+for _ in range(turns):
+    dist.all_reduce(torch.ones(1))
+    time.sleep(0.1)
+processes.leave()
+print("left", flush=True)
+"""
+Start = Callable[..., subprocess.Popen]
+
+
+@pytest.fixture
+def store() -> dist.TCPStore:
+    """torchrun's, on the first machine."""
+    return dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+
+
+@pytest.fixture
+def start(store: dist.TCPStore) -> Iterator[Start]:
+    """Begin the process of some rank, of two."""
+    where = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(store.port), "LOCAL_WORLD_SIZE": "1", "WORLD_SIZE": "2"}
+    where |= {"TORCHELASTIC_RUN_ID": "x", "TORCHELASTIC_USE_AGENT_STORE": "True"}
+    begun = []
+
+    def begin(rank: int, turns: int = 10_000) -> subprocess.Popen:
+        process = subprocess.Popen(
+            [sys.executable, "-c", WORKER, str(turns)],
+            env={**os.environ, **where, "RANK": str(rank), "OMP_NUM_THREADS": "1"},
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        begun.append(process)
+        return process
+
+    yield begin
+    for process in begun:
+        process.kill()
+        process.communicate()
+
+
+def come(store: dist.TCPStore, rank: int) -> None:
+    """Wait until that process has said that it is there."""
+    store.wait([f"here/{rank}"], timedelta(seconds=60))
+
+
+def says(process: subprocess.Popen, word: str) -> None:
+    assert process.stdout is not None
+    assert process.stdout.readline() == word + "\n"
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_one_that_is_heard_no_longer_ends_the_other(which: int, start: Start) -> None:
+    both = start(0), start(1)
+    for process in both:
+        says(process, "joined")
+    both[which].send_signal(signal.SIGSTOP)
+    other = both[1 - which]
+    assert f"error: nothing was heard of process {which} of 2 for 2 seconds: repeat" in other.communicate(timeout=30)[1]
+    assert other.returncode == 2
+
+
+def test_one_that_has_come_and_died_is_not_waited_for(start: Start, store: dist.TCPStore) -> None:
+    """While the first was preparing its data."""
+    second = start(1)
+    come(store, 1)
+    second.kill()
+    first = start(0)
+    assert "error: nothing was heard of process 1 of 2" in first.communicate(timeout=30)[1]
+    assert first.returncode == 2
+
+
+def test_nobody_is_missed_before_having_come_nor_after_leaving(start: Start, store: dist.TCPStore) -> None:
+    first = start(0, turns=40)
+    come(store, 0)
+    time.sleep(3)
+    second = start(1, turns=40)
+    for process in (first, second):
+        output, errors = process.communicate(timeout=60)
+        assert output == "joined\nleft\n"
+        assert (process.returncode, errors) == (0, "")

@@ -162,12 +162,12 @@ def test_a_damaged_checkpoint_is_passed_over(damage: str, stopped: Path, compose
     assert_same_run(tmp_path / "run", stopped / "whole")
 
 
-LONG = [*EVERYTHING, "stop.images=19200", "validation.every=150", "checkpoint={every: 3, keep: 2}", "logger.every=7"]
+LONG = [*EVERYTHING, "stop.images=9600", "validation.every=75", "checkpoint={every: 3, keep: 2}", "logger.every=7"]
 
 
 @pytest.fixture(scope="module")
 def long_run(compose: Callable[..., dict[str, Any]], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """600 steps that never stopped."""
+    """300 steps that never stopped."""
     folder = tmp_path_factory.mktemp("long") / "run"
     train(compose(*LONG, f"run_dir={folder}"))
     return folder

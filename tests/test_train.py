@@ -127,14 +127,23 @@ def test_another_seed_is_another_result(tiny_run: Path, compose: Any, tmp_path: 
     assert first["metrics"]["fd_digits"] != second["metrics"]["fd_digits"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_stopped_by_a_signal_it_goes_on_as_if_nothing_had_happened(number: int, compose: Any, tmp_path: Path) -> None:
-    words = [*TINY, "stop.images=9600", "checkpoint.every=20", "validation.every=100", "model.discriminator.dropout=0.2"]
-    whole = tmp_path / "whole"
-    train(compose(*words, f"run_dir={whole}"))
+LONGER = [*TINY, "stop.images=9600", "checkpoint.every=20", "validation.every=100", "model.discriminator.dropout=0.2"]
 
+
+@pytest.fixture(scope="module")
+def whole(compose: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that nothing has stopped."""
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    train(compose(*LONGER, f"run_dir={folder}"))
+    return folder
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_stopped_by_a_signal_it_goes_on_as_if_nothing_had_happened(
+    number: int, whole: Path, compose: Any, tmp_path: Path
+) -> None:
     folder = tmp_path / "stopped"
-    command = [sys.executable, "-m", "src.train", *words, f"run_dir={folder}"]
+    command = [sys.executable, "-m", "src.train", *LONGER, f"run_dir={folder}"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, env=environment)
     while not list(folder.glob("checkpoints/step-*.ckpt")):
@@ -147,7 +156,7 @@ def test_stopped_by_a_signal_it_goes_on_as_if_nothing_had_happened(number: int, 
     if number != signal.SIGKILL:
         assert "the same command goes on from there" in output
 
-    train(compose(*words, f"run_dir={folder}"))
+    train(compose(*LONGER, f"run_dir={folder}"))
     ours, theirs = final_state(folder), final_state(whole)
     for part in ("state_dict", "optimizer_states", "clock"):
         assert_same_state(ours[part], theirs[part], part)

@@ -98,6 +98,8 @@ class Team:
 
     def _dead(self, wait: float = 0.0) -> Exception | None:
         """What is to be said of another process that has ended before its time, or does within so many seconds."""
+        if wait and (missing := heartbeat.missing()):
+            return UserError(missing)
         until = time.monotonic() + wait
         while self._others and all(other.poll() is None for other in self._others) and time.monotonic() < until:
             time.sleep(0.05)
@@ -217,8 +219,9 @@ def follow(connect: Callable[[], None]) -> Interrupted | Diverged | None:
         return met
     except Exception as error:
         time.sleep(1.5)  # where another process has died before, that is the whole story, and this one is ended in its sleep
-        print(f"error: {error}" if isinstance(error, UserError) else traceback.format_exc(), file=sys.stderr, flush=True)
-        sys.exit(2 if isinstance(error, UserError) else 1)
+        mistake = str(error) if isinstance(error, UserError) else heartbeat.missing()
+        print(f"error: {mistake}" if mistake else traceback.format_exc(), file=sys.stderr, flush=True)
+        sys.exit(2 if mistake else 1)
 
 
 def receive() -> Any:

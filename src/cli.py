@@ -81,6 +81,16 @@ def answer(error: Exception, config_name: str) -> int:
     return 2
 
 
+def unread() -> bool:
+    """Whether nobody reads what this process prints any more (`| head`); then it is no longer printed."""
+    try:
+        print(flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return True
+    return False
+
+
 def compose(config_name: str, words: Sequence[str]) -> dict[str, Any]:
     """The plain, checked config of another command line, for a command that starts such commands; raises UserError."""
     try:
@@ -131,6 +141,8 @@ def explain(error: BaseException, config_name: str, words: Sequence[str] | None 
     """One line with the remedy for an error the user can mend, None for any other."""
     if isinstance(error, UserError):
         return str(error)
+    if isinstance(error, BrokenPipeError) and unread():
+        return "nobody reads any more what is printed here: repeat the command without closing its pipe, it goes on"
     if isinstance(error, MissingConfigException) and error.options is not None:
         group, _, name = (error.missing_cfg_file or "").rpartition("/")
         return f"there is no {group}={name}: {nearest(name, error.options)}"

@@ -164,6 +164,30 @@ def test_stopped_by_a_signal_it_goes_on_as_if_nothing_had_happened(
     assert (folder / "metrics.json").read_text() == (whole / "metrics.json").read_text()
 
 
+def test_a_reader_that_has_gone_is_named(whole: Path, compose: Any, tmp_path: Path) -> None:
+    """As after `| head -1`."""
+    folder = tmp_path / "run"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "src.train", *LONGER, f"run_dir={folder}"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.stdout.close()
+    _, errors = process.communicate(timeout=100)
+    assert (
+        errors == "error: nobody reads any more what is printed here: repeat the command without closing its pipe, it goes on\n"
+    )
+    assert process.returncode == 2
+    assert not (folder / "error.txt").exists()
+    train(compose(*LONGER, f"run_dir={folder}"))
+    assert (folder / "metrics.json").read_text() == (whole / "metrics.json").read_text()
+
+
 def test_a_signal_during_the_last_validation_ends_the_run_too(
     compose: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

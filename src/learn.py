@@ -146,7 +146,7 @@ def make_trainer(config: dict[str, Any], place: Place, run: RunFolder, callbacks
         from src.strategy import strategy_of  # FSDP's import takes a second
 
         strategy = strategy_of(place)
-    return Trainer(
+    trainer = Trainer(
         accelerator=place.accelerator,
         devices=place.devices,
         num_nodes=place.nodes,
@@ -163,6 +163,9 @@ def make_trainer(config: dict[str, Any], place: Place, run: RunFolder, callbacks
         use_distributed_sampler=False,
         default_root_dir=run.path,
     )
+    # Signals are StopOnSignal's: Lightning's handler of SIGTERM sends a message, for which no other process waits.
+    trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
+    return trainer
 
 
 def begin(config: dict[str, Any], place: Place, run: RunFolder, dataset: Dataset, model: Model) -> None:

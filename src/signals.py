@@ -1,13 +1,16 @@
 """Ctrl-C and SIGTERM, noted until there is a good moment to stop."""
 
 import signal
+import time
 from typing import Any, Self
+
+ONCE = 2.0
 
 
 class NotedSignals:
     """From `catch` to `release` the first signal is noted in `number`; a second one raises KeyboardInterrupt.
 
-    `catch` again takes signals back from whoever has taken them meanwhile.
+    SIGTERM twice within `ONCE` seconds counts once: it was sent to all processes, and by one of them to those it had started.
 
     answer: what is printed after the first one's name; "" prints nothing.
     """
@@ -15,11 +18,12 @@ class NotedSignals:
     def __init__(self, answer: str) -> None:
         self.answer = answer
         self.number: int | None = None
+        self._since = 0.0
         self._handlers: dict[int, Any] = {}
 
     def catch(self) -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
-            self._handlers.setdefault(number, signal.signal(number, self._note))
+            self._handlers[number] = signal.signal(number, self._note)
 
     def release(self) -> None:
         while self._handlers:
@@ -33,8 +37,10 @@ class NotedSignals:
         self.release()
 
     def _note(self, number: int, _: Any) -> None:
+        if number == self.number == signal.SIGTERM and time.monotonic() - self._since < ONCE:
+            return
         if self.number is not None:
             raise KeyboardInterrupt
-        self.number = number
+        self.number, self._since = number, time.monotonic()
         if self.answer:
             print(f"\n{signal.Signals(number).name}: {self.answer}", flush=True)

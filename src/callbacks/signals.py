@@ -23,9 +23,6 @@ class StopOnSignal(Callback):
     def setup(self, trainer: Trainer, training: Training, stage: str) -> None:
         self._noted.catch()
 
-    def on_train_start(self, trainer: Trainer, training: Training) -> None:
-        self._noted.catch()  # again: Lightning's own handler of SIGTERM sends a message that no other process waits for
-
     def on_train_batch_end(self, trainer: Trainer, training: Training, *_: Any) -> None:
         self._agree()
         if self.number is not None:

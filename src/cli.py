@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import hydra
+import yaml
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import (
     ConfigCompositionException,
@@ -25,7 +26,7 @@ from omegaconf.errors import OmegaConfBaseException
 from src.config import check_secret, leaves, plain, validate
 from src.errors import Interrupted, UserError, nearest
 from src.interpreter import leave
-from src.place import sweeping
+from src.place import started_by_torchrun, sweeping
 from src.processes import decline, follows
 
 CONF = str(Path(__file__).parent.parent / "conf")
@@ -35,6 +36,9 @@ NO_NAME = re.compile(r"null|true|false|[-+]?[\d.]+|\[\s*\]|\{.*\}", re.IGNORECAS
 def run(config_name: str, task: Callable[[dict[str, Any]], object], nullable: tuple[str, ...] = ()) -> NoReturn:
     """Compose `conf/<config_name>.yaml` with the command line's overrides, check it, call `task` with it, and exit."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then lets exceptions through to us
+
+    if started_by_torchrun():
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # else its stack comes before our line where a process has gone
 
     codes, here = [0], os.getpid()
 
@@ -59,6 +63,8 @@ def run(config_name: str, task: Callable[[dict[str, Any]], object], nullable: tu
             for key in re.findall(r"([\w.]+)\s*[=:]", word):
                 check_secret(key, word)
         check_groups(sys.argv[1:])
+        if started_by_torchrun() and config_name != "train":
+            raise UserError("torchrun is for python -m src.train: leave it out here")
         hydra.main(version_base="1.3", config_path=CONF, config_name=config_name)(checked)()
     except (KeyboardInterrupt, Interrupted) as stop:
         leave(getattr(stop, "exit_code", 130))
@@ -66,7 +72,7 @@ def run(config_name: str, task: Callable[[dict[str, Any]], object], nullable: tu
         leave(leaving.code)
     except Exception as error:
         codes.append(answer(error, config_name))
-    if any(codes) and follows():
+    if any(codes) and follows() and config_name == "train":
         decline()
     leave(max(codes, key=[0, 2, 1].index))
 
@@ -118,7 +124,7 @@ def config_dir() -> str | None:
 
 
 def search_path() -> list[str]:
-    return [f"hydra.searchpath=['file://{folder}']"] if (folder := config_dir()) else []
+    return [f"hydra.searchpath=['file://{quoted}']"] if (quoted := (config_dir() or "").replace("'", r"\'")) else []
 
 
 def groups() -> dict[str, list[str]]:
@@ -133,8 +139,9 @@ def check_groups(words: Sequence[str]) -> None:
     """Raise UserError for a config group that is given what is no name: Hydra would stumble over it."""
     for word in words:
         name, _, value = word.lstrip("+").partition("=")
-        if NO_NAME.fullmatch(value) and (known := groups().get(name)):
-            raise UserError(f"{word}: {name} takes the name of a config: {nearest(value, known)}")
+        wrong = [part for part in (value, *value.split(",")) if NO_NAME.fullmatch(part.strip())]  # several with -m
+        if wrong and (known := groups().get(name)):
+            raise UserError(f"{word}: {name} takes the name of a config: {nearest(wrong[0], known)}")
 
 
 def explain(error: BaseException, config_name: str, words: Sequence[str] | None = None) -> str | None:
@@ -152,6 +159,8 @@ def explain(error: BaseException, config_name: str, words: Sequence[str] | None 
         return explain_key(error, config_name, sys.argv[1:] if words is None else words)
     if isinstance(error, HydraException):
         return first_line(error)
+    if isinstance(error, yaml.YAMLError):
+        return f"a config is no YAML: {' '.join(str(error).split())}"
     if isinstance(error, RuntimeError) and "srun" in str(error):  # submitit's
         return "hydra/launcher=slurm needs SLURM (there is no srun here): start it on a cluster's login node"
     return None
@@ -184,4 +193,5 @@ def known_keys(config_name: str, words: Sequence[str]) -> list[str]:
 
 
 def first_line(error: BaseException) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return " ".join(lines[:2] if lines[0].endswith(":") else lines[:1])

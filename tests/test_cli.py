@@ -20,6 +20,7 @@ CASES = {
     "unknown top key": (["train", "sed=3"], "no setting 'sed': did you mean seed"),
     "unknown group": (["train", "modle=mlp_gan"], "no setting 'modle': did you mean model"),
     "no group": (["train", "model=null"], "model=null: model takes the name of a config: known: acgan, "),
+    "no group among several": (["train", "-m", "loss=hinge,null"], "loss=hinge,null: loss takes the name of a config"),
     "a number for a group": (["generate", "hydra=3"], "hydra=3: hydra takes the name of a config: known: quiet"),
     "an empty group": (["prepare", "data=[]"], "data=[]: data takes the name of a config: known: celeba, "),
     "a key that others refer to": (["train", "stop=null"], "model.lr_schedule.end: ConfigTypeError raised while resolving"),
@@ -76,6 +77,21 @@ def test_bad_input(case: str, command: Any, no_torch: dict[str, str]) -> None:
     assert answer.stderr.startswith("error: ")
     assert answer.stderr.count("\n") == 1, answer.stderr
     assert message in answer.stderr
+
+
+def test_a_config_that_is_no_yaml(command: Any, no_torch: dict[str, str], tmp_path: Path) -> None:
+    folder = tmp_path / "it's"
+    (folder / "experiment").mkdir(parents=True)
+    (folder / "experiment" / "mine.yaml").write_text("a: [1")
+    answer = command("train", "--config-dir", str(folder), "experiment=mine", env=no_torch)
+    assert answer.returncode == 2
+    assert answer.stderr.startswith("error: a config is no YAML: while parsing a flow sequence in ")
+    assert f'"{folder}/experiment/mine.yaml", line 1' in answer.stderr
+
+
+def test_torchrun_is_for_trainings(command: Any, no_torch: dict[str, str]) -> None:
+    answer = command("evaluate", "run=runs/none", env={**no_torch, "TORCHELASTIC_RUN_ID": "x", "RANK": "1"})
+    assert (answer.returncode, answer.stderr) == (2, "error: torchrun is for python -m src.train: leave it out here\n")
 
 
 def test_help_needs_no_torch(command: Any, no_torch: dict[str, str]) -> None:

@@ -42,6 +42,8 @@ def load_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
     """A checkpoint's tensors and plain values (never code), checked against its digest."""
     import torch
 
+    if not path.is_file():
+        raise UserError(f"checkpoint {path} is not there: all machines of a run need its folder, on a disk that they share")
     if not is_whole(path):
         raise UserError(f"checkpoint {path} is damaged (its SHA-256 does not match): use another one or train again")
     try:

@@ -42,7 +42,8 @@ def fit(config: dict[str, Any], run: RunFolder, dataset: Dataset, stop: int | No
     if checkpoint:
         go_on(config, run, dataset, team.place, checkpoint)
     run.drop_results()
-    team.order(follow_fit, config, team.place, run.path, checkpoint, stop, reason)
+    made_with = software(config, dataset.spec.kind) | {"data": dataset.hashes()}
+    team.order(follow_fit, config, made_with, team.place, run.path, checkpoint, stop, reason)
 
     with gc_paused():
         from src.learn import learn
@@ -51,12 +52,23 @@ def fit(config: dict[str, Any], run: RunFolder, dataset: Dataset, stop: int | No
 
 
 def follow_fit(
-    config: dict[str, Any], place: Place, path: Path, checkpoint: Path | None, stop: int | None, reason: str
+    config: dict[str, Any],
+    made_with: dict[str, Any],
+    place: Place,
+    path: Path,
+    checkpoint: Path | None,
+    stop: int | None,
+    reason: str,
 ) -> None:
-    """What the other processes do of `fit`."""
+    """What the other processes do of `fit`, where they have the same code and data as the first."""
     set_up(config, place)
     dataset = build_dataset(config)
     dataset.prepare()
+    if place.external:
+        changes = software_changes(made_with, software(config, dataset.spec.kind))
+        changes += [f"data file {name}" for name, digest in dataset.hashes().items() if made_with["data"].get(name) != digest]
+        if changes:
+            raise UserError(f"this machine has something else than the first ({'; '.join(changes)}): give all the same")
 
     with gc_paused():
         from src.learn import learn
@@ -70,7 +82,7 @@ def follow_evaluate(config: dict[str, Any], place: Place, path: Path) -> None:
 
     from src.scoring import follow_score
 
-    follow_score(path, config["evaluation"])
+    follow_score(path, config)
 
 
 def go_on(config: dict[str, Any], run: RunFolder, dataset: Dataset, place: Place, checkpoint: Path) -> None:

@@ -54,7 +54,7 @@ def start(store: Any, rank: int, size: int) -> None:
 
 
 def gone(name: str) -> str:
-    return f"{name} is not heard any more: repeat the commands of all machines, the run goes on"
+    return f"{name} is not heard any more (its own output may say why): repeat the commands of all machines, the run goes on"
 
 
 def missing(times: int = 3) -> str | None:

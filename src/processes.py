@@ -38,15 +38,16 @@ def follows() -> bool:
 class Team:
     """This process and those that follow it, which are started when they are first needed and end with the `with` block."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Place, recipe: str = "") -> None:
         self.place = place
+        self.recipe = recipe  # what all machines have to be told alike
         self._others: list[subprocess.Popen] = []
         self._over = threading.Event()
         self._ordered = False
 
     def __enter__(self) -> Self:
         if self.place.external:
-            join()
+            join(recipe=self.recipe)
         return self
 
     def order(self, function: Callable[..., object], *arguments: Any) -> None:
@@ -126,22 +127,23 @@ class Team:
 ALONE = Team(Place())
 
 
-def join(store: Any = None, rank: int = 0, size: int = 1) -> None:
-    """Connect this process to the others: through `store`, or as torchrun says."""
+def join(store: Any = None, rank: int = 0, size: int = 1, recipe: str = "") -> None:
+    """Connect this process to the others: through `store`, or as torchrun says, whose all have to be told the same recipe."""
     import torch
     import torch.distributed as dist
 
     from src.distributed import share_memory
 
     if store is None:
-        store, rank, size = meet()
+        threading.Thread(target=leave_with, args=(os.getppid(),), daemon=True).start()
+        store, rank, size = meet(recipe)
     nccl = torch.cuda.is_available() and dist.is_nccl_available()
     backend = "cpu:gloo,cuda:nccl" if nccl else "gloo"
     dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=PATIENCE)
     share_memory(not started_by_torchrun() or int(os.environ["LOCAL_WORLD_SIZE"]) == dist.get_world_size())
 
 
-def meet() -> tuple[Any, int, int]:
+def meet(recipe: str) -> tuple[Any, int, int]:
     """Where torchrun's processes meet, this one's rank, and how many they are; UserError where not all come.
 
     One that refuses its command or dies before ends the torchrun of its own machine only. So the first waits for the others
@@ -154,15 +156,17 @@ def meet() -> tuple[Any, int, int]:
         store = meeting_point(MEETING if rank == 0 else PATIENCE)
         store.set_timeout(PATIENCE)
         heartbeat.start(store, rank, size)
-        store.set(f"here/{rank}", "yes")
+        store.set(f"here/{rank}", f"recipe {recipe}")
         others = range(1, size) if rank == 0 else [0]
         store.wait([f"here/{other}" for other in others], MEETING if rank == 0 else PATIENCE)
     except RuntimeError as error:
         whom = "for one of the others" if rank == 0 else "for the first"
         raise UserError(f"process {rank} of {size} has waited {whom} in vain: {advice}") from error
     for other in others:
-        if store.get(f"here/{other}") == b"no":
+        if (answer := store.get(f"here/{other}").decode()) == "no":
             raise UserError(f"process {other} of {size} has refused its command: {advice}")
+        if answer != f"recipe {recipe}":
+            raise UserError(f"process {other} of {size} was given another command than this one: give all machines the same")
     return store, rank, size
 
 

@@ -62,10 +62,10 @@ def score(run: RunFolder, dataset: Dataset, settings: dict[str, Any], cache: Pat
     return result
 
 
-def follow_score(path: Path, settings: dict[str, Any]) -> None:
+def follow_score(path: Path, config: dict[str, Any]) -> None:
     """What other processes do of `score`: their part of the samples, and of looking at them."""
-    model = load_run(path)
-    dataset = build_dataset(RunFolder(path).config())
+    model, settings = load_run(path), config["evaluation"]
+    dataset = build_dataset(config)
     dataset.prepare()
     protocol = protocol_of(settings)
     count, extractor = sample_count(dataset, protocol), load_extractor(protocol.extractor, protocol.weights)

@@ -6,11 +6,12 @@ torch and all that needs it are imported when everything that can be checked wit
 import sys
 import time
 import traceback
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from src import cli
-from src.config import check_extractor
+from src.config import check_extractor, short_hash
 from src.data.dataset import Dataset
 from src.environment import EARLIER, place_changes, software, software_changes
 from src.errors import Diverged, Interrupted, UserError
@@ -24,8 +25,9 @@ from src.run import RunFolder, build_dataset, default_path, summary
 
 def train(config: dict[str, Any]) -> dict[str, Any]:
     """Make the result that a plain, checked config names, or go on with it, or find it made; what metrics.json says."""
+    recipe = f"{short_hash(config)}/{config['seed']}"
     if follows():
-        met = follow(join)
+        met = follow(partial(join, recipe=recipe))
         if isinstance(met, Interrupted):
             raise met
         if met and config["on_divergence"] == "fail":
@@ -52,8 +54,9 @@ def train(config: dict[str, Any]) -> dict[str, Any]:
     elif config["on_change"] == "refuse" and (inputs or (code and not complete(config, run))):
         raise UserError(changed(run, inputs + code))
     with run:
+        (run.path / "error.txt").unlink(missing_ok=True)  # of an earlier sitting
         try:
-            with Team(where) as team:
+            with Team(where, recipe) as team:
                 make(config, run, dataset, stop, reason, team)
         except Diverged as error:
             if config["on_divergence"] == "fail":

@@ -113,6 +113,8 @@ def check_again(
     cache = Path(config["paths"]["cache"])
     manifest, whole = run.manifest(), end == run.manifest()["ended"]["step"]
     code = software(recipe, dataset.spec.kind)
+    if manifest.get("nodes", 1) > 1:  # as many processes, all of them here
+        recipe = {**recipe, "trainer": {**recipe["trainer"], "devices": manifest["processes"]}}
     where = place(recipe)
     before, now = manifest.get("processes", 1), where.processes
     if before != now and "per process" in (manifest.get("batch_norm"), where.record()["batch_norm"]):

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 
+import psutil
 import pytest
 import torch.distributed as dist
 
@@ -40,7 +41,8 @@ except UserError as error:
     sys.exit(2)
 print("done", flush=True)
 """
-REMEDY = "repeat the commands of all machines, the run goes on"
+REMEDY = "(its own output may say why): repeat the commands of all machines, the run goes on"
+AGENT = "import subprocess, sys; subprocess.run([sys.executable, '-c', *sys.argv[1:]])"
 Start = Callable[..., subprocess.Popen]
 
 
@@ -57,9 +59,9 @@ def start(store: dist.TCPStore) -> Iterator[Start]:
     where |= {"TORCHELASTIC_RUN_ID": "x", "TORCHELASTIC_USE_AGENT_STORE": "True"}
     begun = []
 
-    def begin(rank: int, turns: int = 10_000) -> subprocess.Popen:
+    def begin(rank: int, turns: int = 10_000, agent: bool = False) -> subprocess.Popen:
         process = subprocess.Popen(
-            [sys.executable, "-c", WORKER, str(turns)],
+            [sys.executable, "-c", *([AGENT] if agent else []), WORKER, str(turns)],
             env={**os.environ, **where, "RANK": str(rank), "OMP_NUM_THREADS": "1"},
             cwd=ROOT,
             stdout=subprocess.PIPE,
@@ -93,8 +95,17 @@ def test_one_that_is_heard_no_longer_ends_the_other(which: int, end: int, start:
         says(process, "at work")
     both[which].send_signal(end)
     other = both[1 - which]
-    assert other.communicate(timeout=30)[1].endswith(f"error: process {which} of 2 is not heard any more: {REMEDY}\n")
+    assert other.communicate(timeout=30)[1].endswith(f"error: process {which} of 2 is not heard any more {REMEDY}\n")
     assert other.returncode == 2
+
+
+def test_none_goes_on_without_its_torchrun(start: Start) -> None:
+    first, agent = start(0), start(1, agent=True)
+    says(first, "at work")
+    (second,) = psutil.Process(agent.pid).children()
+    agent.kill()
+    second.wait(timeout=30)
+    assert f"error: process 1 of 2 is not heard any more {REMEDY}" in first.communicate(timeout=30)[1]
 
 
 def test_one_that_has_come_and_died_is_not_waited_for(start: Start, store: dist.TCPStore) -> None:
@@ -103,7 +114,7 @@ def test_one_that_has_come_and_died_is_not_waited_for(start: Start, store: dist.
     come(store, 1)
     second.kill()
     first = start(0)
-    assert f"error: process 1 of 2 is not heard any more: {REMEDY}" in first.communicate(timeout=30)[1]
+    assert f"error: process 1 of 2 is not heard any more {REMEDY}" in first.communicate(timeout=30)[1]
     assert first.returncode == 2
 
 

@@ -16,8 +16,9 @@ import pytest
 import torch
 
 from src.checkpoints import load_checkpoint
+from src.environment import software
 from src.errors import Diverged, UserError
-from src.fit import fit, follow_evaluate
+from src.fit import fit, follow_evaluate, follow_fit
 from src.place import Place, place
 from src.processes import Team
 from src.run import RunFolder, build_dataset
@@ -468,6 +469,22 @@ def test_what_the_first_node_refuses_or_meets_ends_the_second_alike(command: Any
     said = [agent.communicate(timeout=60)[1] for agent in agents]
     assert "error: the generator's loss is nan" in said[0]
     assert agents[0].returncode != 0 != agents[1].returncode, said
+
+
+def test_all_nodes_are_to_be_given_the_same_command(tmp_path: Path) -> None:
+    agents = nodes(*[[f"seed={seed}", f"run_dir={tmp_path / 'run'}"] for seed in (0, 1)])
+    for number, agent in enumerate(agents):
+        assert f"error: process {1 - number} of 2 was given another command than this one" in agent.communicate(timeout=60)[1]
+    assert not (tmp_path / "run" / "config.yaml").exists()
+
+
+def test_a_node_with_other_data_or_code_refuses(compose: Any, tmp_path: Path) -> None:
+    config = compose("model=mlp_gan", *TINY, f"run_dir={tmp_path}")
+    dataset = build_dataset(config)
+    first = software(config, "image") | {"data": dict.fromkeys(dataset.hashes(), "0")}
+    first["sources"] = first["sources"] | {"src/models/gan.py": "0"}
+    with pytest.raises(UserError, match=r"than the first \(code of .*: src/models/gan.py; data file .*\): give all the same"):
+        follow_fit(config, first, Place(external=True), tmp_path, None, 1, "images")
 
 
 MEET = "import datetime, src.processes as p; p.MEETING = datetime.timedelta(seconds=3); p.join()"

@@ -14,10 +14,12 @@ import torch
 from PIL import Image
 
 from src.checkpoints import load_checkpoint
+from src.data.loader import DataModule
 from src.errors import Interrupted, UserError
 from src.fit import stop_step
 from src.pixels import from_uint8
 from src.run import RunFolder, build_dataset, build_model
+from src.signals import NotedSignals
 from src.spec import Batch
 from src.train import train
 
@@ -186,6 +188,24 @@ def test_a_reader_that_has_gone_is_named(whole: Path, compose: Any, tmp_path: Pa
     assert not (folder / "error.txt").exists()
     train(compose(*LONGER, f"run_dir={folder}"))
     assert (folder / "metrics.json").read_text() == (whole / "metrics.json").read_text()
+
+
+def test_signals_are_noted_from_the_start(compose: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lightning has a handler of its own, which with several processes sends a message that may find no receiver."""
+    found: list[Any] = []
+    loader = DataModule.train_dataloader
+    monkeypatch.setattr(
+        DataModule, "train_dataloader", lambda data: found.append(signal.getsignal(signal.SIGTERM)) or loader(data)
+    )
+    train(compose(*TINY, "stop.images=64", "evaluate=false", f"run_dir={tmp_path / 'run'}"))
+    assert [handler.__func__ for handler in found] == [NotedSignals._note]
+
+
+def test_what_an_earlier_sitting_died_of_is_not_kept(compose: Any, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "error.txt").touch()
+    train(compose(*TINY, "stop.images=64", "evaluate=false", f"run_dir={tmp_path / 'run'}"))
+    assert not (tmp_path / "run" / "error.txt").exists()
 
 
 def test_a_signal_during_the_last_validation_ends_the_run_too(

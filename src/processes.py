@@ -95,6 +95,10 @@ class Team:
             command = [sys.executable, "-m", "src.processes", str(os.getpid())]
             self._others.append(subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL))
         threading.Thread(target=self._watch, daemon=True).start()
+        while not store.check([f"here/{rank}" for rank in range(1, self.place.processes)]):
+            if dead := self._dead():
+                raise dead
+            time.sleep(0.05)
         join(store, 0, self.place.processes)
 
     def _dead(self, wait: float = 0.0) -> Exception | None:
@@ -251,7 +255,9 @@ def main(starter: int) -> None:
 
     def connect() -> None:
         rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
-        join(dist.TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), size, is_master=False), rank, size)
+        store = dist.TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), size, is_master=False)
+        store.set(f"here/{rank}", "yes")
+        join(store, rank, size)
 
     follow(connect)
     interpreter.leave(0)

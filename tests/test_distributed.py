@@ -12,9 +12,12 @@ import torch.multiprocessing as mp
 
 from src import rng
 from src.distributed import draw_rows, mean_over_processes
+from src.errors import UserError
 from src.losses.adversarial import relativistic_average_discriminator
 from src.losses.regularizers import LeCam, Update
 from src.networks.mlp import Dropout
+from src.place import Place
+from src.processes import Team
 
 REAL, FAKE = torch.tensor([2.0, 0.5, -1.0, 3.0]), torch.tensor([-3.0, 0.0, 1.0, 0.5])
 
@@ -69,3 +72,17 @@ def test_two_processes_are_one_batch(tmp_path: Path) -> None:
 def test_alone_nothing_happens() -> None:
     x = torch.ones(3)
     assert mean_over_processes(x) is x
+
+
+@pytest.mark.parametrize(("end", "said"), [("exit 1", "has failed"), ("kill -9 $$", "was ended by SIGKILL")])
+def test_one_that_dies_while_it_starts_ends_its_run_only(
+    end: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And not the command, which may have others to make."""
+    program = tmp_path / "python"
+    program.write_text(f"#!/bin/sh\n{end}\n")
+    program.chmod(0o755)
+    monkeypatch.setattr("src.processes.sys.executable", str(program))
+    place = Place(accelerator="cpu", devices=2, strategy="ddp")
+    with pytest.raises((RuntimeError, UserError), match=f"process 1 of 2 {said}"), Team(place) as team:
+        team.order(print)

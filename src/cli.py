@@ -124,7 +124,8 @@ def config_dir() -> str | None:
 
 
 def search_path() -> list[str]:
-    return [f"hydra.searchpath=['file://{quoted}']"] if (quoted := (config_dir() or "").replace("'", r"\'")) else []
+    folder = (config_dir() or "").replace("'", r"\'")
+    return [f"hydra.searchpath=['file://{folder}']"] if folder else []
 
 
 def groups() -> dict[str, list[str]]:

@@ -42,7 +42,7 @@ def fit(config: dict[str, Any], run: RunFolder, dataset: Dataset, stop: int | No
     if checkpoint:
         go_on(config, run, dataset, team.place, checkpoint)
     run.drop_results()
-    made_with = software(config, dataset.spec.kind) | {"data": dataset.hashes()}
+    made_with = software(config, dataset.spec.kind) | {"data": dataset.hashes()} if team.place.external else {}
     team.order(follow_fit, config, made_with, team.place, run.path, checkpoint, stop, reason)
 
     with gc_paused():
@@ -60,7 +60,7 @@ def follow_fit(
     stop: int | None,
     reason: str,
 ) -> None:
-    """What the other processes do of `fit`, where they have the same code and data as the first."""
+    """What the other processes do of `fit`. On other machines they must have the code and data that it is `made_with`."""
     set_up(config, place)
     dataset = build_dataset(config)
     dataset.prepare()

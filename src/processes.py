@@ -132,7 +132,10 @@ ALONE = Team(Place())
 
 
 def join(store: Any = None, rank: int = 0, size: int = 1, recipe: str = "") -> None:
-    """Connect this process to the others: through `store`, or as torchrun says, whose all have to be told the same recipe."""
+    """Connect this process to the others: through `store`, or as torchrun says.
+
+    recipe: what torchrun's processes must all have been told; UserError where they have not.
+    """
     import torch
     import torch.distributed as dist
 

@@ -11,6 +11,7 @@ A published folder is what a repository keeps of it (`RunFolder.publish`): one c
 """
 
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -224,6 +225,12 @@ class RunFolder:
         """Delete what was measured of a training that goes on: it is of another checkpoint than the one to come."""
         for path in self.path.glob("metrics*.json"):
             path.unlink()
+
+
+def complete(config: Mapping[str, Any], run: RunFolder) -> bool:
+    """Whether nothing is left to be made of a run."""
+    ended = run.manifest().get("ended", {})
+    return ended.get("reason") == "diverged" or (bool(ended) and (run.result() is not None or not config["evaluate"]))
 
 
 def summary(result: dict[str, Any]) -> str:

@@ -20,7 +20,7 @@ from src.fit import changed, fit, follow_evaluate, stop_step
 from src.numerics import moved, set_up
 from src.place import Place, place
 from src.processes import Team, follow, follows, join
-from src.run import RunFolder, build_dataset, default_path, summary
+from src.run import RunFolder, build_dataset, complete, default_path, summary
 
 
 def train(config: dict[str, Any]) -> dict[str, Any]:
@@ -83,12 +83,6 @@ def elsewhere(config: dict[str, Any], run: RunFolder, where: Place) -> list[str]
     """What keeps a run from going on here; of a finished one, in what other way it was divided."""
     made = run.made_with()
     return place_changes(made, where.record()) if run.finished() else moved(made, config, where)
-
-
-def complete(config: dict[str, Any], run: RunFolder) -> bool:
-    """Whether nothing is left to be made of a run."""
-    ended = run.manifest().get("ended", {})
-    return ended.get("reason") == "diverged" or (bool(ended) and (run.result() is not None or not config["evaluate"]))
 
 
 def make(config: dict[str, Any], run: RunFolder, dataset: Dataset, stop: int | None, reason: str, team: Team) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from src.config import short_hash
 from src.errors import UserError
-from src.run import RunFolder
+from src.run import RunFolder, complete
 from src.search.jobs import Job
 
 WORDS = ("evaluate=true", "on_divergence=record")  # a seed that diverges counts, and does not end the confirmation
@@ -22,7 +22,7 @@ class ConfirmJob(Job):
 
     def finish(self) -> None:
         reason = self.failure()
-        if reason is not None and not is_done(self.run):
+        if reason is not None and not complete(self.confirmation.configs[self.name], self.run):
             self.confirmation.failures.append(f"{self.run.path}: {reason}")
         metrics = (self.run.result() or {}).get("metrics", {})
         score = next((f"{key} {value:.4g}" for key, value in metrics.items() if key == "fid" or key.startswith("fd_")), reason)
@@ -44,21 +44,21 @@ class Confirmation:
     ) -> None:
         self.folder, self.recipes = folder, recipes
         self.failures: list[str] = []
-        self._configs = {name: compose([*words, *WORDS]) for name, words in recipes.items()}
+        self.configs = {name: compose([*words, *WORDS]) for name, words in recipes.items()}
         self._left = [(name, seed) for seed in seeds for name in recipes]
 
     def begun(self) -> list[Path]:
         """Folders of these recipes' runs, once each has some; what another sweep left under the same name is passed over."""
         found = []
-        for name, config in self._configs.items():
+        for name, config in self.configs.items():
             paths = (path.parent for path in (self.folder / "confirm" / name).glob("*/manifest.json"))
             found.append([path for path in paths if path.name.isdecimal() and recipe_of(RunFolder(path)) == short_hash(config)])
         return [path for paths in found for path in paths] if all(found) else []
 
     def next_job(self) -> ConfirmJob | None:
         for name, seed in list(self._left):
-            job, config = ConfirmJob(self, name, seed), self._configs[name]
-            if is_done(job.run) and recipe_of(job.run) == short_hash(config):
+            job, config = ConfirmJob(self, name, seed), self.configs[name]
+            if recipe_of(job.run) == short_hash(config) and complete(config, job.run):
                 self._left.remove((name, seed))
             elif job.claim() and job.begin_anew({**config, "seed": seed}):
                 self._left.remove((name, seed))
@@ -68,11 +68,6 @@ class Confirmation:
     def waiting(self) -> bool:
         """Whether other commands are still at some."""
         return bool(self._left)
-
-
-def is_done(run: RunFolder) -> bool:
-    ended = run.manifest().get("ended", {})
-    return ended.get("reason") == "diverged" or (bool(ended) and run.result() is not None)
 
 
 def recipe_of(run: RunFolder) -> str | None:

@@ -18,7 +18,7 @@ from src.environment import software, software_changes
 from src.errors import Interrupted, UserError
 from src.numerics import moved
 from src.place import place
-from src.run import RunFolder, build_dataset
+from src.run import RunFolder, build_dataset, complete
 from src.search.space import literal
 from src.signals import NotedSignals
 
@@ -142,7 +142,7 @@ def changes_of(run: RunFolder, config: dict[str, Any]) -> list[str]:
     """What keeps a run that has begun from being this config's, here and now: empty where it can go on, or is the result."""
     try:
         changes = differences(run.config(), config)
-        if not run.finished():
+        if not complete(config, run):
             kind = build_dataset(config).spec.kind
             changes += software_changes(run.made_with(), software(config, kind))
     except UserError as error:  # a damaged one

@@ -10,6 +10,7 @@ import pytest
 
 from src.environment import software
 from src.errors import UserError
+from src.files import write_json
 from src.numerics import here
 from src.place import Place
 from src.run import RunFolder
@@ -58,11 +59,15 @@ def test_a_training_that_cannot_go_on_begins_anew(change: str, begun: tuple[RunF
     assert answer in capsys.readouterr().out
 
 
-def test_a_result_stays_one_when_the_code_changes(begun: tuple[RunFolder, dict[str, Any]]) -> None:
+@pytest.mark.parametrize("left", ["nothing", "evaluation", "evaluation of none"])
+def test_a_result_stays_one_when_the_code_changes(left: str, begun: tuple[RunFolder, dict[str, Any]]) -> None:
+    """A training that still has to be evaluated is none: with other code that would be refused."""
     run, config = begun
     run.update_manifest(sources=run.manifest()["sources"] | {"src/train.py": "0"}, ended={"reason": "images"})
-    claimed(run, config)
-    assert run.started()
+    if left == "nothing":
+        write_json(run.path / "metrics.json", {"metrics": {}})
+    claimed(run, config | {"evaluate": left != "evaluation of none"})
+    assert run.started() == (left != "evaluation")
 
 
 def test_a_folder_that_cannot_be_written_is_not_taken_for_one_that_is_held(tmp_path: Path) -> None:

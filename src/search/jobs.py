@@ -102,6 +102,9 @@ class Job:
     def finish(self) -> None:
         """Take up its result, once it has ended."""
 
+    def interrupted(self) -> None:
+        """Note what it has cost, once it has ended before its time."""
+
     def ended(self) -> bool:
         return self.process is None or self.process.poll() is not None
 
@@ -203,6 +206,8 @@ def end(jobs: Sequence[Job]) -> None:
             job.stop()
         while not all(job.ended() for job in jobs):
             time.sleep(POLL)
+        for job in jobs:
+            job.interrupted()
     finally:
         for job in jobs:
             job.close()

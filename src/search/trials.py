@@ -1,5 +1,7 @@
 """Trials of a sweep: begun or taken up where they were left, watched as they train, their results told to the study."""
 
+import contextlib
+import json
 import math
 import shutil
 import time
@@ -18,7 +20,7 @@ from src.errors import UserError
 from src.files import write_atomic
 from src.reporting.runs import validation_curve
 from src.run import RunFolder
-from src.search.jobs import Job, run_jobs
+from src.search.jobs import OUTPUT, Job, run_jobs
 from src.search.space import Parameter, words
 from src.search.study import STATES, winner
 
@@ -35,9 +37,8 @@ class TrialJob(Job):
         self.trials, self.trial = trials, trial
         self.budget: float | None = None  # images
         self.pruned = False
-        self.images = trial.user_attrs.get("images", 0)
         self._reported = set(trials.study.get_trials(deepcopy=False)[trial.number].intermediate_values)
-        self._earlier = trial.user_attrs.get("seconds", 0.0)
+        self._earlier = trial.user_attrs.get("seconds", 0.0) + unsigned(self.run, trial.user_attrs.get("seen"))
         self._size = self._heartbeat = -1.0
 
     def watch(self) -> None:
@@ -53,7 +54,7 @@ class TrialJob(Job):
         self._heartbeat = time.monotonic()
         self.trial.set_user_attr("seen", time.time())
         self.trial.set_user_attr("seconds", round(self._earlier + self.seconds(), 1))
-        self.trial.set_user_attr("images", self.images)
+        self.trial.set_user_attr("images", max(images_of(self.run), self.trial.user_attrs.get("images", 0)))
 
     def report(self) -> None:
         """Hand new validation distances to the study, which may stop the trial for one."""
@@ -63,7 +64,6 @@ class TrialJob(Job):
             return
         self._size = size
         for _, (images, distance) in sorted(validation_curve(path).items()):
-            self.images = images
             # Per cent of the budget, see make_pruner; without a budget of images no trial is stopped.
             step = min(100, round(100 * images / self.budget)) if self.budget else images
             if step in self._reported:
@@ -75,6 +75,10 @@ class TrialJob(Job):
                 self.trial.set_user_attr("pruned", True)  # which no pruner would say twice
                 self.stop()
                 return
+
+    def interrupted(self) -> None:
+        with contextlib.suppress(UpdateFinishedTrialError):
+            self.sign()
 
     def finish(self) -> None:
         reason, distance = self.failure(), self.run.manifest().get("ended", {}).get("best_distance")
@@ -203,6 +207,7 @@ class Trials:
         self._mine.add(trial.number)
         for parameter in self.parameters:
             draw(trial, parameter)
+        job.sign()
         job.words += [*self.shared, *words(self.parameters, trial.params)]
         try:
             config = self.compose(job.words)
@@ -221,7 +226,6 @@ class Trials:
             job.close()
             return False
         job.budget = config["stop"]["images"]
-        job.sign()
         return True
 
     def _tidy(self) -> None:
@@ -263,6 +267,25 @@ class Trials:
         left = (time.monotonic() - self._start) / self._ended * (total - done)
         parts += [f"{done} of {total}", f"left {left // 3600:.0f}:{left // 60 % 60:02.0f}:{left % 60:02.0f}"]
         print("  ".join(parts), flush=True)
+
+
+def images_of(run: RunFolder) -> int:
+    """How many images a training has shown so far, by its own record."""
+    with contextlib.suppress(UserError):
+        if seen := run.manifest().get("ended", {}).get("images_seen"):
+            return int(seen)
+    path = run.path / "metrics.jsonl"
+    for text in reversed(path.read_text(errors="replace").splitlines() if path.is_file() else []):
+        with contextlib.suppress(json.JSONDecodeError):  # cut short by a crash
+            return int(json.loads(text)["images_seen"])
+    return 0
+
+
+def unsigned(run: RunFolder, seen: float | None) -> float:
+    """Seconds for which a training went on after its command's last sign of life, as after a kill of that, by its files."""
+    paths = (run.path / name for name in ("metrics.jsonl", OUTPUT))
+    last = max((path.stat().st_mtime for path in paths if path.is_file()), default=0.0)
+    return max(0.0, last - seen) if seen else 0.0
 
 
 def remove_checkpoints(run: Path) -> None:

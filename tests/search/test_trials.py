@@ -1,5 +1,6 @@
 """Who takes which trial, without training any."""
 
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,8 @@ from optuna.trial import TrialState
 from sweep_config import CONFIG, SPACE
 
 from src.errors import UserError
+from src.files import write_json
+from src.search.jobs import end
 from src.search.space import read_space
 from src.search.study import open_study
 from src.search.trials import SILENCE, Trials
@@ -108,6 +111,45 @@ def test_a_trial_of_another_machine_is_begun_anew_when_it_is_silent(command: Cal
     job.watch()  # it was not dead after all: too late, and no harm done
     assert here.study.trials[0].state == TrialState.FAIL
     assert here.next_job() is None
+
+
+def test_what_an_interrupted_trial_has_cost_is_in_the_store(command: Callable[..., Trials]) -> None:
+    job = command().next_job()
+    assert job is not None
+    record = job.run.path / "metrics.jsonl"
+    record.write_text('{"step": 30, "images_seen": 960, "g_loss": 1.0}\n{"step": 40, "ima')
+    job.started_at = time.monotonic() - 25
+    end([job])
+    cost = {"images": 960, "seconds": pytest.approx(25, abs=5)}
+    trial = command().study.trials[0]
+    assert cost.items() <= trial.user_attrs.items()
+    assert trial.state == TrialState.RUNNING
+
+    seen = trial.user_attrs["seen"]  # the last sign of life of a command that is killed, whose training takes 40 s more
+    record.write_text('{"step": 60, "images_seen": 1920, "g_loss": 1.0}\n')
+    os.utime(record, (seen + 40, seen + 40))
+    again = command().next_job()
+    assert again is not None
+    assert {"images": 1920, "seconds": pytest.approx(65, abs=5)}.items() <= again.trial.user_attrs.items()
+
+    write_json(again.run.path / "manifest.json", {"ended": {"images_seen": 2000}})
+    again.trials.tell(again.trial, TrialState.COMPLETE, 1.0)
+    again.interrupted()  # as where the command stops itself after a trial: no harm done
+
+
+def test_a_trial_that_is_given_up_or_stopped_keeps_what_it_has_cost(command: Callable[..., Trials]) -> None:
+    trials = command(count=2)
+    given_up, stopped = trials.next_job(), trials.next_job()
+    assert given_up is not None
+    assert stopped is not None
+    for job in (given_up, stopped):
+        (job.run.path / "metrics.jsonl").write_text('{"step": 344, "images_seen": 11000, "g_loss": 1.0}\n')
+        job.close()
+    (given_up.run.path / "config.yaml").write_text("name: old\n")
+    stopped.trial.report(3.0, 20)
+    stopped.trial.set_user_attr("pruned", True)
+    command(count=2).next_job()
+    assert [trial.user_attrs.get("images") for trial in trials.study.trials[:2]] == [11000] * 2
 
 
 def test_a_point_that_does_not_compose_is_a_failed_trial(command: Callable[..., Trials]) -> None:

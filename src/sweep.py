@@ -21,7 +21,7 @@ from src.place import started_by_torchrun
 from src.reporting.runs import find_runs
 from src.reporting.search import sweep_page
 from src.reporting.tables import make_tables
-from src.search.jobs import run_jobs
+from src.search.jobs import check_data, run_jobs
 from src.search.space import Parameter, corners, literal, read_space, words
 
 # Of a single run: a trial has a folder of its own, where it goes on or is begun anew as the sweep says.
@@ -66,6 +66,8 @@ def sweep(config: dict[str, Any]) -> Path:
 
 def search(config: dict[str, Any], trials: Any, base: dict[str, Any], shared: list[str]) -> None:
     """The trials, and then the winner on fresh seeds."""
+    if trials.left():
+        check_data(trials.runs(), base)
     trials.run(config["workers"], wait=config["confirm"] > 0)
     best, failed, running = trials.best(), trials.failed(), trials.running()
     if best is None and running and not config["confirm"]:
@@ -77,7 +79,10 @@ def search(config: dict[str, Any], trials: Any, base: dict[str, Any], shared: li
     print(f"the best is trial {best.number}, with a validation distance of {best.value:.4g} on one seed{also}", flush=True)
     if config["confirm"]:
         seeds = [base["seed"] + 1 + number for number in range(config["confirm"])]
-        confirm(confirmation(trials, base, shared, best, seeds), config["workers"])
+        runs = confirmation(trials, base, shared, best, seeds)
+        if runs.left():
+            check_data(trials.runs(), base)
+        confirm(runs, config["workers"])
 
 
 def check_settings(config: dict[str, Any]) -> None:

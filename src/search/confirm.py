@@ -58,12 +58,19 @@ class Confirmation:
     def next_job(self) -> ConfirmJob | None:
         for name, seed in list(self._left):
             job, config = ConfirmJob(self, name, seed), self.configs[name]
-            if recipe_of(job.run) == short_hash(config) and complete(config, job.run):
+            if self._is_done(job.run, name):
                 self._left.remove((name, seed))
             elif job.claim() and job.begin_anew({**config, "seed": seed}):
                 self._left.remove((name, seed))
                 return job
         return None
+
+    def left(self) -> bool:
+        """Whether any has still to be made."""
+        return not all(self._is_done(ConfirmJob(self, name, seed).run, name) for name, seed in self._left)
+
+    def _is_done(self, run: RunFolder, name: str) -> bool:
+        return recipe_of(run) == short_hash(self.configs[name]) and complete(self.configs[name], run)
 
     def waiting(self) -> bool:
         """Whether other commands are still at some."""

@@ -1,12 +1,13 @@
 """Trainings in processes of their own: started, watched, stopped, and never two of them in one run folder."""
 
+import contextlib
 import ctypes
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -156,6 +157,25 @@ def changes_of(run: RunFolder, config: dict[str, Any]) -> list[str]:
         return moved(run.made_with(), config, place(config))
     except UserError:  # there is no such device here, as the training will say
         return []
+
+
+def check_data(runs: Iterable[RunFolder], config: Mapping[str, Any]) -> None:
+    """Raise UserError where runs that have begun were trained on other data than a config's are now."""
+    before: dict[Path, dict[str, str]] = {}
+    for run in runs:
+        with contextlib.suppress(UserError):  # a damaged one is begun anew
+            before[run.path] = run.made_with().get("data", {})
+    if not any(before.values()):
+        return
+    dataset = build_dataset(dict(config))
+    dataset.prepare()
+    now = dataset.hashes()
+    for path, data in before.items():
+        if other := [name for name in data if data[name] != now.get(name)]:
+            raise UserError(
+                f"{path} was trained on other data ({', '.join(other)}), and distances to them cannot be compared: "
+                "put the data back, or choose another name= for this sweep"
+            )
 
 
 # Loaded here: nothing but the call itself is safe between fork and exec.

@@ -185,6 +185,14 @@ class Trials:
     def best(self) -> FrozenTrial | None:
         return winner(self.study)
 
+    def left(self) -> bool:
+        """Whether there is a trial to begin, or to go on with."""
+        return bool(self._in(TrialState.RUNNING, TrialState.WAITING)) or len(self._counted()) < self.count
+
+    def runs(self) -> list[RunFolder]:
+        """Of the trials of this file system that count."""
+        return [RunFolder(self.path(trial.number)) for trial in self._counted() if trial.user_attrs.get("mark") == self.mark]
+
     def failed(self) -> int:
         """How many trials have failed, but for those that were begun anew."""
         return sum(trial.state == TrialState.FAIL for trial in self._counted())

@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 from optuna.trial import TrialState
+from PIL import Image
 from sweep_config import CONFIG, SPACE
 
 from src.errors import UserError
 from src.files import write_json
-from src.search.jobs import end
+from src.run import build_dataset
+from src.search.jobs import check_data, end
 from src.search.space import read_space
 from src.search.study import open_study
 from src.search.trials import SILENCE, Trials
@@ -150,6 +152,31 @@ def test_a_trial_that_is_given_up_or_stopped_keeps_what_it_has_cost(command: Cal
     stopped.trial.set_user_attr("pruned", True)
     command(count=2).next_job()
     assert [trial.user_attrs.get("images") for trial in trials.study.trials[:2]] == [11000] * 2
+
+
+def test_other_data_are_another_sweep(command: Callable[..., Trials], tmp_path: Path) -> None:
+    """A picture more, with one trial running and one that has ended: nothing goes on, nothing is begun."""
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for number in range(300):
+        Image.new("L", (8, 8), number % 256).save(pictures / f"{number}.bmp")
+    source = {"_target_": "src.data.folder.Folder", "path": str(pictures), "cache": str(tmp_path / "cache"), "size": 8}
+    base = {"data": {"source": source}}
+    (dataset := build_dataset(base)).prepare()
+    trials = command()
+    for state in (TrialState.COMPLETE, TrialState.RUNNING):
+        job = trials.next_job()
+        assert job is not None
+        write_json(job.run.path / "manifest.json", {"data": dataset.hashes()})
+        if state == TrialState.COMPLETE:
+            trials.tell(job.trial, state, 1.0)
+        job.close()
+    check_data(trials.runs(), base)
+    Image.new("L", (8, 8)).save(pictures / "one more.bmp")
+    with pytest.raises(UserError, match=r"0000 was trained on other data \(images\.npy.*choose another name=") as error:
+        search({"workers": 1, "confirm": 0, "name": "test"}, command(), base, [])
+    assert len(str(error.value).splitlines()) == 1
+    assert [trial.state for trial in trials.study.trials] == [TrialState.COMPLETE, TrialState.RUNNING]
 
 
 def test_a_point_that_does_not_compose_is_a_failed_trial(command: Callable[..., Trials]) -> None:

@@ -41,7 +41,6 @@ class Job:
         self.words = [f"run_dir={literal(str(folder))}", *words]
         self.process: subprocess.Popen | None = None
         self.stopped = False
-        self.anew = False  # whether what was there before has been set aside
         self.started_at = 0.0
         self._lock = filelock.FileLock(folder / ".sweep.lock")
 
@@ -68,13 +67,19 @@ class Job:
 
         False where another command has taken the folder meanwhile.
         """
-        if not self.run.started() or not (changes := changes_of(self.run, dict(config))):
+        if not (changes := self.changes(config)):
             return True
-        print(f"{self.run.path} is begun anew, its beginning is of something else ({'; '.join(changes)})", flush=True)
-        self.run.set_aside()
-        self.anew = True
+        self.set_aside(changes)
         self._lock.release()
         return self.claim()
+
+    def changes(self, config: Mapping[str, Any]) -> list[str]:
+        """What keeps the training that the folder holds, if any, from going on as this config's."""
+        return changes_of(self.run, dict(config)) if self.run.started() else []
+
+    def set_aside(self, changes: Sequence[str]) -> None:
+        print(f"{self.run.path} is begun anew, its beginning is of something else ({'; '.join(changes)})", flush=True)
+        self.run.set_aside()
 
     def orphaned(self) -> bool:
         """Whether a folder that cannot be claimed is held by no command, but by the training that a killed one left."""

@@ -227,20 +227,22 @@ class Trials:
             self.tell(trial, TrialState.PRUNED)
             job.close()
             return False
-        if not job.begin_anew(config):
-            return False
-        if job.anew:  # the study has the old training's distances under this number
+        changes = job.changes(config)
+        if changes or "lost" in trial.user_attrs:  # the study has the old training's distances under this number
             self._give_up(trial, f"begun anew under another number: {job.run.path.name} could not go on")
+            job.set_aside(changes or ["it was given up"])
             job.close()
             return False
         job.budget = config["stop"]["images"]
         return True
 
     def _tidy(self) -> None:
-        """Remove the checkpoints of trials that had just been told when their command was killed."""
+        """Remove the checkpoints of trials that had just been told when their command was killed; set aside those given up."""
         for frozen in self._in(*(state for state in TrialState if state.is_finished())):
             job = Job(self.path(frozen.number))
             if frozen.user_attrs.get("mark") == self.mark and job.run.checkpoints.exists() and job.claim():
+                if "lost" in frozen.user_attrs:
+                    job.run.set_aside()
                 remove_checkpoints(job.run.path)
                 job.close()
 
@@ -254,14 +256,16 @@ class Trials:
             self._give_up(Trial(self.study, frozen._trial_id), f"no sign of life for {SILENCE / 60:.0f} minutes: begun anew")
 
     def _give_up(self, trial: Trial, reason: str) -> None:
-        """A trial that cannot go on is begun anew under another number, here or elsewhere, and not counted."""
-        try:
+        """A trial that cannot go on is begun anew under another number, here or elsewhere, and not counted.
+
+        A kill may fall between any two lines: it is given up once more then, and its parameters are begun anew once.
+        """
+        with contextlib.suppress(UpdateFinishedTrialError, ValueError):  # somebody else was faster
             trial.set_user_attr("lost", True)
             trial.set_user_attr("reason", reason)
+            if not any(other.user_attrs.get("instead_of") == trial.number for other in self.study.get_trials(deepcopy=False)):
+                self.study.enqueue_trial(trial.params, user_attrs={"mark": self.mark, "instead_of": trial.number})
             self.study.tell(trial, state=TrialState.FAIL)
-        except (UpdateFinishedTrialError, ValueError):  # somebody else was faster
-            return
-        self.study.enqueue_trial(trial.params, user_attrs={"mark": self.mark})
 
     def _say(self, trial: FrozenTrial) -> None:
         """A line for a trial that has ended: number, state, score, the best so far, how many are left and for how long."""

@@ -14,7 +14,7 @@ from sweep_config import CONFIG, SPACE
 
 from src.errors import UserError
 from src.files import write_json
-from src.run import build_dataset
+from src.run import RunFolder, build_dataset
 from src.search.jobs import check_data, end
 from src.search.space import read_space
 from src.search.study import open_study
@@ -252,6 +252,43 @@ def test_a_trial_that_cannot_go_on_begins_anew_with_its_parameters(command: Call
     assert other.failed() == 0
     assert other.next_job() is None
     assert (tmp_path / "here" / "0000.kept1" / "config.yaml").is_file()
+
+
+@pytest.mark.parametrize("moment", ["enqueue_trial", "tell", "set_aside"])
+@pytest.mark.parametrize("late", [False, True])
+def test_a_kill_while_a_trial_is_given_up_loses_nothing(
+    moment: str, late: bool, command: Callable[..., Trials], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """late: the kill falls right after the step, and not right before it."""
+    job = command(count=1).next_job()
+    assert job is not None
+    job.trial.report(5.0, 20)
+    (job.run.path / "config.yaml").write_text("name: old\n")
+    job.close()
+    killed = command(count=1)
+    owner = RunFolder if moment == "set_aside" else killed.study
+    step = getattr(owner, moment)
+
+    def die(*words: Any, **options: Any) -> None:
+        if late:
+            step(*words, **options)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, moment, die)
+        with pytest.raises(KeyboardInterrupt):
+            killed.next_job()
+    other = command(count=1)
+    other._tidy()
+    again = other.next_job()
+    assert again is not None
+    assert (tmp_path / "here" / "0000.kept1" / "config.yaml").is_file()
+    assert not again.run.started()
+    assert other.next_job() is None
+    lost, anew = other.study.trials
+    assert (lost.state, again.trial.number) == (TrialState.FAIL, 1)
+    assert (anew.params, anew.intermediate_values) == (lost.params, {})
+    assert other.failed() == 0
 
 
 def test_a_helper_is_done_while_others_still_train(command: Callable[..., Trials], capsys: pytest.CaptureFixture) -> None:

@@ -38,7 +38,7 @@ def sweep(config: dict[str, Any]) -> Path:
     check_settings(config)
     folder = Path(config["paths"]["runs"]) / "sweeps" / config["name"]
     parameters = read_space(config["space"])
-    places = [f"paths.{kind}={literal(config['paths'][kind])}" for kind in ("data", "cache")]
+    places = place_words(config)
     stop = [f"stop.{key}={value}" for key, value in config["stop"].items() if value is not None]
     shared = [*places, *config["base"], *stop]
     base = check(config, shared, parameters)
@@ -106,6 +106,11 @@ def check_settings(config: dict[str, Any]) -> None:
             raise UserError(f"base: leave {key}= out, it is for single runs and the sweep decides it for its trials")
 
 
+def place_words(config: dict[str, Any]) -> list[str]:
+    """Where a config's data and what is made of them are, as words."""
+    return [f"paths.{kind}={literal(config['paths'][kind])}" for kind in ("data", "cache")]
+
+
 def winning(base: dict[str, Any], shared: list[str], parameters: list[Parameter], best: Any) -> list[str]:
     """The winner's words, under a name that tells it from the base recipe."""
     name = f"{base['name']}_trial_{best.number}"
@@ -140,7 +145,9 @@ def write_report(config: dict[str, Any], trials: Any, base: dict[str, Any], shar
     commands = {"The sweep; repeated, it goes on": f"python -m src.sweep {shlex.join(sys.argv[1:])}"}
     if best:
         configs = ["--config-dir", folder] if (folder := cli.config_dir()) else []
-        train = shlex.join([*configs, *winning(base, config["base"], parameters, best)])
+        usual = {*place_words(compose(config["base"]))}
+        places = [word for word in place_words(base) if word not in usual]
+        train = shlex.join([*configs, *winning(base, [*config["base"], *places], parameters, best)])
         commands["The winner, for as long as its recipe says and not the sweep"] = f"python -m src.train {train}"
     text = sweep_page(
         config["name"],

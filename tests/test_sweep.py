@@ -1,8 +1,10 @@
 """Whole sweeps, small, with real trials: trouble that costs one trial, kills that cost nothing, two commands on one store."""
 
 import getpass
+import html
 import json
 import os
+import shlex
 import shutil
 import signal
 import socket
@@ -257,6 +259,8 @@ def test_the_page(troubled: tuple[Sweep, str]) -> None:
         assert words in page
     assert "inconclusive: too few seeds" in page
     assert f"python -m src.train --config-dir {sweep.folder / 'conf'} model=mlp_gan" in page
+    place = shlex.quote(f"paths.cache='{sweep.folder / 'cache'}'")  # not where it is by default, as that of the data
+    assert f"{html.escape(place)} model.g_optimizer.lr=" in page
 
 
 def test_the_same_command_again_makes_nothing_again(troubled: tuple[Sweep, str]) -> None:

@@ -137,7 +137,7 @@ class Job:
         if ended.get("reason") == "diverged":
             return f"diverged: {ended['message']}"
         if code < 0:
-            name = signal.Signals(-code).name
+            name = signal_name(-code)
             return f"killed by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
         if code in (1, 2):
             lines = (self.run.path / OUTPUT).read_text(errors="replace").split("\n")
@@ -145,6 +145,14 @@ class Job:
         if code:
             return f"exit code {code}"
         return None if ended else "exit code 0 without a result"
+
+
+def signal_name(number: int) -> str:
+    """Of a real-time signal, most of which have no name, its number."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 def changes_of(run: RunFolder, config: dict[str, Any]) -> list[str]:

@@ -84,6 +84,17 @@ def test_any_folder_is_named_in_hydras_grammar(compose: Any, tmp_path: Path) -> 
     assert compose("model=mlp_gan", *Job(folder).words)["run_dir"] == str(folder)
 
 
+@pytest.mark.parametrize(
+    ("number", "answer"),
+    [(9, "killed by SIGKILL (out of memory?)"), (40, "killed by signal 40")],
+)
+def test_a_process_that_was_killed_says_by_what(number: int, answer: str, tmp_path: Path) -> None:
+    job = Job(tmp_path)
+    job.process = subprocess.Popen([sys.executable, "-c", f"import os; os.kill(os.getpid(), {number})"])
+    job.process.wait()
+    assert job.failure() == answer
+
+
 class Saving(Job):
     """A process that saves when it is told to stop; its command meets a full disk."""
 

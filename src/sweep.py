@@ -57,6 +57,8 @@ def sweep(config: dict[str, Any]) -> Path:
                 write_report(config, trials, base, shared)
             raise
         return write_report(config, trials, base, shared)
+    except BrokenPipeError:  # of the output
+        raise
     except FAULTS as error:
         reason = " ".join(str(error).split())[:300] or type(error).__name__
         raise UserError(

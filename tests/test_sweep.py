@@ -413,6 +413,24 @@ def test_a_disk_that_fails_is_named(compose: Any, tmp_path: Path) -> None:
         run_sweep(compose("sweep=mlp_gan_tpe", f"paths.runs={tmp_path}", name="sweep"))
 
 
+def test_an_output_that_nobody_reads_is_no_failing_disk(troubled: tuple[Sweep, str]) -> None:
+    sweep, _ = troubled
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        [sys.executable, "-m", "src.sweep", *sweep.words()],
+        cwd=ROOT,
+        stdout=write,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | sweep.environment,
+        check=False,
+    )
+    os.close(write)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: nobody reads any more what is printed here")
+
+
 def test_a_failure_is_not_hidden_by_that_of_the_page(compose: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: Any) -> None:
         raise UserError("what went wrong first")

@@ -44,7 +44,7 @@ def sweep(config: dict[str, Any]) -> Path:
     base = check(config, shared, parameters)
     check_writable(folder, "paths.runs")
 
-    from src.search.study import FAULTS, open_study
+    from src.search.study import FAULTS, open_study, reason_of
     from src.search.trials import Trials
 
     study = open_study({**config, "recipe": recipe(base, shared, parameters)}, folder)
@@ -60,9 +60,8 @@ def sweep(config: dict[str, Any]) -> Path:
     except BrokenPipeError:  # of the output
         raise
     except FAULTS as error:
-        reason = " ".join(str(error).split())[:300] or type(error).__name__
         raise UserError(
-            f"the store, or the disk with {folder}, does not work ({reason}): mend it and repeat the command"
+            f"the store, or the disk with {folder}, does not work ({reason_of(error)}): mend it and repeat the command"
         ) from error
 
 

@@ -19,6 +19,7 @@ from typing import Any
 import optuna
 import psutil
 import pytest
+import sqlalchemy
 import yaml
 from optuna.trial import FrozenTrial
 
@@ -410,6 +411,24 @@ def test_torchrun_is_refused(command: Any, no_torch: dict[str, str]) -> None:
 def test_a_disk_that_fails_is_named(compose: Any, tmp_path: Path) -> None:
     (tmp_path / "sweeps" / "mlp_gan_tpe" / "mark").mkdir(parents=True)  # where a file has to be written
     with pytest.raises(UserError, match=r"does not work .*Is a directory.*: mend it and repeat the command"):
+        run_sweep(compose("sweep=mlp_gan_tpe", f"paths.runs={tmp_path}", name="sweep"))
+
+
+@pytest.mark.parametrize(
+    ("trouble", "answer"),
+    [("max_page_count=1", "database or disk is full"), ("query_only=1", "attempt to write a readonly database")],
+)
+def test_a_database_that_fails_is_quoted(
+    trouble: str, answer: str, compose: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: Any, trials: Any, *__: Any) -> None:
+        engine = trials.study._storage._backend.engine
+        sqlalchemy.event.listen(engine, "connect", lambda connection, _: connection.execute(f"pragma {trouble}"))
+        engine.dispose()
+        trials.study.set_user_attr("large", "x" * 100_000)
+
+    monkeypatch.setattr("src.sweep.search", fail)
+    with pytest.raises(UserError, match=rf"does not work \({answer}\): mend it and repeat the command"):
         run_sweep(compose("sweep=mlp_gan_tpe", f"paths.runs={tmp_path}", name="sweep"))
 
 

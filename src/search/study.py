@@ -106,8 +106,7 @@ def claim_study(config: Mapping[str, Any], store: str) -> Study:
     except ImportError as error:
         raise UserError(f"store={store} needs a driver that is not installed ({error}): pip install it") from error
     except Exception as error:  # each database has errors of its own
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise UserError(f"cannot open store={store} ({reason[:300]}): mend it, or choose another store=") from error
+        raise UserError(f"cannot open store={store} ({reason_of(error)}): mend it, or choose another store=") from error
 
     ours = {key: config[key] for key in CONTENTS}
     remedy = "put it back, or choose another name= for this sweep"
@@ -122,6 +121,13 @@ def claim_study(config: Mapping[str, Any], store: str) -> Study:
         shown = "; ".join(said[:5]) + (f" and {len(said) - 5} more" if len(said) > 5 else "")
         raise UserError(f"store={store} holds a study {config['name']} of another sweep ({shown}): {remedy}")
     return study
+
+
+def reason_of(error: BaseException) -> str:
+    """What was wrong in the words of the database or the system, and not in those of the libraries above it; one line."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return " ".join(str(error).split())[:300] or type(error).__name__
 
 
 def create_study(config: Mapping[str, Any], store: str) -> Study:

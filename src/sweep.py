@@ -47,8 +47,9 @@ def sweep(config: dict[str, Any]) -> Path:
     from src.search.study import FAULTS, open_study, reason_of
     from src.search.trials import Trials
 
-    study = open_study({**config, "recipe": recipe(base, shared, parameters)}, folder)
+    contents = {**config, "recipe": recipe(base, shared, parameters)}
     try:
+        study = open_study(contents, folder)
         trials = Trials(study, folder, parameters, [*shared, "evaluate=false"], config["trials"], compose)
         try:
             search(config, trials, base, shared)

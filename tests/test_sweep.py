@@ -408,8 +408,9 @@ def test_torchrun_is_refused(command: Any, no_torch: dict[str, str]) -> None:
     assert done.stderr == "error: every process of torchrun would run the whole sweep: leave torchrun out\n"
 
 
-def test_a_disk_that_fails_is_named(compose: Any, tmp_path: Path) -> None:
-    (tmp_path / "sweeps" / "mlp_gan_tpe" / "mark").mkdir(parents=True)  # where a file has to be written
+@pytest.mark.parametrize("file", ["mark", ".open.lock"])
+def test_a_disk_that_fails_is_named(file: str, compose: Any, tmp_path: Path) -> None:
+    (tmp_path / "sweeps" / "mlp_gan_tpe" / file).mkdir(parents=True)  # where a file has to be written
     with pytest.raises(UserError, match=r"does not work .*Is a directory.*: mend it and repeat the command"):
         run_sweep(compose("sweep=mlp_gan_tpe", f"paths.runs={tmp_path}", name="sweep"))
 

@@ -92,6 +92,8 @@ def check_settings(config: dict[str, Any]) -> None:
     known = {*yaml.safe_load((Path(cli.CONF) / "sweep.yaml").read_text()), "paths"} - {"defaults"}
     if unknown := [key for key in config if key not in known]:  # of its file: Hydra refuses those of a command line
         raise UserError(f"there is no setting {unknown[0]!r} of a sweep: {nearest(unknown[0], known)}")
+    if missing := sorted(known - config.keys()):
+        raise UserError(f"a sweep needs {missing[0]}=: leave ~{missing[0]} out")
     for key in ("stop", "space"):
         if not isinstance(config[key], dict):
             raise UserError(f"{key}={config[key]!r}: must be a mapping, as in conf/sweep/mlp_gan_tpe.yaml")

@@ -367,6 +367,8 @@ def test_mistakes(words: list[str], answer: str, command: Any, no_torch: dict[st
         ("prune_from=150", "prune_from=150: must be a whole number from 1 to 99"),
         ("reduction=1", "reduction=1: must be a whole number of at least 2"),
         ("+prunner=asha", "there is no setting 'prunner' of a sweep: did you mean pruner"),
+        ("~space", "a sweep needs space=: leave ~space out"),
+        ("~trials", "a sweep needs trials="),
         ("+worker=2", "there is no setting 'worker' of a sweep: did you mean workers"),
     ],
 )

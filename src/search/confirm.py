@@ -78,8 +78,10 @@ class Confirmation:
 
 
 def recipe_of(run: RunFolder) -> str | None:
-    """The hash of a run's config; None of a damaged one."""
+    """The hash of a run's config; None of a damaged run."""
     try:
+        run.manifest()
+        run.result()
         return short_hash(run.config())
     except UserError:
         return None

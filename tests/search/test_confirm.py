@@ -35,6 +35,18 @@ def test_what_is_done_is_not_done_again(folder: Path) -> None:
     assert confirmation.begun() == [folder / "confirm" / name / "1" for name in recipes()]
 
 
+@pytest.mark.parametrize("file", ["manifest.json", "metrics.json", "config.yaml"])
+def test_a_damaged_run_begins_anew(file: str, folder: Path) -> None:
+    (folder / "confirm" / "trial_0" / "1" / file).write_text("{")
+    confirmation = Confirmation(folder, recipes(), [1], compose)
+    assert confirmation.left()
+    assert confirmation.begun() == []
+    job: Any = confirmation.next_job()
+    assert (job.name, job.seed) == ("trial_0", 1)
+    assert not job.run.started()
+    assert RunFolder(folder / "confirm" / "trial_0" / "1.kept1").started()
+
+
 def test_another_winner_of_the_same_number_is_trained(folder: Path) -> None:
     """As after its store was deleted: the earlier winner's run is no verdict on this one, the base's is."""
     confirmation = Confirmation(folder, recipes(lr=0.004), [1], compose)

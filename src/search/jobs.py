@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import json
 import os
 import signal
 import subprocess
@@ -189,6 +190,25 @@ def check_data(runs: Iterable[RunFolder], config: Mapping[str, Any]) -> None:
                 f"{path} was trained on other data ({', '.join(other)}), and distances to them cannot be compared: "
                 "put the data back, or choose another name= for this sweep"
             )
+
+
+def images_of(run: RunFolder) -> int:
+    """How many images a training has shown so far, by its own record."""
+    with contextlib.suppress(UserError):
+        if seen := run.manifest().get("ended", {}).get("images_seen"):
+            return int(seen)
+    path = run.path / "metrics.jsonl"
+    for text in reversed(path.read_text(errors="replace").splitlines() if path.is_file() else []):
+        with contextlib.suppress(json.JSONDecodeError):  # cut short by a crash
+            return int(json.loads(text)["images_seen"])
+    return 0
+
+
+def unsigned(run: RunFolder, seen: float | None) -> float:
+    """Seconds for which a training went on after its command's last sign of life, as after a kill of that, by its files."""
+    paths = (run.path / name for name in ("metrics.jsonl", OUTPUT))
+    last = max((path.stat().st_mtime for path in paths if path.is_file()), default=0.0)
+    return max(0.0, last - seen) if seen else 0.0
 
 
 # Loaded here: nothing but the call itself is safe between fork and exec.

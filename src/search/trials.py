@@ -1,7 +1,6 @@
 """Trials of a sweep: begun or taken up where they were left, watched as they train, their results told to the study."""
 
 import contextlib
-import json
 import math
 import shutil
 import time
@@ -20,7 +19,7 @@ from src.errors import UserError
 from src.files import write_atomic
 from src.reporting.runs import validation_curve
 from src.run import RunFolder
-from src.search.jobs import OUTPUT, Job, run_jobs
+from src.search.jobs import Job, images_of, run_jobs, unsigned
 from src.search.space import Parameter, words
 from src.search.study import STATES, winner
 
@@ -279,25 +278,6 @@ class Trials:
         left = (time.monotonic() - self._start) / self._ended * (total - done)
         parts += [f"{done} of {total}", f"left {left // 3600:.0f}:{left // 60 % 60:02.0f}:{left % 60:02.0f}"]
         print("  ".join(parts), flush=True)
-
-
-def images_of(run: RunFolder) -> int:
-    """How many images a training has shown so far, by its own record."""
-    with contextlib.suppress(UserError):
-        if seen := run.manifest().get("ended", {}).get("images_seen"):
-            return int(seen)
-    path = run.path / "metrics.jsonl"
-    for text in reversed(path.read_text(errors="replace").splitlines() if path.is_file() else []):
-        with contextlib.suppress(json.JSONDecodeError):  # cut short by a crash
-            return int(json.loads(text)["images_seen"])
-    return 0
-
-
-def unsigned(run: RunFolder, seen: float | None) -> float:
-    """Seconds for which a training went on after its command's last sign of life, as after a kill of that, by its files."""
-    paths = (run.path / name for name in ("metrics.jsonl", OUTPUT))
-    last = max((path.stat().st_mtime for path in paths if path.is_file()), default=0.0)
-    return max(0.0, last - seen) if seen else 0.0
 
 
 def remove_checkpoints(run: Path) -> None:

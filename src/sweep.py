@@ -17,7 +17,6 @@ from src import cli
 from src.config import entries, identity, leaves, short_hash
 from src.errors import UserError, nearest
 from src.files import check_writable, write_atomic
-from src.place import started_by_torchrun
 from src.reporting.runs import find_runs
 from src.reporting.search import sweep_page
 from src.reporting.tables import make_tables
@@ -33,8 +32,6 @@ NOT_GROUPS = ("sweep", "hydra")  # folders of conf/ that are no config groups of
 
 def sweep(config: dict[str, Any]) -> Path:
     """Run what is missing of the sweep that a plain config names; the page on it."""
-    if started_by_torchrun():
-        raise UserError("every process of torchrun would run the whole sweep: leave torchrun out")
     check_settings(config)
     folder = Path(config["paths"]["runs"]) / "sweeps" / config["name"]
     parameters = read_space(config["space"])

@@ -403,13 +403,6 @@ def test_a_group_that_brings_other_data_is_refused() -> None:
     assert check({"pruner": "none"}, words, space)["data"]["name"] == "mnist"
 
 
-def test_torchrun_is_refused(command: Any, no_torch: dict[str, str]) -> None:
-    environment = {"TORCHELASTIC_RUN_ID": "x", "RANK": "1", "LOCAL_WORLD_SIZE": "2", "WORLD_SIZE": "2"}
-    done = command("sweep", "sweep=mlp_gan_tpe", env=no_torch | environment)
-    assert done.returncode == 2, done.stderr
-    assert done.stderr == "error: every process of torchrun would run the whole sweep: leave torchrun out\n"
-
-
 @pytest.mark.parametrize("file", ["mark", ".open.lock"])
 def test_a_disk_that_fails_is_named(file: str, compose: Any, tmp_path: Path) -> None:
     (tmp_path / "sweeps" / "mlp_gan_tpe" / file).mkdir(parents=True)  # where a file has to be written

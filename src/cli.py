@@ -87,7 +87,7 @@ def answer(error: Exception, config_name: str) -> int:
     return 2
 
 
-def unread() -> bool:
+def output_closed() -> bool:
     """Whether nobody reads what this process prints any more (`| head`); then it is no longer printed."""
     try:
         print(flush=True)
@@ -149,7 +149,7 @@ def explain(error: BaseException, config_name: str, words: Sequence[str] | None 
     """One line with the remedy for an error the user can mend, None for any other."""
     if isinstance(error, UserError):
         return str(error)
-    if isinstance(error, BrokenPipeError) and unread():
+    if isinstance(error, BrokenPipeError) and output_closed():
         return "nobody reads any more what is printed here: repeat the command without closing its pipe, it goes on"
     if isinstance(error, MissingConfigException) and error.options is not None:
         group, _, name = (error.missing_cfg_file or "").rpartition("/")

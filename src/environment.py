@@ -61,6 +61,11 @@ def software_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[
     return changes
 
 
+def data_changes(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """How the files of a data set differ from earlier ones, by their hashes."""
+    return [f"data file {name} has other bytes" for name in sorted({*before, *now}) if before.get(name) != now.get(name)]
+
+
 def machine_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """What differs between an earlier manifest's machine and this one and may change the last bits of a result."""
     changes = []

@@ -9,7 +9,7 @@ from typing import Any
 
 from src.checkpoints import load_checkpoint, step_of
 from src.data.dataset import Dataset
-from src.environment import MACHINE, PACKAGES, SPLIT, STRATEGY, machine_changes, software, software_changes
+from src.environment import MACHINE, PACKAGES, SPLIT, STRATEGY, data_changes, machine_changes, software, software_changes
 from src.errors import UserError
 from src.interpreter import gc_paused
 from src.numerics import here, set_up
@@ -66,7 +66,7 @@ def follow_fit(
     dataset.prepare()
     if place.external:
         changes = software_changes(made_with, software(config, dataset.spec.kind))
-        changes += [f"data file {name}" for name, digest in dataset.hashes().items() if made_with["data"].get(name) != digest]
+        changes += data_changes(made_with["data"], dataset.hashes())
         if changes:
             raise UserError(f"this machine has something else than the first ({'; '.join(changes)}): give all the same")
 

@@ -10,6 +10,8 @@ metrics.json       the final evaluation with its protocol
 A published folder is what a repository keeps of it (`RunFolder.publish`): one checkpoint, samples.png and film.gif.
 """
 
+import contextlib
+import json
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,6 +23,7 @@ from omegaconf import OmegaConf
 
 from src.checkpoints import digest_path, drop_checkpoint, is_whole, load_checkpoint, save_checkpoint, step_of
 from src.config import differences, short_hash, validate
+from src.environment import data_changes
 from src.errors import UserError, nearest
 from src.files import check_writable, read_json, remove_leftovers, write_atomic, write_json
 from src.instantiate import instantiate
@@ -135,11 +138,24 @@ class RunFolder:
         before = self.made_with().get("data", data_hashes)
         return [
             *differences(self.config(), config),
-            *(f"data file {name} has other bytes" for name in data_hashes if before.get(name) != data_hashes[name]),
+            *data_changes(before, data_hashes),
         ]
 
     def finished(self) -> bool:
         return "ended" in self.manifest()
+
+    def complete(self, config: Mapping[str, Any]) -> bool:
+        """Whether nothing is left to be made of what the config asks for."""
+        ended = self.manifest().get("ended", {})
+        return ended.get("reason") == "diverged" or (bool(ended) and (self.result() is not None or not config["evaluate"]))
+
+    def scalars(self) -> list[dict[str, Any]]:
+        """The lines of metrics.jsonl, without one that a crash may have cut short; empty where there is no file."""
+        path, lines = self.path / "metrics.jsonl", []
+        for text in path.read_text(errors="replace").splitlines() if path.is_file() else []:
+            with contextlib.suppress(json.JSONDecodeError):
+                lines.append(json.loads(text))
+        return lines
 
     def publish(self, folder: Path) -> None:
         """Copy what a repository keeps of a run: a run folder again, with one checkpoint and without the optimizers' states.
@@ -225,12 +241,6 @@ class RunFolder:
         """Delete what was measured of a training that goes on: it is of another checkpoint than the one to come."""
         for path in self.path.glob("metrics*.json"):
             path.unlink()
-
-
-def complete(config: Mapping[str, Any], run: RunFolder) -> bool:
-    """Whether nothing is left to be made of a run."""
-    ended = run.manifest().get("ended", {})
-    return ended.get("reason") == "diverged" or (bool(ended) and (run.result() is not None or not config["evaluate"]))
 
 
 def summary(result: dict[str, Any]) -> str:

@@ -4,7 +4,7 @@ import signal
 import time
 from typing import Any, Self
 
-ONCE = 2.0
+ONCE = 2.0  # seconds
 
 
 class NotedSignals:

@@ -20,7 +20,7 @@ from src.fit import changed, fit, follow_evaluate, stop_step
 from src.numerics import moved, set_up
 from src.place import Place, place
 from src.processes import Team, follow, follows, join
-from src.run import RunFolder, build_dataset, complete, default_path, summary
+from src.run import RunFolder, build_dataset, default_path, summary
 
 
 def train(config: dict[str, Any]) -> dict[str, Any]:
@@ -51,7 +51,7 @@ def train(config: dict[str, Any]) -> dict[str, Any]:
         run.set_aside()
     elif inputs and run.finished():
         raise UserError(changed(run, inputs + code, over=True))
-    elif config["on_change"] == "refuse" and (inputs or (code and not complete(config, run))):
+    elif config["on_change"] == "refuse" and (inputs or (code and not run.complete(config))):
         raise UserError(changed(run, inputs + code))
     with run:
         (run.path / "error.txt").unlink(missing_ok=True)  # of an earlier sitting

@@ -14,7 +14,7 @@ from src import cli
 from src.checkpoints import digest_path, is_whole, load_checkpoint
 from src.config import with_data_in
 from src.data.dataset import Dataset
-from src.environment import EARLIER, machine, machine_changes, software, software_changes
+from src.environment import EARLIER, data_changes, machine, machine_changes, software, software_changes
 from src.errors import UserError
 from src.files import sha256
 from src.fit import fit
@@ -36,8 +36,8 @@ def verify(config: dict[str, Any]) -> None:
         raise UserError(f"{run.path} has come to no result that could be verified: finish its training first")
     dataset = build_dataset(recipe)
     dataset.prepare()
-    if damaged := [name for name, digest in dataset.hashes().items() if manifest["data"].get(name) != digest]:
-        raise UserError(f"the data is not what the run was made with ({', '.join(damaged)}): get that version of it")
+    if changes := data_changes(manifest["data"], dataset.hashes()):
+        raise UserError(f"the data is not what the run was made with ({'; '.join(changes)}): get that version of it")
     start, end = segment(config, run)
 
     wrong = check_files(run) if config["quick"] else check_again(config, run, recipe, dataset, start, end)
@@ -179,12 +179,11 @@ def recipe_of(
 
 def differences(run: RunFolder, again: RunFolder, start: int, end: int, whole: bool) -> tuple[list[str], list[str]]:
     """What is not bitwise the same in two runs' steps start + 1 .. end; and what was compared."""
-    from src.callbacks.record import read_scalars
     from src.export import state_hash
 
     different, compared = [], []
-    made = {json.dumps(line) for line in read_scalars(again.path / "metrics.jsonl")}
-    lines = [line for line in read_scalars(run.path / "metrics.jsonl") if start < line["step"] <= end]
+    made = {json.dumps(line) for line in again.scalars()}
+    lines = [line for line in run.scalars() if start < line["step"] <= end]
     compared.append(f"{len(lines)} lines of scalars")
     if other := [line["step"] for line in lines if json.dumps(line) not in made]:
         different.append(f"scalars from step {other[0]:,} on")

@@ -1,6 +1,5 @@
 """Where scalars and pictures of a run go: metrics.jsonl always, W&B beside it unless it is disabled."""
 
-import contextlib
 import json
 import os
 import re
@@ -14,6 +13,7 @@ from src.distributed import mean_of_scalars
 from src.errors import UserError
 from src.files import write_atomic
 from src.models.training import Training
+from src.run import RunFolder
 from src.schedules import is_every
 
 
@@ -27,7 +27,7 @@ class Record:
     def __init__(self, folder: Path, step: int, wandb_run: Any = None, replay: bool = False) -> None:
         self.path = folder / "metrics.jsonl"
         self.wandb_run = wandb_run
-        kept = [line for line in read_scalars(self.path) if line["step"] <= step]
+        kept = [line for line in RunFolder(folder).scalars() if line["step"] <= step]
         write_atomic(self.path, "".join(json.dumps(line) + "\n" for line in kept).encode())
         self.file = self.path.open("a")
         self._last = [line for line in kept if line["step"] == step]
@@ -77,15 +77,6 @@ class Nowhere:
 
     def close(self, exit_code: int = 0) -> None:
         pass
-
-
-def read_scalars(path: Path) -> list[dict[str, Any]]:
-    """The lines of a metrics.jsonl, without the one that a crash may have cut short; empty where there is no file."""
-    lines = []
-    for text in path.read_text(errors="replace").splitlines() if path.is_file() else []:
-        with contextlib.suppress(json.JSONDecodeError):
-            lines.append(json.loads(text))
-    return lines
 
 
 def start_wandb(folder: Path, config: dict[str, Any]) -> Any:

@@ -1,7 +1,5 @@
 """Run folders, full or published, as plain records. What lies in them is data: nothing is instantiated."""
 
-import contextlib
-import json
 import math
 import re
 from dataclasses import dataclass
@@ -104,7 +102,7 @@ def read_run(path: Path, name: str) -> Run:
             manifest=folder.manifest(),
             result=folder.result(),
             recipe=short_hash(config),
-            curve=validation_curve(path / "metrics.jsonl"),
+            curve=validation_curve(folder),
             grid=folder.last_grid() or _if_there(path / "samples.png"),
             film=_if_there(folder.samples / "film.gif") or _if_there(path / "film.gif"),
         )
@@ -174,13 +172,11 @@ def _outcome(run: Run) -> tuple[Any, ...]:
     return run.result, run.manifest.get("final_weights"), ended
 
 
-def validation_curve(path: Path) -> dict[int, tuple[int, float]]:
-    """step -> (images seen, distance) of a metrics.jsonl; a line that a crash cut short is passed over."""
+def validation_curve(run: RunFolder) -> dict[int, tuple[int, float]]:
+    """step -> (images seen, distance), by a run's scalars."""
     curve = {}
-    for text in path.read_text().splitlines() if path.is_file() else []:
-        with contextlib.suppress(json.JSONDecodeError):
-            line = json.loads(text)
-            for key, value in line.items():
-                if key.startswith("validation/"):
-                    curve[int(line["step"])] = (int(line["images_seen"]), float(value))
+    for line in run.scalars():
+        for key, value in line.items():
+            if key.startswith("validation/"):
+                curve[int(line["step"])] = (int(line["images_seen"]), float(value))
     return curve

@@ -6,7 +6,7 @@ from typing import Any
 
 from src.config import short_hash
 from src.errors import UserError
-from src.run import RunFolder, complete
+from src.run import RunFolder
 from src.search.jobs import Job
 
 WORDS = ("evaluate=true", "on_divergence=record")  # a seed that diverges counts, and does not end the confirmation
@@ -22,7 +22,7 @@ class ConfirmJob(Job):
 
     def finish(self) -> None:
         reason = self.failure()
-        if reason is not None and not complete(self.confirmation.configs[self.name], self.run):
+        if reason is not None and not self.run.complete(self.confirmation.configs[self.name]):
             self.confirmation.failures.append(f"{self.run.path}: {reason}")
         metrics = (self.run.result() or {}).get("metrics", {})
         score = next((f"{key} {value:.4g}" for key, value in metrics.items() if key == "fid" or key.startswith("fd_")), reason)
@@ -70,7 +70,7 @@ class Confirmation:
         return not all(self._is_done(ConfirmJob(self, name, seed).run, name) for name, seed in self._left)
 
     def _is_done(self, run: RunFolder, name: str) -> bool:
-        return recipe_of(run) == short_hash(self.configs[name]) and complete(self.configs[name], run)
+        return recipe_of(run) == short_hash(self.configs[name]) and run.complete(self.configs[name])
 
     def waiting(self) -> bool:
         """Whether other commands are still at some."""

@@ -2,7 +2,6 @@
 
 import contextlib
 import ctypes
-import json
 import os
 import signal
 import subprocess
@@ -16,11 +15,11 @@ import filelock
 
 from src import cli
 from src.config import differences
-from src.environment import software, software_changes
+from src.environment import data_changes, software, software_changes
 from src.errors import Interrupted, UserError
 from src.numerics import moved
 from src.place import place
-from src.run import RunFolder, build_dataset, complete
+from src.run import RunFolder, build_dataset
 from src.search.space import literal
 from src.signals import NotedSignals
 
@@ -160,7 +159,7 @@ def changes_of(run: RunFolder, config: dict[str, Any]) -> list[str]:
     """What keeps a run that has begun from being this config's, here and now: empty where it can go on, or is the result."""
     try:
         changes = differences(run.config(), config)
-        if not complete(config, run):
+        if not run.complete(config):
             kind = build_dataset(config).spec.kind
             changes += software_changes(run.made_with(), software(config, kind))
     except UserError as error:  # a damaged one
@@ -185,9 +184,9 @@ def check_data(runs: Iterable[RunFolder], config: Mapping[str, Any]) -> None:
     dataset.prepare()
     now = dataset.hashes()
     for path, data in before.items():
-        if other := [name for name in data if data[name] != now.get(name)]:
+        if data and (changes := data_changes(data, now)):
             raise UserError(
-                f"{path} was trained on other data ({', '.join(other)}), and distances to them cannot be compared: "
+                f"{path} was trained on other data ({'; '.join(changes)}), and distances to them cannot be compared: "
                 "put the data back, or choose another name= for this sweep"
             )
 
@@ -197,11 +196,8 @@ def images_of(run: RunFolder) -> int:
     with contextlib.suppress(UserError):
         if seen := run.manifest().get("ended", {}).get("images_seen"):
             return int(seen)
-    path = run.path / "metrics.jsonl"
-    for text in reversed(path.read_text(errors="replace").splitlines() if path.is_file() else []):
-        with contextlib.suppress(json.JSONDecodeError):  # cut short by a crash
-            return int(json.loads(text)["images_seen"])
-    return 0
+    lines = run.scalars()
+    return int(lines[-1]["images_seen"]) if lines else 0
 
 
 def unsigned(run: RunFolder, seen: float | None) -> float:

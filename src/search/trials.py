@@ -62,7 +62,7 @@ class TrialJob(Job):
         if size == self._size or self.pruned:
             return
         self._size = size
-        for _, (images, distance) in sorted(validation_curve(path).items()):
+        for _, (images, distance) in sorted(validation_curve(self.run).items()):
             # Per cent of the budget, see make_pruner; without a budget of images no trial is stopped.
             step = min(100, round(100 * images / self.budget)) if self.budget else images
             if step in self._reported:

@@ -173,7 +173,8 @@ def test_other_data_are_another_sweep(command: Callable[..., Trials], tmp_path: 
         job.close()
     check_data(trials.runs(), base)
     Image.new("L", (8, 8)).save(pictures / "one more.bmp")
-    with pytest.raises(UserError, match=r"0000 was trained on other data \(images\.npy.*choose another name=") as error:
+    said = r"0000 was trained on other data \(data file images\.npy has other bytes.*choose another name="
+    with pytest.raises(UserError, match=said) as error:
         search({"workers": 1, "confirm": 0, "name": "test"}, command(), base, [])
     assert len(str(error.value).splitlines()) == 1
     assert [trial.state for trial in trials.study.trials] == [TrialState.COMPLETE, TrialState.RUNNING]

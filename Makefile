@@ -17,7 +17,7 @@ data: .venv/installed
 # Every byte of the data is checked first: DVC would take wrong ones and write their hashes into data.dvc.
 repro: data
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc repro
-	$(BIN)/python -m src.readme
+	$(BIN)/python -m src.tools.readme
 
 # Each cell through its own stages: DVC by itself makes one after the other, and its lock is held between commands only.
 zoo: $(addprefix zoo-,$(ZOO))

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.timing import table
-from src.errors import UserError
-from src.files import check_writable
+from src.config.errors import UserError
+from src.system.files import check_writable
 
 HERE = Path(__file__).parent
 SCRIPTS = ("startup", "train_step", "peers", "evaluation", "sampling", "memory", "time_to_distance", "ddp", "sweep", "gpu")

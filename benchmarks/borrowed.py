@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from benchmarks.timing import quiet
 from src.data.mnist import MNIST
-from src.spec import Spec
+from src.data.spec import Spec
 
 DATA = Path(__file__).parent.parent / "data" / "mnist"
 

@@ -9,7 +9,7 @@ import numpy as np
 from src.data import idx
 from src.data.dataset import Split
 from src.data.mnist import MNIST, ROWS
-from src.spec import Spec
+from src.data.spec import Spec
 
 
 class Noise:

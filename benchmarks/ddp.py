@@ -1,6 +1,6 @@
 """python -m benchmarks.ddp [--models dcgan] [--seconds 5]: two processes of one thread against one process of two threads.
 
-The same training of the same global batch on two cores, `src.fit.fit` with everything on, milliseconds per generator update:
+The same training of the same global batch on two cores, `fit` with everything on, milliseconds per generator update:
 
 ours      two processes with one thread each, which average their gradients (and batch norms' statistics)
 own norm  the same with batch norm over each process's part of the batch
@@ -18,11 +18,11 @@ from multiprocessing.synchronize import Event
 from typing import Any
 
 from benchmarks import ours, timing
-from src.errors import Interrupted
-from src.place import Place
+from src.config.errors import Interrupted
+from src.parallel.place import Place
 
 REACH = {"one": 1.11}  # 1 / 0.9
-PROTOCOL = """Ways taken in turn, forwards and backwards, medians over the rounds, ratios by the round; src.fit.fit with logs
+PROTOCOL = """Ways taken in turn, forwards and backwards, medians over the rounds, ratios by the round; `fit` with logs
 and progress, W&B offline; the start of the second process and the first updates left out; the same global batch. ours: two
 processes with one thread each. own norm: the same, batch norm over each process's part. one: one process with two threads.
 halves: one process with one thread and half the batch, beside another that does the same and has nothing to tell it: the

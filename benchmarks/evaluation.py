@@ -2,7 +2,7 @@
 
 The same arrays, the same registered extractor (`digits`), the same test images, warm caches on both sides, seconds:
 
-ours            `src.protocol.evaluate`: Frechet and kernel distance, inception score, precision and recall, density and
+ours            `protocol.evaluate`: Frechet and kernel distance, inception score, precision and recall, density and
                 coverage, copies, class shares; the real side (features, radii, anchors) comes from our cache
 the same four   of these, what torch-fidelity has too: Frechet and kernel distance, inception score, precision and recall (and
                 density and coverage, which come with them)
@@ -23,18 +23,25 @@ import torch_fidelity
 from torch import Tensor
 
 from benchmarks import ours, timing
-from src import rng
 from src.data.digits import Digits
 from src.data.mnist import MNIST
-from src.metrics.extractors import load_extractor
-from src.metrics.fidelity import frechet_distance, inception_score, kernel_distance, kernel_within, standardise, statistics
-from src.metrics.neighbours import manifold_radii, manifolds, radii
-from src.numerics import set_numerics
-from src.protocol import NEIGHBOURS, Protocol, evaluate, sample_count
+from src.evaluation.extractors.extractor import load_extractor
+from src.evaluation.metrics.distances import (
+    frechet_distance,
+    inception_score,
+    kernel_distance,
+    kernel_within,
+    standardise,
+    statistics,
+)
+from src.evaluation.metrics.neighbours import manifold_radii, manifolds, radii
+from src.evaluation.protocol import NEIGHBOURS, Protocol, evaluate, sample_count
+from src.system.numerics import set_numerics
+from src.training import rng
 
 REACH = {"torch-fidelity": 0.4}
 PROTOCOL = """Ways taken in turn, forwards and backwards, medians over the rounds, ratios by the round; one process, the same
-uint8 samples and extractor, both caches warm. ours: src.protocol.evaluate with the numerics of model=mlp_gan, all metrics of
+uint8 samples and extractor, both caches warm. ours: protocol.evaluate with the numerics of model=mlp_gan, all metrics of
 its record (density, coverage, copies and class shares beside the others' four). the same four: our functions for these, with
 which density and coverage come. torch-fidelity: calculate_metrics with fid, isc, kid, prc and its defaults, the real side
 cached. features: the extractor on the samples alone, the floor."""

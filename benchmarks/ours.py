@@ -12,13 +12,13 @@ import torch
 from pytorch_lightning import Trainer
 
 from benchmarks.timing import quiet
-from src import fit
-from src.callbacks.budget import Budget
-from src.config import PACKAGES, plain
+from src.config.checks import PACKAGES, plain
 from src.models.training import Training
-from src.place import Place
-from src.processes import ALONE, Team
-from src.run import RunFolder, build_dataset
+from src.parallel.place import Place
+from src.parallel.processes import ALONE, Team
+from src.runs.folder import RunFolder, build_dataset
+from src.training import fit
+from src.training.callbacks.budget import Budget
 
 ROOT = Path(__file__).parent.parent
 
@@ -62,7 +62,7 @@ def milliseconds(
             marks.append((training.model.step, self.seconds))
             watch()
 
-    with tempfile.TemporaryDirectory() as folder, mock.patch("src.learn.Budget", Stopwatch), quiet():
+    with tempfile.TemporaryDirectory() as folder, mock.patch("src.training.learn.Budget", Stopwatch), quiet():
         run = RunFolder(Path(folder) / "run" / "0")
         with run, Team(place) as team:
             run.write_config(config)

@@ -124,7 +124,7 @@ def our_r3gan(checkout: Path) -> list[str]:
     return [
         *("model=r3gan", *ours.synthetic(*CIFAR), f"data.batch_size={R3GAN_BATCH}", "model.lr_schedule=null"),
         *(f"model.{network}.{words}" for network in ("generator", "discriminator") for words in shape),
-        *("model.penalties.r1.function._target_=src.losses.regularizers.r1_r2", "model.penalties.r1.every=1"),
+        *("model.penalties.r1.function._target_=src.models.gan.regularizers.r1_r2", "model.penalties.r1.every=1"),
         *("model.penalties.r2=null", "trainer.block=1", "trainer.channels_last=false"),
     ]
 

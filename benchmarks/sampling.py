@@ -25,7 +25,7 @@ import torch
 from benchmarks import ours, plain_loop, timing
 from src.generate import draw
 from src.modalities import image
-from src.run import load_run
+from src.runs.folder import load_run
 from src.train import train
 
 REACH = {"plain loop": 0.3}

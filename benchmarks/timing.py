@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from src.environment import commit, machine
+from src.runs.manifest import commit, machine
 
 HEAD = "| figure | ours | against | theirs | ratio | of the rounds | to reach | |\n|-|-:|-|-:|-:|-|-:|-|"
 

@@ -2,7 +2,7 @@
 
 Three ways of making the same generator update, taken in turn, milliseconds per update:
 
-ours      `src.fit.fit`, everything on: memory-mapped data, Lightning, W&B offline, metrics.jsonl, progress
+ours      `src.training.fit.fit`, everything on: memory-mapped data, Lightning, W&B offline, metrics.jsonl, progress
 by hand   a plain PyTorch loop as an expert would write it: all images as floats in memory, fused Adam, fakes shared by
           both updates, no gradients that nobody uses, the same networks, loss, penalties, average and learning rates, no
           logging at all; in float32, and for a recipe in bf16-mixed once more so
@@ -24,13 +24,13 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmarks import ours, timing
-from src.learn import placed
-from src.losses.regularizers import Update
-from src.models.gan import GAN
-from src.numerics import set_numerics
-from src.pixels import from_uint8
-from src.processes import ALONE
-from src.run import build_dataset, build_model
+from src.data.pixels import from_uint8
+from src.models.gan.gan import GAN
+from src.models.gan.regularizers import Update
+from src.parallel.processes import ALONE
+from src.runs.folder import build_dataset, build_model
+from src.system.numerics import set_numerics
+from src.training.learn import placed
 
 RECIPES = ["experiment=mlp_gan_listing", "model=mlp_gan", "model=dcgan", "model=cdcgan", "model=sngan", "model=r3gan"]
 RECIPES += ["experiment=mlp_gan_listing trainer.matmul_precision=auto"]  # as exact, faster on some processors
@@ -44,7 +44,7 @@ PRODUCTS = {
     *("_scaled_dot_product_flash_attention_for_cpu", "_scaled_dot_product_flash_attention_for_cpu_backward"),
 }
 PROTOCOL = """Ways taken in turn, forwards and backwards, medians over the rounds, ratios by the round; one process, start-up
-and first updates left out. ours: src.fit.fit with memory-mapped data, Lightning, W&B offline, metrics.jsonl and progress. by
+and first updates left out. ours: `fit` with memory-mapped data, Lightning, W&B offline, metrics.jsonl and progress. by
 hand: a plain eager loop with the same networks, fused Adam, shared fakes, no unused gradients, no logging, in float32 and in
 torch's own layout; in bf16: the same under autocast. products: the matrix products and convolutions of an update, its
 penalties' where they are due, replayed alone with the numerics and the layout of ours: the floor."""

@@ -3,13 +3,13 @@
 from pathlib import Path
 from typing import Any
 
-from src import cli
-from src.config import check_extractor, with_data_in
-from src.environment import EARLIER
-from src.errors import UserError
-from src.files import check_writable, sha256, write_json
-from src.interpreter import gc_paused
-from src.run import RunFolder, build_dataset, summary
+from src.config import command_line
+from src.config.checks import check_extractor, with_data_in
+from src.config.errors import UserError
+from src.runs.folder import RunFolder, build_dataset, summary
+from src.runs.manifest import EARLIER
+from src.system.files import check_writable, sha256, write_json
+from src.system.interpreter import gc_paused
 
 
 def evaluate(config: dict[str, Any]) -> dict[str, Any]:
@@ -36,8 +36,8 @@ def evaluate(config: dict[str, Any]) -> dict[str, Any]:
     check_writable(cache, "paths.cache")
 
     with gc_paused():
-        from src.numerics import set_numerics
-        from src.scoring import score
+        from src.evaluation.scoring import score
+        from src.system.numerics import set_numerics
 
     made = EARLIER | run.manifest()
     set_numerics(made["threads"], made["matmul_precision"])  # others round differently
@@ -56,4 +56,4 @@ def other_name(settings: dict[str, Any], own: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    cli.run("evaluate", evaluate, nullable=("evaluation.", "paths.data"))
+    command_line.run("evaluate", evaluate, nullable=("evaluation.", "paths.data"))

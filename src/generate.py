@@ -8,12 +8,12 @@ from itertools import tee
 from pathlib import Path
 from typing import Any
 
-from src import cli
-from src.errors import UserError, nearest
-from src.files import NO_ROOM, check_writable
-from src.interpreter import gc_paused
-from src.progress import Line, minutes
-from src.run import RunFolder, load_run
+from src.config import command_line
+from src.config.errors import UserError, nearest
+from src.runs.folder import RunFolder, load_run
+from src.system.files import NO_ROOM, check_writable
+from src.system.interpreter import gc_paused
+from src.system.progress import Line, minutes
 
 NETWORK = "safetensors", "onnx"  # formats of the generator, not of samples
 HOW = "class", "truncation", "side"  # may be given; a picture's record says so
@@ -43,7 +43,7 @@ def write(config: dict[str, Any], run: RunFolder, checkpoint: str, out: Path) ->
     with gc_paused():
         import torch
 
-        from src.export import save_safetensors, state_hash, to_onnx
+        from src.runs.export import save_safetensors, state_hash, to_onnx
 
     model = load_run(run.path, config["checkpoint"])
     network = model.sampler(config["weights"])
@@ -132,4 +132,4 @@ def labels(model: Any, name: Any, n: int) -> Any:
 
 
 if __name__ == "__main__":
-    cli.run("generate", generate, nullable=("n",))
+    command_line.run("generate", generate, nullable=("n",))

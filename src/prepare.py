@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from src import cli
-from src.run import build_dataset
+from src.config import command_line
+from src.runs.folder import build_dataset
 
 
 def prepare(config: dict[str, Any]) -> None:
@@ -14,4 +14,4 @@ def prepare(config: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    cli.run("prepare", prepare)
+    command_line.run("prepare", prepare)

@@ -8,13 +8,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-from src import cli
-from src.errors import UserError
-from src.files import write_atomic
+from src.config import command_line
+from src.config.errors import UserError
 from src.reporting.page import page
 from src.reporting.runs import find_runs
 from src.reporting.tables import make_tables
 from src.reporting.texts import curves, markdown, metrics_files, results
+from src.system.files import write_atomic
 
 
 def report(config: dict[str, Any]) -> list[Path]:
@@ -50,4 +50,4 @@ def report(config: dict[str, Any]) -> list[Path]:
 
 
 if __name__ == "__main__":
-    cli.run("report", report)
+    command_line.run("report", report)

@@ -13,15 +13,15 @@ from typing import Any
 
 import yaml
 
-from src import cli
-from src.config import entries, identity, leaves, short_hash
-from src.errors import UserError, nearest
-from src.files import check_writable, write_atomic
+from src.config import command_line
+from src.config.checks import entries, identity, leaves, short_hash
+from src.config.errors import UserError, nearest
 from src.reporting.runs import find_runs
 from src.reporting.search import sweep_page
 from src.reporting.tables import make_tables
 from src.search.jobs import check_data, run_jobs
 from src.search.space import Parameter, corners, literal, read_space, words
+from src.system.files import check_writable, write_atomic
 
 # Of a single run: a trial has a folder of its own, where it goes on or is begun anew as the sweep says.
 NOT_IN_BASE = ("run_dir", "fresh", "on_change", "publish")
@@ -86,7 +86,7 @@ def search(config: dict[str, Any], trials: Any, base: dict[str, Any], shared: li
 
 def check_settings(config: dict[str, Any]) -> None:
     """Raise UserError for the first setting of a sweep that makes no sense."""
-    known = {*yaml.safe_load((Path(cli.CONF) / "sweep.yaml").read_text()), "paths"} - {"defaults"}
+    known = {*yaml.safe_load((Path(command_line.CONF) / "sweep.yaml").read_text()), "paths"} - {"defaults"}
     if unknown := [key for key in config if key not in known]:  # of its file: Hydra refuses those of a command line
         raise UserError(f"there is no setting {unknown[0]!r} of a sweep: {nearest(unknown[0], known)}")
     if missing := sorted(known - config.keys()):
@@ -145,7 +145,7 @@ def write_report(config: dict[str, Any], trials: Any, base: dict[str, Any], shar
     values = {key: literal(value) for key, value in entries(base)} | group_names(shared)
     commands = {"The sweep; repeated, it goes on": f"python -m src.sweep {shlex.join(sys.argv[1:])}"}
     if best:
-        configs = ["--config-dir", folder] if (folder := cli.config_dir()) else []
+        configs = ["--config-dir", folder] if (folder := command_line.config_dir()) else []
         usual = {*place_words(compose(config["base"]))}
         places = [word for word in place_words(base) if word not in usual]
         train = shlex.join([*configs, *winning(base, [*config["base"], *places], parameters, best)])
@@ -166,12 +166,12 @@ def write_report(config: dict[str, Any], trials: Any, base: dict[str, Any], shar
 
 def groups() -> set[str]:
     """Config groups of python -m src.train."""
-    return {path.name for path in Path(cli.CONF).iterdir() if path.is_dir()} - {*NOT_GROUPS}
+    return {path.name for path in Path(command_line.CONF).iterdir() if path.is_dir()} - {*NOT_GROUPS}
 
 
 def group_names(words: Sequence[str]) -> dict[str, str]:
     """Config group -> the name of its config that words of python -m src.train choose, "-" for none."""
-    choices = cli.composed("train", words, return_hydra_config=True).hydra.runtime.choices
+    choices = command_line.composed("train", words, return_hydra_config=True).hydra.runtime.choices
     return {group: choices.get(group) or "-" for group in groups()}
 
 
@@ -182,7 +182,7 @@ def recipe(base: dict[str, Any], shared: list[str], parameters: list[Parameter])
 
 
 def compose(words: Sequence[str]) -> dict[str, Any]:
-    return cli.compose("train", words)
+    return command_line.compose("train", words)
 
 
 def check(config: dict[str, Any], shared: list[str], parameters: list[Parameter]) -> dict[str, Any]:
@@ -217,4 +217,4 @@ def check_alike(base: dict[str, Any], found: dict[str, Any], point: list[str]) -
 
 
 if __name__ == "__main__":
-    cli.run("sweep", sweep)
+    command_line.run("sweep", sweep)

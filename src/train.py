@@ -10,17 +10,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from src import cli
-from src.config import check_extractor, short_hash
+from src.config import command_line
+from src.config.checks import check_extractor, short_hash
+from src.config.errors import Diverged, Interrupted, UserError
 from src.data.dataset import Dataset
-from src.environment import EARLIER, place_changes, software, software_changes
-from src.errors import Diverged, Interrupted, UserError
-from src.files import NO_ROOM, check_writable
-from src.fit import changed, fit, follow_evaluate, stop_step
-from src.numerics import moved, set_up
-from src.place import Place, place
-from src.processes import Team, follow, follows, join
-from src.run import RunFolder, build_dataset, default_path, summary
+from src.parallel.place import Place, place
+from src.parallel.processes import Team, follow, follows, join
+from src.runs.folder import RunFolder, build_dataset, default_path, summary
+from src.runs.manifest import EARLIER, place_changes, software, software_changes
+from src.system.files import NO_ROOM, check_writable
+from src.system.numerics import moved, set_up
+from src.training.fit import changed, fit, follow_evaluate, stop_step
 
 
 def train(config: dict[str, Any]) -> dict[str, Any]:
@@ -103,7 +103,7 @@ def make(config: dict[str, Any], run: RunFolder, dataset: Dataset, stop: int | N
 
 
 def evaluate(config: dict[str, Any], run: RunFolder, dataset: Dataset, team: Team) -> None:
-    from src.scoring import score
+    from src.evaluation.scoring import score
 
     print("evaluating")
     made = EARLIER | run.manifest()
@@ -131,4 +131,4 @@ def show(run: RunFolder) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    cli.run("train", train)
+    command_line.run("train", train)

@@ -10,20 +10,20 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from src import cli
-from src.checkpoints import digest_path, is_whole, load_checkpoint
-from src.config import with_data_in
+from src.config import command_line
+from src.config.checks import with_data_in
+from src.config.errors import UserError
 from src.data.dataset import Dataset
-from src.environment import EARLIER, data_changes, machine, machine_changes, software, software_changes
-from src.errors import UserError
-from src.files import sha256
-from src.fit import fit
-from src.intervals import prediction_interval
-from src.numerics import moved
-from src.place import Place, place
-from src.processes import Team
+from src.evaluation.intervals import prediction_interval
+from src.parallel.place import Place, place
+from src.parallel.processes import Team
 from src.reporting.runs import find_runs
-from src.run import RunFolder, build_dataset, load_run
+from src.runs.checkpoints import digest_path, is_whole, load_checkpoint
+from src.runs.folder import RunFolder, build_dataset, load_run
+from src.runs.manifest import EARLIER, data_changes, machine, machine_changes, software, software_changes
+from src.system.files import sha256
+from src.system.numerics import moved
+from src.training.fit import fit
 
 STATE = ("state_dict", "optimizer_states", "clock")  # of a checkpoint; the rest is the time it took
 
@@ -72,8 +72,8 @@ def checkpoint_at(run: RunFolder, step: int) -> Path | None:
 
 def check_files(run: RunFolder) -> list[str]:
     """What is wrong with the files of a run, by their hashes; says what was compared."""
-    from src.export import state_hash
-    from src.metrics.extractors import load_extractor
+    from src.evaluation.extractors.extractor import load_extractor
+    from src.runs.export import state_hash
 
     manifest, recipe, result = run.manifest(), run.config(), run.result()
     extractor = load_extractor(recipe["evaluation"]["extractor"], recipe["evaluation"]["weights"])
@@ -108,7 +108,7 @@ def check_again(
     config: dict[str, Any], run: RunFolder, recipe: dict[str, Any], dataset: Dataset, start: int, end: int
 ) -> list[str]:
     """Make steps start + 1 .. end again elsewhere and compare; what is wrong, after the tier of the promise that applies."""
-    from src.scoring import score
+    from src.evaluation.scoring import score
 
     cache = Path(config["paths"]["cache"])
     manifest, whole = run.manifest(), end == run.manifest()["ended"]["step"]
@@ -157,7 +157,7 @@ def recipe_of(
     run: RunFolder, recipe: dict[str, Any], again: RunFolder, start: int, code: dict[str, Any], where: Place
 ) -> dict[str, Any]:
     """A run's recipe, to be made again in another folder from a checkpoint on, with threads and precision as it was."""
-    from src.numerics import set_numerics
+    from src.system.numerics import set_numerics
 
     recipe = copy.deepcopy(recipe)
     recipe["run_dir"], recipe["publish"], recipe["logger"]["mode"] = str(again.path), None, "disabled"
@@ -179,7 +179,7 @@ def recipe_of(
 
 def differences(run: RunFolder, again: RunFolder, start: int, end: int, whole: bool) -> tuple[list[str], list[str]]:
     """What is not bitwise the same in two runs' steps start + 1 .. end; and what was compared."""
-    from src.export import state_hash
+    from src.runs.export import state_hash
 
     different, compared = [], []
     made = {json.dumps(line) for line in again.scalars()}
@@ -242,4 +242,4 @@ def check_metric(run: RunFolder, measured: dict[str, Any] | None, published: Pat
 
 if __name__ == "__main__":
     sys.argv = ["quick=true" if word == "--quick" else word for word in sys.argv]
-    cli.run("verify", verify, nullable=("steps", "paths.data"))
+    command_line.run("verify", verify, nullable=("steps", "paths.data"))

@@ -11,9 +11,9 @@ import hydra
 import pytest
 import torch
 
-from src.config import plain, validate
+from src.config.checks import plain, validate
+from src.config.errors import UserError
 from src.data.mnist import MNIST, FashionMNIST
-from src.errors import UserError
 
 ROOT = Path(__file__).parent.parent
 CONF = str(ROOT / "conf")

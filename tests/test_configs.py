@@ -55,7 +55,7 @@ def test_losses(loss: str, compose: Any, tmp_path: Path) -> None:
 @pytest.mark.parametrize("data", options("data"))
 def test_data(data: str, compose: Any, tmp_path: Path) -> None:
     """What each one's classes are, its own test says; here that it can be built, before any file is there, and is sound."""
-    from src.run import build_dataset
+    from src.runs.folder import build_dataset
 
     path = [f"data.path={tmp_path}"] if data == "folder" else []
     dataset = build_dataset(compose(f"data={data}", f"paths.data={tmp_path}", *path))

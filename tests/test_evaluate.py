@@ -7,10 +7,10 @@ import numpy as np
 import safetensors.torch
 from PIL import Image
 
-from src.files import sha256
+from src.system.files import sha256
 from src.train import train
 
-WEIGHTS = Path(__file__).parent.parent / "src" / "metrics" / "weights" / "digits.safetensors"
+WEIGHTS = Path(__file__).parent.parent / "src" / "evaluation" / "extractors" / "weights" / "digits.safetensors"
 
 
 def test_again_gives_the_same_record_and_another_protocol_a_file_of_its_own(

@@ -10,10 +10,10 @@ import pytest
 import torch
 from PIL import Image
 
-from src.errors import UserError
+from src.config.errors import UserError
 from src.generate import generate
 from src.modalities.image import read_provenance, to_uint8
-from src.run import load_run
+from src.runs.folder import load_run
 from src.train import train
 
 ROOT = Path(__file__).parent.parent
@@ -26,8 +26,8 @@ def draw(tiny_run: Path, compose: Any, tmp_path: Path) -> Any:
     def drawn(*words: str) -> Path:
         import hydra
 
-        from src.cli import CONF
-        from src.config import plain
+        from src.config.checks import plain
+        from src.config.command_line import CONF
 
         with hydra.initialize_config_dir(CONF, version_base="1.3"):
             config = plain(hydra.compose("generate", [f"run={tiny_run}", f"out={tmp_path}/out", *words]))
@@ -63,7 +63,7 @@ def test_drawing_imports_neither_lightning_nor_torchvision(tiny_run: Path) -> No
     """It would take longer than importing torch."""
     heavy = ("pytorch_lightning", "torchmetrics", "torchvision", "torch._dynamo", "scipy")
     code = (
-        "import sys, src.export, src.generate, src.modalities.image; from src.run import load_run; "
+        "import sys, src.runs.export, src.generate, src.modalities.image; from src.runs.folder import load_run; "
         f"load_run({str(tiny_run)!r}).sample([0]); print([name for name in {heavy} if name in sys.modules])"
     )
     answer = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
@@ -88,7 +88,7 @@ def test_many_are_drawn_in_portions_and_it_is_said_how_far(draw: Any, monkeypatc
     assert capsys.readouterr().err == ""
     files = {path.name: path.read_bytes() for path in folder.iterdir()}
     monkeypatch.setattr("src.generate.PORTION", 16)
-    monkeypatch.setattr("src.progress.PLAIN_SECONDS", 0.0)
+    monkeypatch.setattr("src.system.progress.PLAIN_SECONDS", 0.0)
     folder = draw("n=40")
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == files
     said = capsys.readouterr().err.splitlines()
@@ -188,7 +188,7 @@ def test_raw_weights_draw_other_samples(draw: Any) -> None:
 def test_exports_agree_with_the_model(draw: Any, tiny_run: Path) -> None:
     import onnxruntime
 
-    from src.export import load_safetensors
+    from src.runs.export import load_safetensors
 
     model = load_run(tiny_run)
     z = torch.randn(5, model.z_dim)

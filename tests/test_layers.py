@@ -1,4 +1,4 @@
-"""Imports go one way (DESIGN: spec <- data, networks, losses, metrics <- models, modalities <- run <- entry points)."""
+"""Imports go one way: config, data, networks, models, run folder, evaluation and training, reporting, commands."""
 
 import ast
 from pathlib import Path
@@ -6,70 +6,62 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
+# A module has the layer of the longest name here that it begins with.
 LAYERS = [
-    {
-        "errors",
-        "files",
-        "interpreter",
-        "pixels",
-        "spec",
-        "rng",
-        "schedules",
-        "ema",
-        "augment",
-        "adaptive_augment",
-        "config",
-        "code",
-        "environment",
-        "intervals",
-        "distributed",
-        "shared_memory",
-        "numerics",
-        "place",
-        "processes",
-        "heartbeat",
-        "progress",
-        "signals",
-        "energy",
-    },
-    {"instantiate", "data", "networks", "losses", "metrics"},
-    {"models", "modalities", "export", "protocol", "checkpoints"},
-    {"run", "scoring", "callbacks", "cli", "reporting", "search", "strategy"},
-    {"fit", "learn"},
-    {"train", "evaluate", "generate", "prepare", "extractor", "readme", "recipe", "report", "sweep", "verify"},
+    {"config", "system", "data.spec", "data.pixels", "training.rng", "training.schedules", "training.ema"},
+    {"parallel", "config.command_line"},
+    {"data", "networks", "evaluation.metrics", "evaluation.extractors", "evaluation.intervals"},
+    {"models", "modalities"},
+    {"runs"},
+    {"evaluation", "training", "system.numerics"},
+    {"reporting", "search"},
+    {"train", "evaluate", "generate", "prepare", "report", "sweep", "verify", "tools"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
-FILES = sorted((ROOT / "src").rglob("*.py"))
+FILES = sorted(path for path in (ROOT / "src").rglob("*.py") if path.name != "__init__.py")
 
 
-def part(path: Path) -> str:
-    return path.relative_to(ROOT / "src").parts[0].removesuffix(".py")
+def name_of(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT / "src").with_suffix("").parts)
+
+
+def level_of(name: str) -> int:
+    parts = name.split(".")
+    found = [".".join(parts[:n]) for n in range(len(parts), 0, -1) if ".".join(parts[:n]) in LEVEL]
+    assert found, f"give {name} a layer"
+    return LEVEL[found[0]]
 
 
 def imported(path: Path) -> set[str]:
-    """Parts of src that a file imports, anywhere in it."""
+    """Modules of src that a file imports, anywhere in it."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.module:
-            names = [f"{node.module}.{alias.name}" for alias in node.names] if node.module == "src" else [node.module]
-            found |= {name.split(".")[1] for name in names if name.startswith("src.")}
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.partition(".")[0] == "src":
+            inside = (ROOT / node.module.replace(".", "/")).is_dir()
+            found |= {f"{node.module}.{alias.name}" for alias in node.names} if inside else {node.module}
         elif isinstance(node, ast.Import):
-            found |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("src.")}
-    return found
+            found |= {alias.name for alias in node.names if alias.name.startswith("src.")}
+    return {name.removeprefix("src.") for name in found}
 
 
-@pytest.mark.parametrize("path", [path for path in FILES if path.name != "__init__.py"], ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", FILES, ids=name_of)
 def test_imports_go_one_way(path: Path) -> None:
-    assert part(path) in LEVEL, f"give {part(path)} a layer"
-    own = LEVEL[part(path)]
-    for name in imported(path) - {part(path)}:
-        assert LEVEL[name] <= own, f"{path} imports {name} from a layer above"
-        assert own < len(LAYERS) - 1 or LEVEL[name] < own, f"entry points never import each other: {path} imports {name}"
+    own = level_of(name_of(path))
+    for name in imported(path):
+        assert level_of(name) <= own, f"{path} imports {name} from a layer above"
+        command = own == len(LAYERS) - 1 and not name_of(path).startswith("tools") and not name.startswith("tools")
+        assert not command or level_of(name) < own, f"commands never import each other: {path} imports {name}"
 
 
-@pytest.mark.parametrize("name", ["networks", "losses"])
-def test_networks_and_losses_are_plain_torch(name: str) -> None:
-    for path in (ROOT / "src" / name).glob("*.py"):
-        words = path.read_text()
-        assert "lightning" not in words, path
-        assert "hydra" not in words, path
+@pytest.mark.parametrize("path", [path for path in FILES if name_of(path).startswith("networks.")], ids=name_of)
+def test_networks_are_plain_torch(path: Path) -> None:
+    words = path.read_text()
+    assert "lightning" not in words, path
+    assert "hydra" not in words, path
+
+
+def test_only_commands_lie_directly_in_src() -> None:
+    files = {path.stem for path in (ROOT / "src").glob("*.py")} - {"__init__"}
+    assert len(files) <= 10
+    assert files <= LAYERS[-1]
+    assert all("command_line.run(" in (ROOT / "src" / f"{name}.py").read_text() for name in files)

@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from src.fit import stop_step
-from src.instantiate import instantiate
-from src.losses.regularizers import Update
+from src.config.build import instantiate
+from src.data.spec import Spec
+from src.models.gan.regularizers import Update
 from src.networks.mlp import MLPDiscriminator, MLPGenerator
-from src.spec import Spec
+from src.training.fit import stop_step
 
 EXPERIMENTS = Path(__file__).parent.parent / "conf" / "experiment"
 CIFAR = Spec("image", (3, 32, 32), tuple("0123456789"))

@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 import torch
 
-from src.callbacks.checkpoint import Checkpoint
-from src.checkpoints import is_whole, load_checkpoint, save_checkpoint
-from src.errors import UserError
-from src.run import RunFolder
+from src.config.errors import UserError
+from src.runs.checkpoints import is_whole, load_checkpoint, save_checkpoint
+from src.runs.folder import RunFolder
 from src.train import train
+from src.training.callbacks.checkpoint import Checkpoint
 
 ROOT = Path(__file__).parent.parent
 STEPS = 9
@@ -39,12 +39,12 @@ EVERYTHING = [  # whatever carries state or draws random numbers, all at once
     "model.discriminator={widths: [16, 16], dropout: 0.3, spectral_norm: true}",
     "model.d_steps=2",
     "model.penalties.r1.every=3",
-    "+model.penalties.gp={_target_: src.losses.regularizers.Penalty, weight: 0.1}",
-    "+model.penalties.gp.function={_target_: src.losses.regularizers.wgan_gp, _partial_: true}",
-    "+model.penalties.lecam={_target_: src.losses.regularizers.Penalty, weight: 0.1, every: 2}",
-    "+model.penalties.lecam.function={_target_: src.losses.regularizers.LeCam}",
+    "+model.penalties.gp={_target_: src.models.gan.regularizers.Penalty, weight: 0.1}",
+    "+model.penalties.gp.function={_target_: src.models.gan.regularizers.wgan_gp, _partial_: true}",
+    "+model.penalties.lecam={_target_: src.models.gan.regularizers.Penalty, weight: 0.1, every: 2}",
+    "+model.penalties.lecam.function={_target_: src.models.gan.regularizers.LeCam}",
     "~model.augment",
-    "+model.augment={_target_: src.adaptive_augment.ADA, policy: [shift, contrast], target: -1, every: 2, kimg: 0.1}",
+    "+model.augment={_target_: src.models.gan.ada.ADA, policy: [shift, contrast], target: -1, every: 2, kimg: 0.1}",
     "model.ema.half_life=100",
 ]
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -199,7 +199,7 @@ def test_killed_at_random_moments(long_run: Path, tmp_path: Path) -> None:
 
 SAVING = """
 import os, signal, sys
-import src.files
+import src.system.files
 real_fsync, real_replace, moment = os.fsync, os.replace, sys.argv.pop(1)
 calls = [0]
 
@@ -301,7 +301,7 @@ def edit_manifest(folder: Path, **fields: Any) -> None:
 CHANGES = {
     "config": (["model.d_steps=1"], {}, r"model\.d_steps: 2 -> 1"),
     "data": ([], {}, "data file x has other bytes"),
-    "code": ([], {"sources": {"src/ema.py": "another"}}, "code of .*src/"),
+    "code": ([], {"sources": {"src/training/ema.py": "another"}}, "code of .*src/"),
     "lock file": ([], {"lock": "another"}, r"requirements\.lock"),
     "threads": ([], {"threads": 64}, "threads 64 -> 1"),
     "matrix products": ([], {"matmul_precision": "high"}, "matmul_precision high -> "),

@@ -23,9 +23,9 @@ import sqlalchemy
 import yaml
 from optuna.trial import FrozenTrial
 
-from src import cli
-from src.errors import UserError
-from src.run import RunFolder
+from src.config import command_line
+from src.config.errors import UserError
+from src.runs.folder import RunFolder
 from src.search.space import read_space
 from src.sweep import check, check_settings, group_names, recipe
 from src.sweep import sweep as run_sweep
@@ -491,7 +491,7 @@ def test_a_recipe_has_what_is_behind_the_words() -> None:
     names = ["zoo_mlp_gan", "zoo_dcgan"]
     parameters = read_space({"experiment": {"type": "categorical", "choices": names}})
     shared = ["experiment=zoo_dcgan", "data=fashion_mnist"]
-    found = recipe(cli.compose("train", shared), shared, parameters)
+    found = recipe(command_line.compose("train", shared), shared, parameters)
     assert found["model.g_optimizer.lr"] > 0
     assert found["experiment=zoo_mlp_gan"] != found["experiment=zoo_dcgan"]
 
@@ -516,7 +516,7 @@ def test_the_command_of_the_wandb_sweep_composes() -> None:
         for word in utils.create_sweep_command(sweep["command"]):
             words += variables[word[2:-1]] if word.startswith("${") else [word]
         assert words[:4] == ["/usr/bin/env", "python", "-m", "src.train"]
-        config = cli.compose("train", words[4:])
+        config = command_line.compose("train", words[4:])
         assert config["model"]["generator"]["z_dim"] == values["model.generator.z_dim"]
         assert config["model"]["penalties"]["r1"]["weight"] == values["model.penalties.r1.weight"]
     assert sweep["metric"]["name"] == f"validation/fd_{config['evaluation']['extractor']}"

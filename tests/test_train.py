@@ -13,15 +13,15 @@ import pytest
 import torch
 from PIL import Image
 
-from src.checkpoints import load_checkpoint
+from src.config.errors import Interrupted, UserError
 from src.data.loader import DataModule
-from src.errors import Interrupted, UserError
-from src.fit import stop_step
-from src.pixels import from_uint8
-from src.run import RunFolder, build_dataset, build_model
-from src.signals import NotedSignals
-from src.spec import Batch
+from src.data.pixels import from_uint8
+from src.data.spec import Batch
+from src.runs.checkpoints import load_checkpoint
+from src.runs.folder import RunFolder, build_dataset, build_model
+from src.system.signals import NotedSignals
 from src.train import train
+from src.training.fit import stop_step
 
 ROOT = Path(__file__).parent.parent
 TINY = ["model=mlp_gan", "data=digits", "debug=tiny", "trainer.threads=1"]
@@ -60,7 +60,7 @@ def test_what_a_run_leaves(tiny_run: Path) -> None:
     assert len(manifest["initial_weights"]) == len(manifest["final_weights"]) == 64
     assert manifest["threads"] == 1
     assert {"commit", "sources", "lock", "packages", "cpu_capability", "data", "extractor", "samples"} <= manifest.keys()
-    assert {"src/fit.py", "src/ema.py"} <= manifest["sources"].keys()
+    assert {"src/training/fit.py", "src/training/ema.py"} <= manifest["sources"].keys()
 
 
 def test_scalars_are_on_our_own_step(tiny_run: Path) -> None:
@@ -214,7 +214,9 @@ def test_a_signal_during_the_last_validation_ends_the_run_too(
     config = compose(*TINY, "stop.images=640", "evaluate=false", "validation.every=1000", f"run_dir={tmp_path / 'run'}")
     before = signal.getsignal(signal.SIGTERM)
     with monkeypatch.context() as patch:
-        patch.setattr("src.learn.validation_measure", lambda *_: lambda model: os.kill(os.getpid(), signal.SIGTERM) or 1.0)
+        patch.setattr(
+            "src.training.learn.validation_measure", lambda *_: lambda model: os.kill(os.getpid(), signal.SIGTERM) or 1.0
+        )
         with pytest.raises(Interrupted) as stopped:
             train(config)
     assert stopped.value.exit_code == 128 + signal.SIGTERM
@@ -325,7 +327,7 @@ def test_publishing_costs_no_run_what_it_goes_on_from(compose: Any, tmp_path: Pa
 def test_other_precisions(precision: str, weights: torch.dtype, compose: Any, tmp_path: Path) -> None:
     """From real images, a penalty and an augmentation to samples and their measure."""
     words = [*TINY, "stop.images=64", f"trainer.precision={precision}", f"run_dir={tmp_path}"]
-    words += ["~model.augment", "+model.augment={_target_: src.adaptive_augment.ADA, policy: [shift, contrast]}"]
+    words += ["~model.augment", "+model.augment={_target_: src.models.gan.ada.ADA, policy: [shift, contrast]}"]
     assert train(compose(*words))["metrics"]["fd_digits"] > 0
     assert final_state(tmp_path)["state_dict"]["generator.layers.0.weight"].dtype == weights
 

@@ -16,18 +16,18 @@ import pytest
 import torch
 import yaml
 
-from src.callbacks.checkpoint import AtomicCheckpointIO
-from src.checkpoints import digest_path
-from src.config import validate
-from src.errors import UserError
+from src.config.build import instantiate, locate
+from src.config.checks import validate
+from src.config.errors import UserError
 from src.evaluate import evaluate
-from src.files import sha256
+from src.evaluation.extractors.extractor import load_extractor
+from src.evaluation.protocol import _cached
 from src.generate import generate
-from src.instantiate import instantiate, locate
-from src.metrics.extractors import load_extractor
-from src.protocol import _cached
-from src.run import RunFolder, load_run
+from src.runs.checkpoints import digest_path
+from src.runs.folder import RunFolder, load_run
+from src.system.files import sha256
 from src.train import train
+from src.training.callbacks.checkpoint import AtomicCheckpointIO
 
 ROOT = Path(__file__).parent.parent
 TINY = ["model=mlp_gan", "data=digits", "debug=tiny", "trainer.threads=1"]
@@ -181,13 +181,13 @@ REFUSED_TARGETS = [
     "src.data.clients.subprocess.run",
     "src.data.clients.DebianPackage",
     "src.data.sources.Mirror",
-    "src.files.write_atomic",
-    "src.run.io.open",
-    "src.run.subprocess.run",
-    "src.cli.hydra.utils.instantiate",
-    "src.cli.sys.modules.get",
-    "src.environment.importlib.import_module",
-    "src.losses.__loader__.get_data",
+    "src.system.files.write_atomic",
+    "src.runs.folder.io.open",
+    "src.runs.folder.subprocess.run",
+    "src.config.command_line.hydra.utils.instantiate",
+    "src.config.command_line.sys.modules.get",
+    "src.runs.manifest.importlib.import_module",
+    "src.networks.__loader__.get_data",
     "src.data.mnist.MNIST.__init__.__globals__.get",
     "torch.load",
     "torch.hub.load",
@@ -211,8 +211,8 @@ PLACES: dict[str, Callable[[Any], dict[str, Any]]] = {
     "top": lambda evil: evil,
     "argument": lambda evil: {"_target_": "src.data.digits.Digits", "folder": evil},
     "list": lambda evil: {"model": {"widths": [1, [evil]]}},
-    "_args_": lambda evil: {"model": {"_target_": "src.models.gan.GAN", "_args_": [evil]}},
-    "_partial_": lambda evil: {"model": {"_target_": "src.models.gan.GAN", "_partial_": evil}},
+    "_args_": lambda evil: {"model": {"_target_": "src.models.gan.gan.GAN", "_args_": [evil]}},
+    "_partial_": lambda evil: {"model": {"_target_": "src.models.gan.gan.GAN", "_partial_": evil}},
     "partial": lambda evil: {"model": {**evil, "_partial_": True}},
 }
 
@@ -235,8 +235,8 @@ def test_a_target_is_refused_by_its_name(target: Any, place: str) -> None:
         "src.data.mnist.ROWS",
         "src.data.nothing.Nothing",
         "src.data.digits.hashlib",
-        "src.models.gan.GAN.load_from_checkpoint",
-        "src.models.gan.partial",
+        "src.models.gan.gan.GAN.load_from_checkpoint",
+        "src.models.gan.gan.partial",
         "torch.optim.adam.torch.load",
         "torch.optim.adam.cast",
         "torch.optim.lr_scheduler.partial",

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import torch
 
-from src.errors import UserError
+from src.config.errors import UserError
 from src.evaluate import evaluate
-from src.run import RunFolder
+from src.runs.folder import RunFolder
 from src.train import train
 from src.verify import verify
 

@@ -10,12 +10,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from src.config.errors import UserError
 from src.data.clients import DvcRemote
 from src.data.dataset import Split
 from src.data.decoded import REVISION, Decoded, each, to_array, write_images
 from src.data.sources import Mirror, Source, SourceError, get, install
-from src.errors import UserError
-from src.spec import Spec
+from src.data.spec import Spec
 
 ARCHIVE = "img_align_celeba.zip"
 WIDTH = 178  # of the aligned images, which are 218 high

@@ -11,7 +11,7 @@ from src.data.clients import DvcRemote
 from src.data.dataset import Split
 from src.data.decoded import Decoded
 from src.data.sources import Mirror, Source, get
-from src.spec import Spec
+from src.data.spec import Spec
 
 ARCHIVE = "cifar-10-binary.tar.gz"
 BATCHES = (*(f"data_batch_{number}.bin" for number in range(1, 6)), "test_batch.bin")

@@ -4,7 +4,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from src.spec import Spec
+from src.data.spec import Spec
 
 SPLITS = ("train", "validation", "test")
 

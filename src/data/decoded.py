@@ -12,9 +12,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from src.config.errors import UserError
 from src.data.sources import PROGRESS, digest
-from src.errors import UserError
-from src.files import TEMPORARY, check_writable, sync_folder, write_json
+from src.system.files import TEMPORARY, check_writable, sync_folder, write_json
 
 # No format that Pillow opens with another program (EPS) or that is no picture (PDF, HDF5).
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")

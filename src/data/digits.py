@@ -6,9 +6,9 @@ from typing import ClassVar
 
 import numpy as np
 
+from src.config.errors import UserError
 from src.data.dataset import Split
-from src.errors import UserError
-from src.spec import Spec
+from src.data.spec import Spec
 
 # Of the pinned permutation.
 ROWS = {"train": slice(0, 1_197), "validation": slice(1_197, 1_497), "test": slice(1_497, 1_797)}

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from src.config.errors import UserError
 from src.data.dataset import Split
 from src.data.decoded import REVISION, Decoded, each, to_array, write_images
 from src.data.sources import digest
-from src.errors import UserError
-from src.files import check_writable, write_json
-from src.spec import Spec
+from src.data.spec import Spec
+from src.system.files import check_writable, write_json
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 HELD_OUT = 0.05  # of the images for the test split, and as many for validation

@@ -7,9 +7,9 @@ from typing import ClassVar
 
 import numpy as np
 
+from src.config.errors import UserError
 from src.data.dataset import Split
-from src.errors import UserError
-from src.spec import Spec
+from src.data.spec import Spec
 
 SCALE = 5.0  # the papers' coordinates are divided by it, so that generators that end in tanh can reach every point
 SIGMA = 0.05 / SCALE  # standard deviation of each Gaussian, in both directions

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from src.errors import UserError
+from src.config.errors import UserError
 
 UINT8 = 0x08
 

@@ -8,11 +8,11 @@ import torch
 from pytorch_lightning import LightningDataModule
 from torch.utils.data import DataLoader
 
-from src import rng
 from src.data.dataset import Dataset, Split
+from src.data.pixels import from_uint8
 from src.data.rows import indexed
-from src.pixels import from_uint8
-from src.spec import Batch
+from src.data.spec import Batch
+from src.training import rng
 
 
 class Blocks:

@@ -6,12 +6,12 @@ from typing import ClassVar
 
 import numpy as np
 
+from src.config.errors import UserError
 from src.data import idx
 from src.data.clients import DebianPackage, DvcRemote, NpmPackage, commit_to_dvc
 from src.data.dataset import Split
 from src.data.sources import Mirror, Source, get
-from src.errors import UserError
-from src.spec import Spec
+from src.data.spec import Spec
 
 # The last 5,000 training images are the validation split.
 ROWS = {"train": slice(0, 55_000), "validation": slice(55_000, 60_000), "test": slice(0, 10_000)}

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from src.errors import UserError
+from src.config.errors import UserError
 
 LARGE = 200_000_000  # bytes
 

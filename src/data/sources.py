@@ -21,8 +21,8 @@ from typing import IO, Any, Protocol
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
-from src.errors import UserError
-from src.files import check_writable
+from src.config.errors import UserError
+from src.system.files import check_writable
 
 CHUNK = 1 << 18  # bytes
 PROGRESS = 2.0  # seconds between two signs of life

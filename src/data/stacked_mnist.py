@@ -8,11 +8,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from src.config.errors import UserError
 from src.data.dataset import Split
 from src.data.mnist import MNIST
 from src.data.sources import Source
-from src.errors import UserError
-from src.spec import Spec
+from src.data.spec import Spec
 
 SIZES = {"train": 128_000, "validation": 5_000, "test": 26_000}
 

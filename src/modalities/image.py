@@ -22,11 +22,11 @@ from typing import Any
 import numpy as np
 from torch import Tensor, uint8
 
-from src import pixels
-from src.errors import Diverged, UserError
-from src.files import read_json, write_atomic
+from src.config.errors import Diverged, UserError
+from src.data import pixels
+from src.data.pixels import QUANTISATION
 from src.modalities.pictures import film, marks_of, png, pngs, read_provenance, sidecar_json, write_picture
-from src.pixels import QUANTISATION
+from src.system.files import read_json, write_atomic
 
 __all__ = ["QUANTISATION", "film", "neighbours", "preview", "read_provenance", "save", "save_npz", "strip", "to_uint8"]
 

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from src.errors import UserError
-from src.files import write_atomic
+from src.config.errors import UserError
+from src.system.files import write_atomic
 
 SOFTWARE = "AIGC Lab"
 

@@ -16,10 +16,10 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
+from src.config.errors import Diverged, UserError
 from src.data.gaussians import CENTRES, SIGMA
-from src.errors import Diverged, UserError
-from src.files import write_atomic
 from src.modalities.pictures import film, marks_of, png, read_provenance, sidecar_json, write_picture
+from src.system.files import write_atomic
 
 __all__ = ["QUANTISATION", "film", "neighbours", "preview", "read_provenance", "save", "save_npz", "strip", "to_uint8"]
 

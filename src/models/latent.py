@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from src import rng
-from src.errors import UserError
+from src.config.errors import UserError
 from src.models.model import Model
+from src.training import rng
 
 SAMPLE_BATCH = 128  # sampling always runs batches of this size: the last bits of a matrix product depend on its shape
 

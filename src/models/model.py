@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from src.spec import Batch, Spec
+from src.data.spec import Batch, Spec
 
 
 class Model(nn.Module):

@@ -6,8 +6,8 @@ from typing import Any
 from pytorch_lightning import LightningModule
 from torch.optim import Optimizer
 
+from src.data.spec import Batch
 from src.models.model import Model
-from src.spec import Batch
 
 
 class Training(LightningModule):

@@ -4,9 +4,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from src.data.spec import Spec
 from src.networks.residual import ConditionalBatchNorm, GeneratorBlock, add_spectral_norm, channels_at, discriminator_blocks
 from src.networks.sizes import count_classes, sides
-from src.spec import Spec
 
 
 class SelfAttention(nn.Module):

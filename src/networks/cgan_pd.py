@@ -3,6 +3,7 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from src.data.spec import Spec
 from src.networks.residual import (
     ConditionalBatchNorm,
     GeneratorBlock,
@@ -12,7 +13,6 @@ from src.networks.residual import (
     xavier,
 )
 from src.networks.sizes import count_classes, sides
-from src.spec import Spec
 
 
 class CGANPDGenerator(nn.Module):

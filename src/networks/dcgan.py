@@ -4,9 +4,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from src.data.spec import Spec
 from src.networks.residual import add_spectral_norm
 from src.networks.sizes import count_classes, sides
-from src.spec import Spec
 
 NO_LABELS = "a conditional network needs labels"
 

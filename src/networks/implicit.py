@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from src.data.spec import Spec
 from src.networks.sizes import count_classes, square_side
-from src.spec import Spec
 
 
 class ModulatedLinear(nn.Module):

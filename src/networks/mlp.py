@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
-from src.distributed import draw_rows, pieces
-from src.spec import Spec
+from src.data.spec import Spec
+from src.parallel.collectives import draw_rows, pieces
 
 
 class MLPGenerator(nn.Module):

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from src.data.spec import Spec
 from src.networks.sizes import count_classes, sides
 from src.networks.stylegan2 import downsample, upsample
-from src.spec import Spec
 
 SLOPE = 0.2
 GAIN = math.sqrt(2 / (1 + SLOPE**2))  # of LeakyReLU (He et al. 2015)

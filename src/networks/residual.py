@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
+from src.data.spec import Spec
 from src.networks.sizes import sides
-from src.spec import Spec
 
 
 def channels_at(side: int, width: int) -> int:

@@ -1,6 +1,6 @@
 """What networks take from the data: how many classes there are, and which sides their feature maps have."""
 
-from src.spec import Spec
+from src.data.spec import Spec
 
 
 def count_classes(spec: Spec, conditional: bool = True) -> int:

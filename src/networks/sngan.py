@@ -3,9 +3,9 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from src.data.spec import Spec
 from src.networks.residual import GeneratorBlock, add_spectral_norm, channels_at, discriminator_blocks, xavier
 from src.networks.sizes import sides
-from src.spec import Spec
 
 
 class SNGANGenerator(nn.Module):

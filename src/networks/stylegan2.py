@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, conv_transpose2d, leaky_relu, linear
 
-from src.distributed import draw_rows
+from src.data.spec import Spec
 from src.networks.sizes import count_classes, sides
-from src.spec import Spec
+from src.parallel.collectives import draw_rows
 
 W_MEAN_DECAY = 0.995  # per forward pass; the official code's `w_avg_beta`
 

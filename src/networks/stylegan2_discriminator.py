@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d
 
+from src.data.spec import Spec
 from src.networks.sizes import count_classes, sides
 from src.networks.stylegan2 import EqualLinear, Resample, activate, downsample, lowpass, mapping_stack, normalise
-from src.spec import Spec
 
 
 class EqualConv(nn.Module):

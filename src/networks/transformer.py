@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from src.data.spec import Spec
 from src.networks.sizes import count_classes, square_side
-from src.spec import Spec
 
 
 def plain_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:

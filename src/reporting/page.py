@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from html import escape
 from pathlib import Path
 
-from src.config import differences, leaves
+from src.config.checks import differences, leaves
 from src.reporting import charts, provenance
 from src.reporting.runs import ANCHORS, Run
 from src.reporting.tables import Group, Table

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from html import escape
 from typing import Any
 
-from src.config import identity
+from src.config.checks import identity
 from src.reporting import charts
 from src.reporting.runs import Run
 from src.reporting.tables import Group, Table

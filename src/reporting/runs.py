@@ -8,9 +8,9 @@ from typing import Any
 
 import yaml
 
-from src.config import short_hash
-from src.errors import UserError
-from src.run import RunFolder
+from src.config.checks import short_hash
+from src.config.errors import UserError
+from src.runs.folder import RunFolder
 
 ANCHORS = ("real", "noise", "training_copies")
 SET_ASIDE = re.compile(r"\.kept\d+$")  # what fresh=true keeps of an earlier run

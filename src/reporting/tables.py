@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from src.config import differences
-from src.errors import UserError, nearest
-from src.intervals import Interval, holm, mean_interval, p_value, prediction_interval
+from src.config.checks import differences
+from src.config.errors import UserError, nearest
+from src.evaluation.intervals import Interval, holm, mean_interval, p_value, prediction_interval
 from src.reporting.runs import Run
 
 ALPHA = 0.05

@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from src.config import short_hash
-from src.errors import UserError
-from src.run import RunFolder
+from src.config.checks import short_hash
+from src.config.errors import UserError
+from src.runs.folder import RunFolder
 from src.search.jobs import Job
 
 WORDS = ("evaluate=true", "on_divergence=record")  # a seed that diverges counts, and does not end the confirmation

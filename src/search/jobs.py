@@ -13,15 +13,15 @@ from typing import Any
 
 import filelock
 
-from src import cli
-from src.config import differences
-from src.environment import data_changes, software, software_changes
-from src.errors import Interrupted, UserError
-from src.numerics import moved
-from src.place import place
-from src.run import RunFolder, build_dataset
+from src.config import command_line
+from src.config.checks import differences
+from src.config.errors import Interrupted, UserError
+from src.parallel.place import place
+from src.runs.folder import RunFolder, build_dataset
+from src.runs.manifest import data_changes, software, software_changes
 from src.search.space import literal
-from src.signals import NotedSignals
+from src.system.numerics import moved
+from src.system.signals import NotedSignals
 
 POLL = 0.2  # seconds between two looks at what runs
 IDLE = 2.0  # seconds until it is asked again for a further job, where there was none
@@ -90,7 +90,7 @@ class Job:
             return False
 
     def start(self) -> None:
-        parent, configs = os.getpid(), cli.config_dir()
+        parent, configs = os.getpid(), command_line.config_dir()
         self.started_at = time.monotonic()
         with (self.run.path / OUTPUT).open("ab") as output:
             self.process = subprocess.Popen(

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from src.config import NOT_IDENTITY, is_number, is_whole
-from src.errors import UserError, nearest
+from src.config.checks import NOT_IDENTITY, is_number, is_whole
+from src.config.errors import UserError, nearest
 
 FIELDS = {"float": ("low", "high", "log", "step"), "int": ("low", "high", "log", "step"), "categorical": ("choices",)}
 PLAIN_WORD = re.compile(r"(?!(true|false|null|nan|inf)$)[a-z_][\w./-]*", re.IGNORECASE)

@@ -22,8 +22,8 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
-from src.config import leaves
-from src.errors import UserError
+from src.config.checks import leaves
+from src.config.errors import UserError
 from src.reporting.search import Trial
 from src.search.space import Parameter
 

@@ -15,13 +15,13 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from src.errors import UserError
-from src.files import write_atomic
+from src.config.errors import UserError
 from src.reporting.runs import validation_curve
-from src.run import RunFolder
+from src.runs.folder import RunFolder
 from src.search.jobs import Job, images_of, run_jobs, unsigned
 from src.search.space import Parameter, words
 from src.search.study import STATES, winner
+from src.system.files import write_atomic
 
 HEARTBEAT = 60.0  # seconds between two signs of life in the store
 SILENCE = 600.0  # seconds without one after which another machine's trial is taken to be lost

@@ -23,9 +23,9 @@ from benchmarks import (
 )
 from benchmarks.__main__ import SCRIPTS, markdown
 from benchmarks.__main__ import main as benchmarks
-from src.config import PACKAGES
+from src.config.checks import PACKAGES
 from src.data.mnist import MNIST
-from src.run import build_dataset, build_model
+from src.runs.folder import build_dataset, build_model
 
 
 @pytest.fixture(autouse=True)

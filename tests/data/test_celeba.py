@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from src.config.errors import UserError
 from src.data.celeba import ARCHIVE, CelebA, _GoogleDrive
 from src.data.dataset import SPLITS, Dataset
 from src.data.sources import SourceError
-from src.errors import UserError
 
 FACES = np.random.RandomState(0).randint(256, size=(12, 218, 178, 3), dtype=np.uint8)
 

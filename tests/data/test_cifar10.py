@@ -12,12 +12,12 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from src.config import check_target
+from src.config.checks import check_target
+from src.config.errors import UserError
 from src.data.cifar10 import ARCHIVE, CIFAR10
 from src.data.dataset import SPLITS, Dataset
 from src.data.decoded import Decoded
 from src.data.sources import Mirror
-from src.errors import UserError
 
 EACH = 20  # images in each of the six batches
 X = np.random.RandomState(0).randint(256, size=(6 * EACH, 3, 32, 32), dtype=np.uint8)

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
+from src.config.errors import UserError
 from src.data.dataset import SPLITS, Dataset
 from src.data.digits import Digits
-from src.errors import UserError
 
 
 def test_splits():

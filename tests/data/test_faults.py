@@ -20,8 +20,8 @@ from dvc.repo import Repo
 
 from src.data.mnist import FashionMNIST
 from src.data.sources import digest
-from src.files import write_json
-from src.run import RunFolder, build_dataset
+from src.runs.folder import RunFolder, build_dataset
+from src.system.files import write_json
 
 ROOT = Path(__file__).parents[2]
 LABELS = "t10k-labels-idx1-ubyte"

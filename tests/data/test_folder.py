@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from src.config.errors import UserError
 from src.data.dataset import SPLITS, Dataset
 from src.data.decoded import to_array
 from src.data.folder import Folder
-from src.errors import UserError
 
 ROOT = Path(__file__).parents[2]
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from src.config.errors import UserError
 from src.data.dataset import SPLITS, Dataset
 from src.data.gaussians import CENTRES, SIGMA, Gaussians
 from src.data.loader import Rows
-from src.errors import UserError
 
 
 def test_splits():

@@ -3,8 +3,8 @@ import struct
 import numpy as np
 import pytest
 
+from src.config.errors import UserError
 from src.data import idx
-from src.errors import UserError
 
 
 def test_reads_any_shape_as_a_read_only_map(tmp_path):

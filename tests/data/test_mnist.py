@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import yaml
 
+from src.config.errors import UserError
 from src.data.clients import DebianPackage, NpmPackage
 from src.data.dataset import SPLITS, Dataset
 from src.data.mnist import MNIST, FashionMNIST
 from src.data.sources import SourceError
-from src.errors import UserError
 
 ROOT = Path(__file__).parents[2]
 

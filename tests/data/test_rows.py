@@ -3,9 +3,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from src.config.errors import UserError
 from src.data import idx, rows
 from src.data.rows import FileRows, indexed
-from src.errors import UserError
 
 INDEX = np.array([[7, 0, 0], [3, 9, 4]])
 

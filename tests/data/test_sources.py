@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 
+from src.config.errors import UserError
 from src.data.clients import DebianPackage, DvcRemote, NpmPackage, commit_to_dvc
 from src.data.sources import Mirror, SourceError, digest, get
-from src.errors import UserError
 
 ROOT = Path(__file__).parents[2]
 CONTENT = {name: random.Random(name).randbytes(30_000) for name in ("images", "labels")}

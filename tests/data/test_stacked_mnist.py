@@ -5,11 +5,11 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
+from src.config.errors import UserError
 from src.data.dataset import SPLITS, Dataset
 from src.data.loader import Blocks, Rows
 from src.data.stacked_mnist import StackedMNIST, Triples
-from src.errors import UserError
-from src.protocol import _digest
+from src.evaluation.protocol import _digest
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from src.errors import UserError
+from src.config.errors import UserError
+from src.data.pixels import from_uint8
 from src.modalities import image, pictures
-from src.pixels import from_uint8
 
 PROVENANCE = {"model": "0123abcd" * 8, "run": "runs/mlp_gan-digits-1a2b/0", "step": 400, "ema": True}
 MARKS = {"Software": "AIGC Lab", "generated": "true", "model": PROVENANCE["model"]}

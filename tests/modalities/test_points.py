@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from src.errors import Diverged, UserError
+from src.config.errors import Diverged, UserError
 from src.modalities import image, points
 
 PROVENANCE = {"model": "0123abcd" * 8, "run": "runs/mlp_gan-gaussians-1a2b/0", "step": 400}

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from src.errors import UserError
+from src.config.errors import UserError
+from src.data.spec import Spec
 from src.models.latent import LatentModel
-from src.spec import Spec
 
 SPEC = Spec("image", (1, 8, 8), tuple("abc"))
 

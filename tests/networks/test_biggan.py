@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from src.data.spec import Spec
 from src.networks.biggan import BigGANDiscriminator, BigGANGenerator, SelfAttention
-from src.spec import Spec
 
 CLASSES = tuple("0123456789")
 CIFAR = Spec("image", (3, 32, 32), CLASSES)

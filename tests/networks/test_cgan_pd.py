@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch import nn
 
+from src.data.spec import Spec
 from src.networks.cgan_pd import CGANPDDiscriminator, CGANPDGenerator
-from src.spec import Spec
 
 CIFAR = Spec("image", (3, 32, 32), tuple("0123456789"))
 DIGITS = Spec("image", (1, 8, 8), ("a", "b", "c"))

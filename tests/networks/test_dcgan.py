@@ -3,8 +3,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from src.data.spec import Spec
 from src.networks.dcgan import DCGANDiscriminator, DCGANGenerator
-from src.spec import Spec
 
 DIGITS = Spec("image", (1, 8, 8), ("a", "b", "c"))
 MNIST = Spec("image", (1, 28, 28), tuple("0123456789"))

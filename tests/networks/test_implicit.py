@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from src.data.spec import Spec
 from src.networks.implicit import ImplicitGenerator, ModulatedLinear, pixel_centres
-from src.spec import Spec
 
 TEN = tuple("0123456789")
 MNIST, CIFAR, TINY = Spec("image", (1, 28, 28)), Spec("image", (3, 32, 32)), Spec("image", (3, 8, 8), TEN)

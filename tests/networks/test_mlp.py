@@ -1,8 +1,8 @@
 import pytest
 import torch
 
+from src.data.spec import Spec
 from src.networks.mlp import MLPDiscriminator, MLPGenerator
-from src.spec import Spec
 
 MNIST, DIGITS = Spec("image", (1, 28, 28)), Spec("image", (1, 8, 8))
 

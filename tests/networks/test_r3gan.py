@@ -5,8 +5,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, leaky_relu
 
+from src.data.spec import Spec
 from src.networks.r3gan import DiscriminativeBasis, GenerativeBasis, R3GANDiscriminator, R3GANGenerator, Residual
-from src.spec import Spec
 
 CLASSES = ("a", "b", "c")
 DIGITS, MNIST, COLOUR = Spec("image", (1, 8, 8), CLASSES), Spec("image", (1, 28, 28)), Spec("image", (3, 32, 32))

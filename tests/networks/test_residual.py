@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from src.data.spec import Spec
 from src.networks.biggan import BigGANDiscriminator, BigGANGenerator
 from src.networks.cgan_pd import CGANPDDiscriminator, CGANPDGenerator
 from src.networks.residual import (
@@ -21,7 +22,6 @@ from src.networks.residual import (
     xavier,
 )
 from src.networks.sngan import SNGANDiscriminator, SNGANGenerator
-from src.spec import Spec
 
 CLASSES = ("a", "b", "c")
 DIGITS = Spec("image", (1, 8, 8), CLASSES)

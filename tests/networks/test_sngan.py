@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch import nn
 
+from src.data.spec import Spec
 from src.networks.sngan import SNGANDiscriminator, SNGANGenerator
-from src.spec import Spec
 
 CIFAR = Spec("image", (3, 32, 32))
 

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, pad
 
+from src.data.spec import Spec
 from src.networks.stylegan2 import (
     EqualLinear,
     Mapping,
@@ -18,7 +19,6 @@ from src.networks.stylegan2 import (
     upsample,
 )
 from src.networks.stylegan2_discriminator import Block, MinibatchStd, StyleGAN2Discriminator
-from src.spec import Spec
 
 CLASSES = ("a", "b", "c")
 DIGITS, MNIST, COLOUR = Spec("image", (1, 8, 8), CLASSES), Spec("image", (1, 28, 28)), Spec("image", (3, 32, 32))

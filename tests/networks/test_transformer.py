@@ -5,8 +5,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from src.data.spec import Spec
 from src.networks.transformer import Block, TransformerDiscriminator, TransformerGenerator, plain_attention
-from src.spec import Spec
 
 TEN = tuple("0123456789")
 MNIST, CIFAR, TINY = Spec("image", (1, 28, 28)), Spec("image", (3, 32, 32)), Spec("image", (1, 8, 8), TEN)

@@ -133,9 +133,9 @@ def test_code_that_differs_is_said_to(make_run: MakeRun, edit: Edit, tmp_path: P
     edit(second / "manifest.json", lambda manifest: manifest.update(commit="b" * 40 + "+changes"))
     words = Parsed(page(make_tables(find_runs(str(tmp_path))))).words
     assert "Code: aaaaaaaaaa, bbbbbbbbbb+changes; the files that make a run are the same." in words
-    edit(second / "manifest.json", lambda manifest: manifest["sources"].update({"src/fit.py": "other"}))
+    edit(second / "manifest.json", lambda manifest: manifest["sources"].update({"src/training/fit.py": "other"}))
     words = Parsed(page(make_tables(find_runs(str(tmp_path))))).words
-    assert "different code: aaaaaaaaaa (1 run), bbbbbbbbbb+changes (1 run); they differ in src/fit.py." in words
+    assert "different code: aaaaaaaaaa (1 run), bbbbbbbbbb+changes (1 run); they differ in src/training/fit.py." in words
 
 
 def test_what_sets_recipes_apart(make_run: MakeRun, edit: Edit, tmp_path: Path) -> None:

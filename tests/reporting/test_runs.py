@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from src.errors import UserError
+from src.config.errors import UserError
 from src.reporting.runs import find_runs, read_run
 
 MakeRun = Callable[..., Path]

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from scipy import stats
 
-from src.errors import UserError
+from src.config.errors import UserError
 from src.reporting.runs import Run, find_runs, read_run
 from src.reporting.tables import group_runs, make_tables
 

@@ -1,6 +1,6 @@
 import pytest
 
-from src.intervals import Interval
+from src.evaluation.intervals import Interval
 from src.reporting.tables import Comparison, Summary
 from src.reporting.words import columns, mean, number, p_words, reasons
 

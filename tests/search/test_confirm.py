@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from src.files import write_json
-from src.run import RunFolder
+from src.runs.folder import RunFolder
 from src.search.confirm import WORDS, Confirmation
 from src.sweep import compose
+from src.system.files import write_json
 
 BASE = ["model=mlp_gan", "data=digits"]
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from src.environment import software
-from src.errors import UserError
-from src.files import write_json
-from src.numerics import here
-from src.place import Place
-from src.run import RunFolder
+from src.config.errors import UserError
+from src.parallel.place import Place
+from src.runs.folder import RunFolder
+from src.runs.manifest import software
 from src.search.jobs import Job, run_jobs
+from src.system.files import write_json
+from src.system.numerics import here
 
 
 @pytest.fixture

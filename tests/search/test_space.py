@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from src.errors import UserError
+from src.config.errors import UserError
 from src.search.space import corners, literal, read_space, words
 
 SPACE = {

@@ -7,7 +7,7 @@ import optuna
 import pytest
 from sweep_config import CONFIG, SPACE
 
-from src.errors import UserError
+from src.config.errors import UserError
 from src.search.space import read_space
 from src.search.study import JournalLock, importances, open_study, trials_of, winner
 from src.search.trials import draw

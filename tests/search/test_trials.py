@@ -12,14 +12,14 @@ from optuna.trial import TrialState
 from PIL import Image
 from sweep_config import CONFIG, SPACE
 
-from src.errors import UserError
-from src.files import write_json
-from src.run import RunFolder, build_dataset
+from src.config.errors import UserError
+from src.runs.folder import RunFolder, build_dataset
 from src.search.jobs import check_data, end
 from src.search.space import read_space
 from src.search.study import open_study
 from src.search.trials import SILENCE, Trials
 from src.sweep import search
+from src.system.files import write_json
 
 
 @pytest.fixture

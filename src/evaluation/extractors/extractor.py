@@ -1,0 +1,83 @@
+"""Feature extractors with pinned weights: what every distance is measured in.
+
+`digits`, `fashion` and `stacked_digits` are small classifiers (classifiers.py); `inception-v3-compat`, `efficientnet-lite0`,
+`clip-vit-b-32` and `dinov2-vit-b-14` know natural images (pretrained.py); `points` takes points for what they are. A value
+is only as comparable as its extractor: with the official Inception weights the keys are `fid`, `is`, `kid`; with any other
+they carry the extractor's name, as in `fd_digits`.
+"""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from src.config.errors import UserError, nearest
+from src.evaluation.extractors.backbone import Backbone, Features
+from src.evaluation.extractors.classifiers import CLASSIFIERS, STACKED_DIGITS, load_classifier
+from src.evaluation.extractors.points import POINTS, load_points
+from src.evaluation.extractors.pretrained import INCEPTION, PRETRAINED
+
+NAMES = (*CLASSIFIERS, STACKED_DIGITS, *PRETRAINED, POINTS)
+
+
+class Extractor:
+    """Samples in, features and logits out, in batches of a fixed size.
+
+    name: `digits`, or `digits-1a2b3c4d` (the start of the SHA-256) when the weights are not the pinned ones.
+    weights_sha256: of the weights file. feature_size: D. class_names, classes: of its logits and how many, empty and 0 where
+    no data here has them. batch_size: a part of the samples that begins at a multiple of it gets the same bits as in the whole.
+    standardise, training_images: see Backbone. points: whether it takes points for images.
+    """
+
+    def __init__(self, name: str, backbone: Backbone) -> None:
+        self.inception, self.points = name == INCEPTION, name == POINTS
+        self.pinned = backbone.weights_sha256 == backbone.pinned_sha256
+        self.name = name if self.pinned else f"{name}-{backbone.weights_sha256[:8]}"
+        self.weights_sha256, self.feature_size = backbone.weights_sha256, backbone.feature_size
+        self.class_names, self.classes = backbone.class_names, len(backbone.class_names)
+        self.batch_size = backbone.batch_size
+        self.standardise, self.training_images = backbone.standardise, backbone.training_images
+        self._backbone = backbone
+
+    @torch.inference_mode()
+    def __call__(self, samples: Tensor) -> Features:
+        """uint8 images [N, 1 or 3, H, W] in 0..255 (or float points [N, 2]) -> Features, all on the CPU."""
+        if self.points != (samples.dim() == 2):
+            raise UserError(f"{self.name} cannot measure samples of shape {list(samples.shape[1:])}: pick another extractor")
+        if not self.points:
+            self._check_images(samples)
+        found = [self._batch(batch) for batch in samples.split(self._backbone.batch_size)]
+        features, *logits = (torch.cat(parts) for parts in zip(*found, strict=True))
+        return Features(features, *logits) if logits else Features(features, features.new_empty(len(features), 0))
+
+    def _check_images(self, images: Tensor) -> None:
+        assert images.dtype == torch.uint8, f"quantise first: {images.dtype}"
+        assert images.dim() == 4, f"not [N, C, H, W]: {tuple(images.shape)}"
+        if images.shape[1] not in self._backbone.channels:
+            wanted = " or ".join(map(str, self._backbone.channels))
+            raise UserError(f"{self.name} takes images of {wanted} channels, not {images.shape[1]}: pick another extractor")
+
+    def _batch(self, samples: Tensor) -> tuple[Tensor, ...]:
+        return self._backbone.module(samples.expand(-1, 3, -1, -1) if self._backbone.colour else samples)
+
+    def key(self, metric: str) -> str:
+        """The key of a metric in a record: fid, is, kid with the official Inception weights, else `metric_name`."""
+        if self.inception and self.pinned and metric in ("fd", "is", "kid"):
+            return "fid" if metric == "fd" else metric
+        return f"{metric}_{self.name}"
+
+
+def load_extractor(name: str, weights: str | Path | None = None) -> Extractor:
+    """An extractor by name (one of NAMES), with its pinned weights or those of a file.
+
+    Raises UserError for an unknown name and for weights that are missing, damaged or of another network.
+    """
+    if name == POINTS:
+        backbone = load_points(weights)
+    elif name in PRETRAINED:
+        backbone = PRETRAINED[name](weights)
+    elif name in NAMES:
+        backbone = load_classifier(name, weights)
+    else:
+        raise UserError(f"no extractor is called {name!r}: {nearest(name, NAMES)}")
+    return Extractor(name, backbone)

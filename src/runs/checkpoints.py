@@ -1,0 +1,58 @@
+"""Checkpoint files: whole or absent, each with a SHA-256 beside it. src/runs/folder.py decides which of them a run keeps."""
+
+import hashlib
+import io
+from pathlib import Path
+from typing import Any
+
+from src.config.errors import UserError
+from src.system.files import sha256, write_atomic
+
+
+def digest_path(path: Path) -> Path:
+    return path.with_name(path.name + ".sha256")
+
+
+def is_whole(path: Path) -> bool:
+    """Whether a checkpoint is there with the bytes that were written."""
+    digest = digest_path(path)
+    return path.is_file() and digest.is_file() and digest.read_text(errors="replace").split()[:1] == [sha256(path)]
+
+
+def step_of(checkpoint: Path) -> int:
+    return int(checkpoint.stem.split("-")[1])
+
+
+def save_checkpoint(checkpoint: dict[str, Any], path: Path) -> None:
+    """Atomic, never over an older one; the digest comes first, so that a file under the final name always has one."""
+    import torch
+
+    buffer = io.BytesIO()
+    torch.save(checkpoint, buffer)
+    data = buffer.getvalue()
+    try:
+        digest = hashlib.sha256(data).hexdigest()
+        write_atomic(digest_path(path), f"{digest}  {path.name}\n".encode())
+        write_atomic(path, data)
+    except OSError as error:
+        raise UserError(f"cannot save {path} ({error.strerror}): make room; the last good checkpoint is kept") from error
+
+
+def load_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
+    """A checkpoint's tensors and plain values (never code), checked against its digest."""
+    import torch
+
+    if not path.is_file():
+        raise UserError(f"checkpoint {path} is not there: all machines of a run need its folder, on a disk that they share")
+    if not is_whole(path):
+        raise UserError(f"checkpoint {path} is damaged (its SHA-256 does not match): use another one or train again")
+    try:
+        return torch.load(path, map_location=map_location, weights_only=True)
+    except Exception as error:  # the unpickler raises nearly anything
+        raise UserError(f"{path} holds more than tensors and plain values and is not loaded: train again") from error
+
+
+def drop_checkpoint(path: Path) -> None:
+    """Delete a checkpoint with its digest."""
+    path.unlink()
+    digest_path(path).unlink(missing_ok=True)

@@ -1,0 +1,296 @@
+"""The run folder: everything one run leaves, and the only thing that later steps read.
+
+config.yaml        resolved, plain containers
+manifest.json      what it was made with, hashes of the weights before and after, how it ended
+checkpoints/       whole files with a SHA-256 beside each
+samples/           step-numbered grids, the film
+metrics.jsonl      every logged scalar
+metrics.json       the final evaluation with its protocol
+
+A published folder is what a repository keeps of it (`RunFolder.publish`): one checkpoint, samples.png and film.gif.
+"""
+
+import contextlib
+import json
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import filelock
+import yaml
+from omegaconf import OmegaConf
+
+from src.config.build import instantiate
+from src.config.checks import differences, short_hash, validate
+from src.config.errors import UserError, nearest
+from src.runs.checkpoints import digest_path, drop_checkpoint, is_whole, load_checkpoint, save_checkpoint, step_of
+from src.runs.manifest import data_changes
+from src.system.files import check_writable, read_json, remove_leftovers, write_atomic, write_json
+
+# Of every run's config.
+SECTIONS = {"seed": int, "name": str, **dict.fromkeys(("data", "model", "trainer", "logger", "evaluation"), dict)}
+START_AGAIN = "put back a whole copy, or train again with fresh=true"
+
+
+def default_path(config: dict[str, Any]) -> Path:
+    """runs/<name>-<data>-<hash of the config>/<seed>, unless the config says run_dir."""
+    if config["run_dir"]:
+        return Path(config["run_dir"])
+    name = f"{config['name']}-{config['data']['name']}-{short_hash(config)}"
+    return Path(config["paths"]["runs"]) / name / str(config["seed"])
+
+
+class RunFolder:
+    """One run's folder. As a context manager it is held by one process at a time; a killed owner's lock does not block."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.checkpoints = path / "checkpoints"
+        self.samples = path / "samples"
+        self._lock = filelock.FileLock(path / ".lock")
+
+    @classmethod
+    def existing(cls, path: str | Path) -> "RunFolder":
+        """The folder of a run that has been started; raises UserError for any other path."""
+        run = cls(Path(path))
+        if not run.started():
+            parent = run.path.parent
+            runs = [str(found.parent) for found in parent.glob("*/config.yaml")] if parent.is_dir() else []
+            runs = runs or [str(found.parent) for found in Path("runs").glob("*/*/config.yaml")]
+            hint = nearest(str(run.path), runs) if runs else "train one first: python -m src.train model=mlp_gan"
+            raise UserError(f"run={path} is not a run folder (no config.yaml in it): {hint}")
+        return run
+
+    def __enter__(self) -> Self:
+        try:
+            for folder in (self.path, self.checkpoints, self.samples):
+                folder.mkdir(parents=True, exist_ok=True)
+            self._lock.acquire(timeout=0)
+            remove_leftovers(self.path)
+        except filelock.Timeout:
+            raise UserError(f"{self.path} is held by another process: wait for it, or choose another run_dir=") from None
+        except OSError as error:
+            raise UserError(
+                f"cannot write to {self.path} ({error.strerror}): make it writable, or train elsewhere (run_dir=, paths.runs=)"
+            ) from error
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+    def set_aside(self) -> None:
+        """Keep what an earlier run left in this path under another name; raises UserError where it is still at work."""
+        if not self.empty():
+            number = 1
+            while (kept := self.path.with_name(f"{self.path.name}.kept{number}")).exists():
+                number += 1
+            with self:
+                self.path.rename(kept)
+            print(f"the earlier run is kept as {kept}")
+
+    # Config and manifest
+
+    def started(self) -> bool:
+        return (self.path / "config.yaml").is_file()
+
+    def empty(self) -> bool:
+        """Whether no earlier run has left anything here."""
+        return not (self.started() or (self.path / "manifest.json").is_file() or any(self.checkpoints.glob("*.ckpt")))
+
+    def config(self) -> dict[str, Any]:
+        """The run's own config, checked like any other: a folder from elsewhere is not trusted."""
+        path = self.path / "config.yaml"
+        try:
+            config: dict[str, Any] = OmegaConf.to_container(OmegaConf.load(path))  # type: ignore[assignment]
+        except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:  # the last for what is no mapping
+            raise UserError(f"{path} is damaged ({' '.join(str(error).split())}): {START_AGAIN}") from error
+        for name, kind in SECTIONS.items():
+            if not isinstance(config.get(name), kind):
+                raise UserError(f"{path} is damaged (no {name} in it): {START_AGAIN}")
+        validate(config)
+        return config
+
+    def write_config(self, config: dict[str, Any]) -> None:
+        write_atomic(self.path / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(config)).encode())
+
+    def manifest(self) -> dict[str, Any]:
+        path = self.path / "manifest.json"
+        manifest = read_json(path, START_AGAIN) if path.is_file() else {}
+        if not isinstance(manifest.get("ended", {}), dict):
+            raise UserError(f"{path} is damaged (ended is no JSON object): {START_AGAIN}")
+        return manifest
+
+    def made_with(self) -> dict[str, Any]:
+        """The manifest, with code and machine of the last sitting where that was asked to go on with others."""
+        manifest = self.manifest()
+        return manifest | manifest.get("continued", [{}])[-1].get("with", {})
+
+    def begin_manifest(self, **fields: Any) -> None:
+        """A new one, without what an earlier training left, of which no checkpoint was whole."""
+        write_json(self.path / "manifest.json", fields)
+
+    def update_manifest(self, **fields: Any) -> None:
+        write_json(self.path / "manifest.json", self.manifest() | fields)
+
+    def changes(self, config: dict[str, Any], data_hashes: dict[str, str]) -> list[str]:
+        """How config and data differ from those that this run was started with; empty where they do not."""
+        before = self.made_with().get("data", data_hashes)
+        return [
+            *differences(self.config(), config),
+            *data_changes(before, data_hashes),
+        ]
+
+    def finished(self) -> bool:
+        return "ended" in self.manifest()
+
+    def complete(self, config: Mapping[str, Any]) -> bool:
+        """Whether nothing is left to be made of what the config asks for."""
+        ended = self.manifest().get("ended", {})
+        return ended.get("reason") == "diverged" or (bool(ended) and (self.result() is not None or not config["evaluate"]))
+
+    def scalars(self) -> list[dict[str, Any]]:
+        """The lines of metrics.jsonl, without one that a crash may have cut short; empty where there is no file."""
+        path, lines = self.path / "metrics.jsonl", []
+        for text in path.read_text(errors="replace").splitlines() if path.is_file() else []:
+            with contextlib.suppress(json.JSONDecodeError):
+                lines.append(json.loads(text))
+        return lines
+
+    def publish(self, folder: Path) -> None:
+        """Copy what a repository keeps of a run: a run folder again, with one checkpoint and without the optimizers' states.
+
+        The same run gives the same bytes, but for the manifest, which says how long it took.
+        """
+        published = RunFolder(folder)
+        published.checkpoints.mkdir(parents=True, exist_ok=True)
+        earlier = set(published.checkpoints.glob("*.ckpt"))
+        digests = {digest_path(path).read_bytes() for path in earlier if is_whole(path)}
+        again = False
+        if self.newest("step"):
+            path = self.checkpoint()
+            checkpoint = load_checkpoint(path)
+            kept = published.checkpoints / path.name
+            save_checkpoint({part: checkpoint[part] for part in ("state_dict", "clock")}, kept)
+            earlier.discard(kept)
+            again = digest_path(kept).read_bytes() in digests
+        for path in earlier:
+            drop_checkpoint(path)
+        for name in ("config.yaml", "manifest.json", "metrics.jsonl", "metrics.json"):
+            if (self.path / name).is_file():
+                write_atomic(folder / name, (self.path / name).read_bytes())
+            elif not again:  # what is there is of another run
+                (folder / name).unlink(missing_ok=True)
+        for picture, name in ((self.last_grid(), "samples.png"), (self.samples / "film.gif", "film.gif")):
+            if picture is not None and picture.is_file():
+                write_atomic(folder / name, picture.read_bytes())
+
+    def check_publishable(self, folder: Path) -> None:
+        """Raise UserError where publishing there would cost another run what it goes on from, or cannot be done."""
+        there = RunFolder(folder)
+        newest = there.newest("step") if there.started() else None
+        if folder.resolve() == self.path.resolve() or (newest and "optimizer_states" in load_checkpoint(newest)):
+            raise UserError(f"publish={folder} is where a run is trained: choose a folder of its own")
+        check_writable(folder, "publish")
+
+    def last_grid(self) -> Path | None:
+        return max(self.samples.glob("step-*.png"), default=None)
+
+    # Checkpoints
+
+    def checkpoint(self, which: str = "best") -> Path:
+        """The checkpoint to take: the "best" by validation distance, the last one where none was chosen; or the "last"."""
+        found = (self.newest("best") if which == "best" else None) or self.newest("step")
+        if found is None and (self.path / "samples.png").is_file():
+            raise UserError(f"{self.path} is published without weights here: `dvc pull` them from a remote, or `make repro`")
+        if found is None:
+            raise UserError(f"{self.path} has no whole checkpoint: repeat its training with fresh=true")
+        return found
+
+    def newest(self, kind: str) -> Path | None:
+        """The newest "step" or "best" checkpoint whose bytes match its SHA-256; damaged ones are named and passed over."""
+        for path in sorted(self.checkpoints.glob(f"{kind}-*.ckpt"), reverse=True):
+            if is_whole(path):
+                return path
+            warnings.warn(f"checkpoint {path} is damaged, the one before it is used", stacklevel=2)
+        return None
+
+    def checkpoint_path(self, kind: str, step: int) -> Path:
+        return self.checkpoints / f"{kind}-{step:09d}.ckpt"
+
+    def prune(self, kind: str, keep: int) -> None:
+        """Delete all but the newest `keep` checkpoints of a kind."""
+        for path in sorted(self.checkpoints.glob(f"{kind}-*.ckpt"))[:-keep]:
+            drop_checkpoint(path)
+
+    def drop_later(self, kind: str, step: int) -> None:
+        """Delete the checkpoints of a kind that are of steps after this one, which are made again."""
+        for path in self.checkpoints.glob(f"{kind}-*.ckpt"):
+            if step_of(path) > step:
+                drop_checkpoint(path)
+
+    def result(self) -> dict[str, Any] | None:
+        """The final evaluation, None where there is none yet."""
+        path, remedy = self.path / "metrics.json", "delete it and repeat the command"
+        result = read_json(path, remedy) if path.is_file() else None
+        if result is not None and "metrics" not in result:
+            raise UserError(f"{path} is damaged (no metrics in it): {remedy}")
+        return result
+
+    def drop_results(self) -> None:
+        """Delete what was measured of a training that goes on: it is of another checkpoint than the one to come."""
+        for path in self.path.glob("metrics*.json"):
+            path.unlink()
+
+
+def summary(result: dict[str, Any]) -> str:
+    """The numbers of a metrics.json for people, each beside those of real images and of noise."""
+    floor, noise = result["anchors"]["real"], result["anchors"]["noise"]
+    lines, width = [], max(22, *map(len, result["metrics"]))
+    for name, value in result["metrics"].items():
+        if isinstance(value, int | float):
+            beside = f"   (real {short(floor[name])}, noise {short(noise[name])})" if name in floor else ""
+            lines.append(f"  {name:{width}} {short(value):>9}{beside}")
+    return "\n".join(lines)
+
+
+def short(value: float) -> str:
+    """Three decimals, or four digits where that would be nothing; whole numbers as they are."""
+    return str(value) if isinstance(value, int) else f"{value:.3f}" if abs(value) >= 0.001 or not value else f"{value:.1e}"
+
+
+# Back from a folder to a model
+
+
+def build_dataset(config: dict[str, Any]) -> Any:
+    """The data set that a config names (a src.data.dataset.Dataset)."""
+    return instantiate(config["data"]["source"], "data.source")
+
+
+def build_model(config: dict[str, Any], spec: Any) -> Any:
+    """The model that a config names, for data of this spec; its initial weights are a function of the seed.
+
+    UserError where the model says that it is not for such data.
+    """
+    from src.training import rng
+
+    rng.seed_layers(config["seed"], step=-1)
+    build = instantiate(config["model"], "model")
+    try:
+        return build(spec=spec, seed=config["seed"])
+    except ValueError as error:
+        raise UserError(f"model: {error}") from error
+
+
+def load_run(path: str | Path, which: str = "best") -> Any:
+    """The trained model of a run folder, on the CPU, ready for `sample(seeds)`: the best checkpoint, or the "last"."""
+    run = RunFolder.existing(path)
+    config = run.config()
+    model = build_model(config, build_dataset(config).spec)
+    checkpoint = load_checkpoint(run.checkpoint(which))
+    try:
+        model.load_state_dict(checkpoint["state_dict"])
+    except RuntimeError as error:
+        raise UserError(f"{run.checkpoint(which)} is of another model than {run.path / 'config.yaml'} says") from error
+    model.set_clock(checkpoint["clock"])
+    return model.eval()

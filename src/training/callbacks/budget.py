@@ -1,0 +1,80 @@
+"""When a run ends: its budget is used up, or it is good enough."""
+
+import resource
+import sys
+import time
+from typing import Any
+
+import torch
+from pytorch_lightning import Callback, Trainer
+
+from src.models.training import Training
+from src.parallel.collectives import largest, total
+from src.system.energy import PackageCounters
+from src.training.callbacks.validation import Validate
+
+
+class Budget(Callback):
+    """Stops at `minutes` of training (all sittings together) or at a validation distance of at most `distance`.
+
+    Images and epochs are the data loader's business: it has no further batch. `reason` says what ended the run; it is
+    `otherwise` until one of the two did. `seconds` is the time on the clock, `cpu_seconds` that of all threads and
+    processes, `energy` what the processors of the first process's machine have used meanwhile, in joules, for everything that
+    ran on it; None where it does not tell.
+    """
+
+    def __init__(self, minutes: float | None, distance: float | None, validate: Validate, otherwise: str) -> None:
+        self.minutes, self.distance, self.validate, self.reason = minutes, distance, validate, otherwise
+        self.seconds = self.cpu_seconds = 0.0
+        self.energy: float | None = 0.0
+        self.counters = PackageCounters()
+        self.memory: dict[str, float] = {}
+        self._start = self._cpu_start = self._cpu_before = 0.0  # as if all sittings had been one
+
+    def on_train_start(self, trainer: Trainer, training: Training) -> None:
+        self._start = time.monotonic() - self.seconds
+        self._cpu_start, self._cpu_before = time.process_time(), self.cpu_seconds
+        self.counters.joules()  # from now on
+
+    def on_train_batch_end(self, trainer: Trainer, training: Training, *_: Any) -> None:
+        self.seconds = largest(time.monotonic() - self._start)
+        self.cpu_seconds = self._cpu_before + total(time.process_time() - self._cpu_start)
+        used = self.counters.joules()
+        self.energy = None if used is None or self.energy is None else self.energy + used
+        if self.distance is not None and self.validate.last is not None and self.validate.last <= self.distance:
+            self._stop(trainer, "distance")
+        elif self.minutes is not None and self.seconds >= 60 * self.minutes:
+            self._stop(trainer, "minutes")
+
+    def on_train_end(self, trainer: Trainer, training: Training) -> None:
+        self.memory = {name: largest(value) for name, value in peak_memory().items()}
+
+    def on_exception(self, trainer: Trainer, training: Training, exception: BaseException) -> None:
+        self.memory = peak_memory()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"seconds": self.seconds, "cpu_seconds": self.cpu_seconds, "energy": self.energy}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.seconds, self.cpu_seconds = state["seconds"], state.get("cpu_seconds", 0.0)
+        self.energy = state.get("energy")
+
+    def spent(self) -> dict[str, float]:
+        """For the manifest: times of all sittings, the most memory that a process of this sitting has held."""
+        memory = {name: held for name, held in self.memory.items() if held}
+        energy = {} if self.energy is None else {"cpu_energy_joules": round(self.energy, 1)}
+        return {"seconds": round(self.seconds, 3), "cpu_seconds": round(self.cpu_seconds, 3), **energy, **memory}
+
+    def _stop(self, trainer: Trainer, reason: str) -> None:
+        self.reason = reason
+        trainer.should_stop = True
+
+
+def peak_memory() -> dict[str, float]:
+    """The most memory that this process has held so far, and of its GPU, 0 where it uses none, in MB of 10^6 bytes."""
+    unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss
+    gpu = torch.cuda.max_memory_allocated() if torch.cuda.is_initialized() else 0
+    return {
+        "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6, 1),
+        "gpu_peak_memory_mb": round(gpu / 1e6, 1),
+    }

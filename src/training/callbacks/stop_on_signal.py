@@ -1,0 +1,48 @@
+"""Ctrl-C and SIGTERM end a run between two blocks of updates, and nothing is lost."""
+
+from typing import Any
+
+from pytorch_lightning import Callback, Trainer
+
+from src.models.training import Training
+from src.parallel.collectives import is_first, largest
+from src.system.signals import NotedSignals
+
+
+class StopOnSignal(Callback):
+    """The first signal ends the run after the block in progress (`number` says which it was); a second one ends it at once.
+
+    A signal to any of several processes ends them all, after the same block.
+    """
+
+    number: int | None = None  # of the signal that all processes have agreed on
+
+    def __init__(self) -> None:
+        self._noted = NotedSignals("saving and stopping" if is_first() else "")
+
+    def setup(self, trainer: Trainer, training: Training, stage: str) -> None:
+        self._noted.catch()
+
+    def on_train_batch_end(self, trainer: Trainer, training: Training, *_: Any) -> None:
+        self._agree()
+        if self.number is not None:
+            trainer.should_stop = True
+
+    def on_train_end(self, trainer: Trainer, training: Training) -> None:
+        self._agree()  # on what came since the last block
+
+    def on_fit_end(self, trainer: Trainer, training: Training) -> None:
+        self._agree()  # on what came during the last validation and checkpoint
+
+    def release(self) -> None:
+        """Leave signals to those who had them before `setup`; after the training, however it has ended."""
+        self._noted.release()
+
+    @property
+    def noted(self) -> int | None:
+        """The signal that has come to this process."""
+        return self._noted.number
+
+    def _agree(self) -> None:
+        # What comes while the message is under way stays noted for the next one.
+        self.number = int(largest(self._noted.number or 0)) or None

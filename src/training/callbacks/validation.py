@@ -1,0 +1,75 @@
+"""The validation distance while training, and the checkpoint that does best by it."""
+
+from collections.abc import Callable
+from typing import Any
+
+from pytorch_lightning import Callback, Trainer
+
+from src.models.model import Model
+from src.models.training import Training
+from src.parallel.collectives import from_first
+from src.runs.checkpoints import is_whole
+from src.runs.folder import RunFolder
+from src.training.callbacks.checkpoint import check_finite
+from src.training.callbacks.record import Nowhere, Record
+from src.training.callbacks.stop_on_signal import StopOnSignal
+from src.training.schedules import is_every
+
+
+class Validate(Callback):
+    """Every `every` steps and at the end: `measure(model)`, logged under `name`; the best checkpoint so far is kept.
+
+    Those that it replaces go with the next ordinary checkpoint (`Checkpoint`): until then a run may go on from before them.
+    """
+
+    def __init__(
+        self,
+        run: RunFolder,
+        record: Record | Nowhere,
+        signals: StopOnSignal,
+        name: str,
+        measure: Callable[[Model], float],
+        every: int,
+    ) -> None:
+        self.run, self.record, self.signals = run, record, signals
+        self.name, self.measure, self.every = name, measure, every
+        self.last: float | None = None
+        self.best: float | None = None
+        self.best_step: int | None = None
+        self._measured_at: int | None = None
+
+    def due(self, step: int) -> bool:
+        return is_every(step, self.every)
+
+    def on_train_start(self, trainer: Trainer, training: Training) -> None:
+        def is_there() -> bool:
+            self.run.drop_later("best", training.model.step)
+            return self.best_step is not None and is_whole(self.run.checkpoint_path("best", self.best_step))
+
+        if not from_first(is_there):  # the run goes on from an older checkpoint than that of its last best one
+            self.best = self.best_step = None
+
+    def on_train_batch_end(self, trainer: Trainer, training: Training, *_: Any) -> None:
+        if self.due(training.model.step):
+            self.validate(trainer, training.model)
+
+    def on_train_end(self, trainer: Trainer, training: Training) -> None:
+        if self.signals.number is None:
+            self.validate(trainer, training.model)
+
+    def validate(self, trainer: Trainer, model: Model) -> None:
+        if model.step == self._measured_at:
+            return
+        check_finite(model)
+        self.last, self._measured_at = self.measure(model), model.step
+        self.record.scalars(model.step, model.images_seen, {f"validation/{self.name}": self.last})
+        if self.best is None or self.last < self.best:
+            self.best, self.best_step = self.last, model.step
+            trainer.save_checkpoint(self.run.checkpoint_path("best", model.step))
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"last": self.last, "best": self.best, "best_step": self.best_step, "measured_at": self._measured_at}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.last, self.best, self.best_step = state["last"], state["best"], state["best_step"]
+        self._measured_at = state["measured_at"]

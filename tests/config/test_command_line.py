@@ -1,0 +1,140 @@
+"""Bad input: one line with the remedy, exit code 2, before anything expensive. Real commands, as a user types them."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+
+CASES = {
+    "unknown model": (["train", "model=mpl_gan"], "no model=mpl_gan: did you mean mlp_gan"),
+    "unknown experiment": (["train", "experiment=mlp_gan_listin"], "did you mean mlp_gan_listing"),
+    "unknown loss": (["train", "loss=non_saturatin"], "did you mean non_saturating"),
+    "unknown key": (
+        ["train", "model.generator.z_dims=3"],
+        "no setting 'model.generator.z_dims': did you mean model.generator.z_dim",
+    ),
+    "unknown top key": (["train", "sed=3"], "no setting 'sed': did you mean seed"),
+    "unknown group": (["train", "modle=mlp_gan"], "no setting 'modle': did you mean model"),
+    "no group": (["train", "model=null"], "model=null: model takes the name of a config: known: acgan, "),
+    "no group among several": (["train", "-m", "loss=hinge,null"], "loss=hinge,null: loss takes the name of a config"),
+    "a number for a group": (["generate", "hydra=3"], "hydra=3: hydra takes the name of a config: known: quiet"),
+    "an empty group": (["prepare", "data=[]"], "data=[]: data takes the name of a config: known: celeba, "),
+    "a key that others refer to": (["train", "stop=null"], "model.lr_schedule.end: ConfigTypeError raised while resolving"),
+    "a value to be quoted": (["evaluate", "run=/tmp/lr=3"], "take two pairs of quotes: key=\"'...'\""),
+    "several values": (["train", "seed=0,1"], "'seed=0,1': several values, one run for each, take -m"),
+    "not key=value": (["train", "mlp_gan"], "cannot read 'mlp_gan'"),
+    "a list of samples": (["generate", "run=runs/none", "n=[3]"], "n=[3]: must be a whole number of at least 1 or null"),
+    "no steps": (["verify", "run=runs/none", "steps=[]"], "steps=[]: must be a whole number"),
+    "neither true nor false": (["train", "fresh=maybe"], "fresh='maybe': must be true or false"),
+    "batch 0": (["train", "data.batch_size=0"], "data.batch_size=0: must be a whole number of at least 1"),
+    "wrong type": (["train", "data.batch_size=big"], "data.batch_size='big': must be a whole number"),
+    "negative lr": (["train", "model.g_optimizer.lr=-1"], "model.g_optimizer.lr=-1: must be a number above 0"),
+    "z_dim 0": (["train", "model.generator.z_dim=0"], "model.generator.z_dim=0: must be"),
+    "no end": (["train", "data=digits", "stop.images=null"], "the run would never end"),
+    "batch over data": (["train", "data=digits", "data.batch_size=5000"], "more than the"),
+    "a batch that does not divide": (["train", "data=digits", "devices=3"], "does not divide by 3 processes"),
+    "no devices": (["train", "data=digits", "trainer.devices=none"], "trainer.devices='none': must be a whole number"),
+    "no loss": (["train", "data=digits", "loss=none"], "needs an adversarial loss: loss=non_saturating"),
+    "unknown strategy": (
+        ["train", "data=digits", "trainer.strategy=dpp"],
+        "trainer.strategy=dpp is not known: did you mean ddp",
+    ),
+    "unknown accelerator": (["train", "data=digits", "trainer.accelerator=gpuu"], "trainer.accelerator=gpuu"),
+    "unknown wandb mode": (["train", "data=digits", "logger.mode=on"], "logger.mode=on"),
+    "unknown extractor": (["train", "data=digits", "evaluation.extractor=digit"], "did you mean digits"),
+    "unfit extractor": (
+        ["train", "data=digits", "evaluation.extractor=points"],
+        "evaluation.extractor=points cannot measure samples of shape [1, 8, 8]",
+    ),
+    "no weights": (["train", "data=digits", "evaluation.weights=nope"], "evaluation.weights=nope is no file"),
+    "no epochs": (["extractor", "epochs=0"], "epochs=0: must be"),
+    "no whole epochs": (["extractor", "epochs=0.01"], "epochs=0.01: must be a whole number"),
+    "no image for the classifier": (["extractor", "data=gaussians"], "the classifier takes grey images of 28 x 28"),
+    "too small for the classifier": (["extractor", "data=digits"], "the classifier takes grey images of 28 x 28"),
+    "colours for the classifier": (["extractor", "data=stacked_mnist"], "the classifier takes grey images of 28 x 28"),
+    "unwritable weights": (["extractor", "output=/dev/null/x"], "cannot write to /dev/null"),
+    "a folder for weights": (["extractor", "output=src"], "output=src is a folder"),
+    "no README": (["readme", "readme=nope"], "readme=nope is no file: run this where README.md lies"),
+    "a folder for README": (["readme", "readme=src"], "readme=src is no file"),
+    "two pages, one file": (["report", "runs=results", "out=x", "table=./x"], "must name different files"),
+    "unknown run": (["evaluate", "run=runs/none"], "is not a run folder"),
+    "no run": (["generate"], "say which run"),
+    "unknown format": (["generate", "run=runs/none", "format=gif"], "format=gif"),
+    "forbidden target": (["train", "model._target_=os.system"], "is not allowed"),
+    "unwritable folder": (["train", "data=digits", "run_dir=/dev/null/run"], "cannot write to /dev/null/run"),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_bad_input(case: str, command: Any, no_torch: dict[str, str]) -> None:
+    words, message = CASES[case]
+    answer = command(*words, env=no_torch)
+    assert answer.returncode == 2, answer.stderr
+    assert answer.stderr.startswith("error: ")
+    assert answer.stderr.count("\n") == 1, answer.stderr
+    assert message in answer.stderr
+
+
+def test_a_config_that_is_no_yaml(command: Any, no_torch: dict[str, str], tmp_path: Path) -> None:
+    folder = tmp_path / "it's"
+    (folder / "experiment").mkdir(parents=True)
+    (folder / "experiment" / "mine.yaml").write_text("a: [1")
+    answer = command("train", "--config-dir", str(folder), "experiment=mine", env=no_torch)
+    assert answer.returncode == 2
+    assert answer.stderr.startswith("error: a config is no YAML: while parsing a flow sequence in ")
+    assert f'"{folder}/experiment/mine.yaml", line 1' in answer.stderr
+
+
+def test_torchrun_is_for_trainings(command: Any, no_torch: dict[str, str]) -> None:
+    answer = command("evaluate", "run=runs/none", env={**no_torch, "TORCHELASTIC_RUN_ID": "x", "RANK": "1"})
+    assert (answer.returncode, answer.stderr) == (2, "error: torchrun is for python -m src.train: leave it out here\n")
+
+
+def test_help_needs_no_torch(command: Any, no_torch: dict[str, str]) -> None:
+    answer = command("train", "--help", env=no_torch)
+    assert answer.returncode == 0
+    assert "model: acgan, " in answer.stdout
+    assert "Groups:" not in command("generate", "--help", env=no_torch).stdout
+
+
+def test_the_trap_works(command: Any, no_torch: dict[str, str]) -> None:
+    answer = command("train", "data=digits", "debug=tiny", f"run_dir={no_torch['PYTHONPATH']}/run", env=no_torch)
+    assert answer.returncode == 1
+    assert "torch was imported" in answer.stderr
+
+
+def test_a_failed_job_of_several_does_not_stop_the_rest(command: Any, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    answer = command("prepare", "-m", "data=mnist,digits", f"paths.data={tmp_path}/file")
+    assert answer.returncode == 2
+    assert "digits: complete and checked" in answer.stdout
+
+
+def test_nothing_is_left_behind(command: Any, tmp_path: Path) -> None:
+    command("train", "data=digits", "data.batch_size=0", f"run_dir={tmp_path}/run")
+    command("train", "data=digits", "stop.images=null", f"run_dir={tmp_path}/run")
+    assert list(tmp_path.iterdir()) == []
+
+
+LEAVING = """
+import sys
+from src.config import command_line
+def task(config):
+    print("seed", config["seed"])
+    if config["seed"] == 0:
+        sys.exit(0)
+sys.argv = ["train", "-m", "seed=0,1", "hydra.sweep.dir=SWEEP"]
+command_line.run("train", task)
+"""
+
+
+def test_one_that_leaves_does_not_stop_the_rest(tmp_path: Path) -> None:
+    program = LEAVING.replace("SWEEP", str(tmp_path))
+    answer = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert answer.stdout == "seed 0\nseed 1\n"
+    assert answer.stderr == "error: this one has left by sys.exit(0)\n"
+    assert answer.returncode == 1

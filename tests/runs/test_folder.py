@@ -1,0 +1,258 @@
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from src.config.errors import UserError
+from src.runs.checkpoints import digest_path, load_checkpoint, save_checkpoint
+from src.runs.folder import RunFolder, default_path, load_run
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Any:
+    with RunFolder(tmp_path / "run") as folder:
+        yield folder
+
+
+def test_default_path_names_model_data_config_and_seed(compose: Any) -> None:
+    path = default_path(compose("model=mlp_gan", "data=digits", "seed=7"))
+    assert path.parts[0] == "runs"
+    assert path.parts[1].startswith("mlp_gan-digits-")
+    assert path.parts[2] == "7"
+    assert default_path(compose("model=mlp_gan", "run_dir=a/b")) == Path("a/b")
+
+
+def test_held_by_one_process_and_a_killed_owner_does_not_block(tmp_path: Path) -> None:
+    code = f"""
+import sys, time
+from pathlib import Path
+from src.runs.folder import RunFolder
+with RunFolder(Path({str(tmp_path)!r}) / "run"):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+    owner = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert owner.stdout is not None
+    assert owner.stdout.readline() == "held\n"
+    with pytest.raises(UserError, match="is held by another process"), RunFolder(tmp_path / "run"):
+        pass
+    (tmp_path / "run" / "config.yaml").touch()
+    with pytest.raises(UserError, match="is held by another process"):
+        RunFolder(tmp_path / "run").set_aside()
+    owner.kill()
+    owner.wait()
+    with RunFolder(tmp_path / "run"):
+        pass
+
+
+def test_checkpoints_come_back(run: RunFolder) -> None:
+    path = run.checkpoint_path("step", 5)
+    save_checkpoint({"weights": torch.arange(3), "clock": {"step": 5}}, path)
+    loaded = load_checkpoint(path)
+    assert torch.equal(loaded["weights"], torch.arange(3))
+    assert loaded["clock"] == {"step": 5}
+    assert sorted(p.name for p in run.checkpoints.iterdir()) == ["step-000000005.ckpt", "step-000000005.ckpt.sha256"]
+
+
+def damage_one_bit(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-10])
+
+
+def lose_digest(path: Path) -> None:
+    digest_path(path).unlink()
+
+
+@pytest.mark.parametrize("damage", [damage_one_bit, truncate, lose_digest])
+def test_a_damaged_checkpoint_is_named_and_the_one_before_it_is_used(run: RunFolder, damage: Any) -> None:
+    for step in (5, 10):
+        save_checkpoint({"step": step}, run.checkpoint_path("step", step))
+    damage(run.checkpoint_path("step", 10))
+    with pytest.warns(UserWarning, match=r"step-000000010\.ckpt is damaged"):
+        assert run.newest("step") == run.checkpoint_path("step", 5)
+    with pytest.raises(UserError, match="is damaged"):
+        load_checkpoint(run.checkpoint_path("step", 10))
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "read"),
+    [
+        ("config.yaml", "3", RunFolder.config),
+        ("config.yaml", "{seed: 0, name: a, data: {}, model: 3, trainer: {}, logger: {}, evaluation: {}}", RunFolder.config),
+        ("manifest.json", '{"ended": 3}', RunFolder.manifest),
+        ("metrics.json", "{}", RunFolder.result),
+    ],
+)
+def test_a_file_of_another_form_is_named(run: RunFolder, name: str, text: str, read: Any) -> None:
+    (run.path / name).write_text(text)
+    with pytest.raises(UserError, match=f"{name} is damaged"):
+        read(run)
+
+
+def test_prune_keeps_the_newest(run: RunFolder) -> None:
+    for step in (1, 2, 3):
+        save_checkpoint({}, run.checkpoint_path("step", step))
+    save_checkpoint({}, run.checkpoint_path("best", 1))
+    run.prune("step", keep=2)
+    assert [path.stem for path in sorted(run.checkpoints.glob("*.ckpt"))] == [
+        "best-000000001",
+        "step-000000002",
+        "step-000000003",
+    ]
+
+
+def test_a_full_disk_keeps_the_last_good_checkpoint(tmp_path: Path) -> None:
+    """A real small file system where that can be mounted; elsewhere the limit on file size does the same."""
+    code = f"""
+import resource, signal, sys
+from pathlib import Path
+import torch
+from src.config.errors import UserError
+from src.runs.checkpoints import save_checkpoint
+from src.runs.folder import RunFolder
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+with RunFolder(Path({str(tmp_path)!r}) / "run") as run:
+    save_checkpoint({{"w": torch.zeros(10)}}, run.checkpoint_path("step", 1))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000))
+    try:
+        save_checkpoint({{"w": torch.zeros(100000)}}, run.checkpoint_path("step", 2))
+    except UserError as error:
+        print(error)
+    print(run.newest("step"), [p.name for p in run.checkpoints.iterdir() if "tmp" in p.name])
+"""
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100)
+    lines = answer.stdout.splitlines()
+    assert "cannot save" in lines[0]
+    assert "make room" in lines[0]
+    assert "step-000000001.ckpt []" in lines[1]
+
+
+def test_writing_is_atomic_for_a_reader(tmp_path: Path) -> None:
+    """Whoever reads while another writes sees a whole file, old or new."""
+    from src.system.files import write_json
+
+    path = tmp_path / "value.json"
+    write_json(path, {"n": 0, "fill": "x" * 100_000})
+    done = threading.Event()
+    seen = []
+
+    def read() -> None:
+        while not done.is_set():
+            seen.append(json.loads(path.read_text())["n"])
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    for n in range(200):
+        write_json(path, {"n": n, "fill": "x" * 100_000})
+    done.set()
+    reader.join()
+    assert seen == sorted(seen)
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_json_refuses_nan(tmp_path: Path) -> None:
+    from src.system.files import write_json
+
+    with pytest.raises(ValueError, match="JSON"):
+        write_json(tmp_path / "x.json", {"value": float("nan")})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_no_regular_file_is_never_replaced(tmp_path: Path) -> None:
+    from src.system.files import write_json
+
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UserError, match=r"^cannot write .*pipe \(a pipe or a device\)"):
+        write_json(tmp_path / "pipe", {})
+    assert (tmp_path / "pipe").is_fifo()
+
+
+def test_another_config_or_other_data_is_named(run: RunFolder, compose: Any) -> None:
+    config = compose("model=mlp_gan", "data=digits", "data.batch_size=64")
+    run.write_config(config)
+    run.update_manifest(data={"x": "aa"})
+    assert run.changes(config, {"x": "aa"}) == []
+    smaller = compose("model=mlp_gan", "data=digits", "data.batch_size=32")
+    assert run.changes(smaller, {"x": "aa"}) == ["data.batch_size: 64 -> 32"]
+    assert run.changes(config, {"x": "bb"}) == ["data file x has other bytes"]
+    same = ("logger.mode=disabled", "data.workers=1", "on_change=accept")
+    elsewhere = compose("model=mlp_gan", "data=digits", "data.batch_size=64", *same)
+    assert run.changes(elsewhere, {"x": "aa"}) == []
+
+
+def test_what_killed_processes_left_half_written_is_removed(tmp_path: Path) -> None:
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / ".step-000000001.ckpt.1.tmp").touch()
+    with RunFolder(tmp_path):
+        assert list((tmp_path / "checkpoints").iterdir()) == []
+
+
+def test_a_publication_replaces_an_earlier_one(tiny_run: Path, tmp_path: Path) -> None:
+    """A measurement stays where it is of the same weights, though the run has not been measured itself."""
+    other, published = RunFolder(tmp_path / "other"), tmp_path / "published"
+    RunFolder(tiny_run).publish(published)
+    shutil.copytree(tiny_run, other.path)
+    (other.path / "metrics.json").unlink()
+    other.publish(published)
+    assert RunFolder(published).result() == RunFolder(tiny_run).result()
+
+    path = other.checkpoint()
+    checkpoint = load_checkpoint(path)
+    save_checkpoint(checkpoint | {"clock": checkpoint["clock"] | {"step": 1}}, path)
+    other.publish(published)
+    assert RunFolder(published).result() is None
+
+
+@pytest.mark.parametrize("left", ["config.yaml", "manifest.json", "checkpoints/step-000000020.ckpt"])
+def test_what_is_left_of_a_run_is_set_aside(left: str, tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run")
+    with run:
+        (run.path / left).write_text("{}")
+    run.set_aside()
+    assert not run.path.exists()
+    assert (tmp_path / "run.kept1" / left).is_file()
+
+
+def test_what_a_repository_keeps_of_a_run(tiny_run: Path, tmp_path: Path) -> None:
+    published = tmp_path / "published"
+    RunFolder(tiny_run).publish(published)
+    names = ["checkpoints", "config.yaml", "film.gif", "manifest.json", "metrics.json", "metrics.jsonl", "samples.png"]
+    assert sorted(path.name for path in published.iterdir()) == names
+    assert (published / "samples.png").read_bytes() == (tiny_run / "samples" / "step-000000020.png").read_bytes()
+    assert torch.equal(load_run(published).sample([1, 2]), load_run(tiny_run).sample([1, 2]))
+
+    (checkpoint,) = (published / "checkpoints").glob("*.ckpt")
+    before = checkpoint.read_bytes()
+    assert len(before) < RunFolder(tiny_run).checkpoint().stat().st_size / 2
+    RunFolder(tiny_run).publish(published)
+    assert checkpoint.read_bytes() == before
+
+
+def test_set_aside_loses_nothing(tmp_path: Path) -> None:
+    for number in range(2):
+        folder = tmp_path / "run"
+        folder.mkdir()
+        (folder / "config.yaml").write_text(str(number))
+        RunFolder(folder).set_aside()
+    assert sorted((p.name, (p / "config.yaml").read_text()) for p in tmp_path.iterdir()) == [
+        ("run.kept1", "0"),
+        ("run.kept2", "1"),
+    ]
+
+
+def test_load_run_in_one_line(tiny_run: Path) -> None:
+    model = load_run(tiny_run)
+    assert model.sample([0, 1]).shape == (2, 1, 8, 8)
+    assert torch.equal(model.sample([0]), load_run(tiny_run).sample([0]))

@@ -1,0 +1,39 @@
+"""The first signal is noted, the second raises, and then everything is as it was."""
+
+import os
+import signal
+from typing import Any
+
+import pytest
+
+from src.system.signals import NotedSignals
+
+
+def test_the_first_is_noted_and_the_second_raises(capsys: Any) -> None:
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    with NotedSignals("stopping") as signals:
+        assert signals.number is None
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert signals.number == signal.SIGTERM
+        assert capsys.readouterr().out == "\nSIGTERM: stopping\n"
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+        assert signals.number == signal.SIGTERM
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+
+
+def test_one_that_comes_to_all_and_from_the_starter_counts_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    with NotedSignals("") as signals:
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGTERM)
+        assert signals.number == signal.SIGTERM
+        monkeypatch.setattr("src.system.signals.ONCE", 0.0)
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_one_of_several_processes_says_nothing(capsys: Any) -> None:
+    with NotedSignals("") as signals:
+        os.kill(os.getpid(), signal.SIGINT)
+    assert signals.number == signal.SIGINT
+    assert capsys.readouterr().out == ""

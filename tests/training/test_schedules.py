@@ -1,0 +1,37 @@
+import pytest
+
+from src.training.schedules import cosine, is_every, is_log_spaced, linear_decay
+
+
+@pytest.mark.parametrize(("images", "factor"), [(0, 1.0), (100, 1.0), (150, 0.75), (200, 0.5), (300, 0.0), (999, 0.0)])
+def test_linear_decay(images: int, factor: float) -> None:
+    assert linear_decay(images, start=100, end=300) == pytest.approx(factor)
+
+
+def test_linear_decay_ends_at_final_and_is_constant_without_an_end() -> None:
+    assert linear_decay(300, 100, 300, final=0.1) == pytest.approx(0.1)
+    assert linear_decay(10**9, 100, None) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("images", "value"),
+    # cos(pi / 4) = 0.70711, cos(pi / 2) = 0: of the way from 5 to 1, a quarter of the time makes 14.645 %, half of it half.
+    [(0, 5.0), (100, 5.0), (150, 5 - 4 * 0.1464466), (200, 3.0), (250, 5 - 4 * 0.8535534), (300, 1.0), (999, 1.0)],
+)
+def test_cosine(images: int, value: float) -> None:
+    assert cosine(images, initial=5.0, final=1.0, start=100, end=300) == pytest.approx(value)
+
+
+def test_cosine_rises_where_final_is_above_initial() -> None:
+    assert [cosine(images, 0.0, 2.0, end=60) for images in (0, 20, 40, 60)] == pytest.approx([0.0, 0.5, 1.5, 2.0])
+
+
+def test_is_every() -> None:
+    assert [step for step in range(10) if is_every(step, 3)] == [3, 6, 9]
+    assert not any(is_every(step, 0) for step in range(10))
+
+
+def test_is_log_spaced() -> None:
+    steps = [step for step in range(1001) if is_log_spaced(step, 3)]
+    assert steps == [0, 1, 2, 5, 10, 22, 46, 100, 215, 464, 1000]
+    assert not any(is_log_spaced(step, 0) for step in range(100))

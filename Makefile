@@ -6,7 +6,7 @@ BIN := .venv/bin
 ZOO := $(foreach seed,0 1 2 3 4,$(foreach data,mnist fashion_mnist,\
     $(foreach model,cdcgan dcgan mlp_gan cgan_pd sngan r3gan,$(model)-$(data)-$(seed))))
 
-.PHONY: train data repro zoo test lint clean
+.PHONY: train data repro zoo test test-slow lint clean
 
 train: .venv/installed
 	$(BIN)/python -m src.train model=mlp_gan
@@ -28,6 +28,10 @@ zoo-%: data
 
 test: .venv/installed lint
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
+
+# Exhaustive loops: every model at every number of processes, kills at many moments.
+test-slow: .venv/installed
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile -m slow
 
 lint: .venv/installed
 	$(BIN)/ruff check .

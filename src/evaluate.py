@@ -1,23 +1,25 @@
 """python -m src.evaluate run=PATH [evaluation.extractor=... evaluation.samples=...]: run folder to metrics.json."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from src.config import command_line
-from src.config.checks import check_extractor, with_data_in
 from src.config.errors import UserError
-from src.runs.folder import RunFolder, build_dataset, summary
+from src.runs.folder import RunFolder, summary
 from src.runs.manifest import EARLIER
 from src.system.files import check_writable, sha256, write_json
-from src.system.interpreter import gc_paused
+
+PLACES = ("cache", "device")  # of an evaluation's settings: where it is made, and not what
 
 
 def evaluate(config: dict[str, Any]) -> dict[str, Any]:
     """Measure a run under its own protocol, or under the one that the command line changes it to; the record."""
     run = RunFolder.existing(config["run"])
-    recipe = with_data_in(config["paths"]["data"], run.config())
-    own = recipe["evaluation"]
-    settings = own | {key: value for key, value in config["evaluation"].items() if value is not None}
+    own = run.experiment().config["evaluation"]
+    asked = {key: value for key, value in config["evaluation"].items() if value is not None}
+    settings = own | asked | ({"cache": config["paths"]["cache"]} if "cache" in own else {})
+    experiment = run.experiment(config["paths"]["data"], evaluation=settings)
     ended = run.manifest().get("ended", {})
     if ended.get("reason") == "diverged":
         write_json(run.path / "metrics.json", failed := {"metrics": {}, "failed": ended["message"]})
@@ -26,33 +28,34 @@ def evaluate(config: dict[str, Any]) -> dict[str, Any]:
     checkpoint = run.checkpoint()  # there is one, and it is whole
     if not ended:
         print(f"this run has not ended: {checkpoint.name}, the best so far, is measured")
-    dataset = build_dataset(recipe)
-    check_extractor(settings, dataset.spec.shape)
+    dataset = experiment.dataset
+    experiment.suite.check(dataset.spec)
     dataset.prepare()
-    if changes := run.changes(recipe, dataset.hashes()):
+    if changes := run.changes(run.experiment(config["paths"]["data"]).config, dataset.hashes()):
         raise UserError(f"the data is not what the run was made with ({'; '.join(changes)}): get that version of it")
-    name = "metrics" if settings == own else other_name(settings, own)
-    cache = Path(config["paths"]["cache"])
-    check_writable(cache, "paths.cache")
+    name = other_name(settings, own)
+    check_writable(Path(config["paths"]["cache"]), "paths.cache")
 
-    with gc_paused():
-        from src.evaluation.scoring import score
-        from src.system.numerics import set_numerics
+    from src.evaluation.final import evaluate_run
+    from src.system.numerics import set_numerics
 
     made = EARLIER | run.manifest()
     set_numerics(made["threads"], made["matmul_precision"])  # others round differently
     with run:
-        result = score(run, dataset, settings, cache, run.path / f"{name}.json")
+        result = evaluate_run(run, experiment, run.path / f"{name}.json")
     print(summary(result))
     print(f"  numbers {run.path / name}.json")
     return result
 
 
-def other_name(settings: dict[str, Any], own: dict[str, Any]) -> str:
+def other_name(settings: Mapping[str, Any], own: Mapping[str, Any]) -> str:
     """The run's own protocol makes metrics.json; another one has a file of its own beside it."""
-    parts = ("extractor", "samples", "seed", *(["split"] if "split" in settings else []))
-    weights = [] if settings["weights"] in (None, own["weights"]) else [sha256(Path(settings["weights"]))[:8]]
-    return "-".join(["metrics", *(str(settings[part]) for part in parts), *weights])
+    changed = {key: value for key, value in settings.items() if key not in PLACES and own.get(key) != value}
+    words = []
+    for key, value in sorted(changed.items()):
+        is_file = isinstance(value, str) and Path(value).is_file()
+        words.append(f"{key}={sha256(Path(value))[:8] if is_file else value}")
+    return "-".join(["metrics", *words])
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""python -m src.generate run=PATH [n=64 class=3 interpolate=8 format=png|npz|safetensors|onnx]: run folder to samples."""
+"""python -m src.generate run=PATH [n=64 class=3 interpolate=8 format=files|npz|safetensors|onnx]: run folder to samples."""
 
-import importlib
+import inspect
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -10,13 +10,15 @@ from typing import Any
 
 from src.config import command_line
 from src.config.errors import UserError, nearest
-from src.runs.folder import RunFolder, load_run
+from src.config.experiment import Experiment
+from src.runs.folder import RunFolder
 from src.system.files import NO_ROOM, check_writable
-from src.system.interpreter import gc_paused
 from src.system.progress import Line, minutes
 
-NETWORK = "safetensors", "onnx"  # formats of the generator, not of samples
-HOW = "class", "truncation", "side"  # may be given; a picture's record says so
+NETWORK = "safetensors", "onnx"  # formats of the network, not of samples
+SETTINGS = "truncation", "side", "temperature", "top_k", "top_p"  # of drawing, which some rules take
+HOW = "class", *SETTINGS  # may be given; a picture's record says so
+CANNOT = {"Samples": "draws no samples", "Interpolates": "has no latents to go between", "Exports": "cannot be exported"}
 SAMPLES, STRIPS = 64, 8  # how many where n is not given
 SEEDS = 2**63  # int64, which archives hold seeds in, ends below it
 PORTION = 1024  # samples that are drawn while those before them are written
@@ -25,11 +27,11 @@ PORTION = 1024  # samples that are drawn while those before them are written
 def generate(config: dict[str, Any]) -> Path:
     """Draw what the config asks for from a run's model; the folder or file that holds it."""
     run = RunFolder.existing(config["run"])
-    run.config()  # it can be read and names nothing that is not allowed
+    experiment = run.experiment()  # it can be read and names nothing that is not allowed
     checkpoint = run.checkpoint(config["checkpoint"])
     out = place(config, run)
     try:
-        write(config, run, checkpoint.name, out)
+        write(config, run, experiment, checkpoint.name, out)
     except OSError as error:
         if error.errno not in NO_ROOM:
             raise
@@ -38,16 +40,19 @@ def generate(config: dict[str, Any]) -> Path:
     return out
 
 
-def write(config: dict[str, Any], run: RunFolder, checkpoint: str, out: Path) -> None:
+def write(config: dict[str, Any], run: RunFolder, experiment: Experiment, checkpoint: str, out: Path) -> None:
     """Draw, and write it to the folder or file `out`."""
-    with gc_paused():
-        import torch
+    import torch
 
-        from src.runs.export import save_safetensors, state_hash, to_onnx
+    from src.modalities.modality import ShowsInterpolations
+    from src.modalities.sidecars import remove_marked
+    from src.models.model import Exports, Interpolates, Samples
+    from src.runs.export import save_safetensors, state_hash, to_onnx
+    from src.runs.load import load_run
 
     model = load_run(run.path, config["checkpoint"])
-    network = model.sampler(config["weights"])
-    modality = importlib.import_module(f"src.modalities.{model.spec.kind}")
+    network = model.network(config["weights"])
+    modality = experiment.modality(model.spec)
     provenance = {
         "model": state_hash(network.state_dict()),
         "weights": config["weights"] if model.ema else "raw",
@@ -56,45 +61,66 @@ def write(config: dict[str, Any], run: RunFolder, checkpoint: str, out: Path) ->
         "checkpoint": checkpoint,
     }
     drawn = provenance | {"first_seed": config["seed"], **{key: config[key] for key in HOW if config[key] is not None}}
-    if config["format"] == "safetensors":
+    kind = config["format"]
+    if kind == "safetensors":
         save_safetensors(network, out, provenance)
-    elif config["format"] == "onnx":
+        return
+    if config["interpolate"] and not isinstance(modality, ShowsInterpolations):
+        raise UserError(f"{model.spec.kind} has no picture of an interpolation: leave interpolate= out")
+    needed: Any = Exports if kind == "onnx" else Interpolates if config["interpolate"] else Samples
+    if not isinstance(model, needed):
+        raise UserError(f"{experiment.name} {CANNOT[needed.__name__]}: ask another run, or take format=safetensors")
+    if kind == "onnx":
         inputs = model.example_inputs()
-        to_onnx(network, inputs, out, ["z", "y"][: len(inputs)], provenance)
+        to_onnx(model.generator_of(config["weights"]), tuple(inputs.values()), out, list(inputs), provenance)
     elif config["interpolate"]:
         rows = config["n"] or STRIPS
-        how = config["weights"], config["truncation"], config["side"]
-        strips = model.interpolate(rows, config["interpolate"], config["seed"], labels(model, config["class"], rows), *how)
-        modality.strip(modality.to_uint8(strips), out, drawn)
+        strips = model.interpolate(
+            rows,
+            config["interpolate"],
+            config["seed"],
+            condition(model, config["class"], rows),
+            **how(config, model.interpolate),
+        )
+        modality.strip(modality.finish(strips), out, drawn)
     else:
         seeds = range(config["seed"], config["seed"] + (config["n"] or SAMPLES))
-        portions = draw(model, config, seeds, modality.to_uint8)
-        if config["format"] == "png":
-            for name in ("grid.png", "grid.json"):  # an earlier drawing's
-                (out / name).unlink(missing_ok=True)
+        portions = draw(model, config, seeds, modality.finish)
+        if kind == "files":
+            grid = out / f"grid{modality.suffix}"
+            remove_marked(grid)
             portions, again = tee(portions)
             modality.save(portions, out, seeds, drawn)
-            modality.preview(torch.cat(list(again)), out / "grid.png", provenance=drawn)
+            modality.preview(torch.cat(list(again)), grid, provenance=drawn)
         else:
-            modality.save_npz(torch.cat(list(portions)), out, seeds, drawn)
+            modality.save_archive(torch.cat(list(portions)), out, seeds, drawn)
+
+
+def how(config: dict[str, Any], function: Callable[..., Any]) -> dict[str, Any]:
+    """The config's settings of drawing, which this rule must take."""
+    given = {name: config[name] for name in SETTINGS if config[name] is not None}
+    for name in given:
+        if name not in inspect.signature(function).parameters:
+            raise UserError(f"this model knows no {name}=: leave it out")
+    return {"weights": config["weights"], **given}
 
 
 def place(config: dict[str, Any], run: RunFolder) -> Path:
     """The folder or file that the samples or weights go to; UserError for what no format has, and where it cannot be made."""
     kind, strips = config["format"], config["interpolate"]
-    if strips and kind != "png":
-        raise UserError(f"interpolate= makes a PNG, format={kind} has no place for it: leave one of them out")
+    if strips and kind != "files":
+        raise UserError(f"interpolate= makes one picture, format={kind} has no place for it: leave one of them out")
     meant = [key for key in ("n", *HOW) if config[key] is not None]
     if kind in NETWORK and meant:
-        raise UserError(f"format={kind} is the generator itself, whatever is drawn from it: leave {meant[0]}= out")
+        raise UserError(f"format={kind} is the network itself, whatever is drawn from it: leave {meant[0]}= out")
     if kind == "npz" and config["seed"] + (config["n"] or SAMPLES) > SEEDS:
         raise UserError(f"seed={config['seed']}: format=npz holds seeds of 64 bits, up to {SEEDS - 1}: choose a smaller one")
-    suffix = "" if kind == "png" and not strips else f".{kind}"
+    suffix = ".png" if strips else "" if kind == "files" else f".{kind}"
     if config["out"]:
         out = Path(config["out"])
         out = out if out.suffix == suffix else out.with_name(out.name + suffix)
     else:
-        name = "generator" if kind in NETWORK else f"{f'interpolate{strips}' if strips else kind}-seed{config['seed']}"
+        name = "network" if kind in NETWORK else f"{f'interpolate{strips}' if strips else 'samples'}-seed{config['seed']}"
         out = run.path / "generated" / (name + suffix)
     if suffix and out.is_dir():
         raise UserError(f"out={out} is a folder: name another file with out=")
@@ -104,12 +130,12 @@ def place(config: dict[str, Any], run: RunFolder) -> Path:
 
 def draw(model: Any, config: dict[str, Any], seeds: range, finish: Callable[[Any], Any]) -> Iterator[Any]:
     """Samples [N, ...] of the seeds, portion by portion, each finished; stderr says how far that is."""
-    y = labels(model, config["class"], len(seeds))
+    cond, settings = condition(model, config["class"], len(seeds)), how(config, model.sample)
     line, began = Line(sys.stderr), time.monotonic()
     for start in range(0, len(seeds), PORTION):
         rows = slice(start, start + PORTION)
-        asked = None if y is None else y[rows]
-        yield finish(model.sample(seeds[rows], asked, config["weights"], config["truncation"], config["side"]))
+        asked = None if cond is None else {name: part[rows] for name, part in cond.items()}
+        yield finish(model.sample(seeds[rows], asked, **settings))
         if line.due():
             done = min(start + PORTION, len(seeds))
             rate = done / (time.monotonic() - began)
@@ -117,18 +143,18 @@ def draw(model: Any, config: dict[str, Any], seeds: range, finish: Callable[[Any
     line.end()
 
 
-def labels(model: Any, name: Any, n: int) -> Any:
+def condition(model: Any, name: Any, n: int) -> Any:
     """The class that the user names, `n` times; None where none is named."""
     if name is None:
         return None
     import torch
 
     classes = model.spec.classes
-    if model.labels([0]) is None:
+    if "y" not in model.conditions([0]):
         raise UserError("this model is not class-conditional: leave class= out")
     if str(name) not in classes and not (str(name).isdigit() and int(name) < len(classes)):
         raise UserError(f"class={name} is none of the data's: {nearest(str(name), classes)}")
-    return torch.full((n,), classes.index(str(name)) if str(name) in classes else int(name))
+    return {"y": torch.full((n,), classes.index(str(name)) if str(name) in classes else int(name))}
 
 
 if __name__ == "__main__":

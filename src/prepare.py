@@ -3,14 +3,15 @@
 from typing import Any
 
 from src.config import command_line
-from src.runs.folder import build_dataset
+from src.config.build import instantiate
 
 
 def prepare(config: dict[str, Any]) -> None:
-    dataset = build_dataset(config)
+    dataset = instantiate(config["data"]["source"], "data.source")
     dataset.prepare()
-    sizes = ", ".join(f"{name} {len(dataset.split(name).x):,}" for name in ("train", "validation", "test"))
-    print(f"{dataset.name}: complete and checked; {sizes}; {dataset.spec.kind} {list(dataset.spec.shape)}")
+    sizes = ", ".join(f"{name} {len(dataset.split(name)):,}" for name in ("train", "validation", "test"))
+    fields = ", ".join(f"{name}: {field.kind} {list(field.shape)}" for name, field in dataset.spec.fields.items())
+    print(f"{dataset.name}: complete and checked; {sizes}; {fields}")
 
 
 if __name__ == "__main__":

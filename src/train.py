@@ -1,67 +1,66 @@
 """python -m src.train model=mlp_gan [key=value ...]: config, data, model, fit, evaluate, one after the other.
 
-torch and all that needs it are imported when everything that can be checked without them has been.
+Every rank of a run calls `train`; rank 0 prints and writes. torch is imported lazily: config errors must not wait for it.
 """
 
-import sys
-import time
+import contextlib
+import json
 import traceback
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from src.config import command_line
-from src.config.checks import check_extractor, short_hash
-from src.config.errors import Diverged, Interrupted, UserError
-from src.data.dataset import Dataset
+from src.config.checks import identity
+from src.config.errors import Diverged, UserError
+from src.config.experiment import Experiment
+from src.parallel import launch
+from src.parallel.launch import from_first, is_first
 from src.parallel.place import Place, place
-from src.parallel.processes import Team, follow, follows, join
-from src.runs.folder import RunFolder, build_dataset, default_path, summary
-from src.runs.manifest import EARLIER, place_changes, software, software_changes
+from src.runs import resume
+from src.runs.folder import RunFolder, summary
+from src.runs.manifest import EARLIER, software, software_changes
 from src.system.files import NO_ROOM, check_writable
-from src.system.numerics import moved, set_up
-from src.training.fit import changed, fit, follow_evaluate, stop_step
 
 
 def train(config: dict[str, Any]) -> dict[str, Any]:
     """Make the result that a plain, checked config names, or go on with it, or find it made; what metrics.json says."""
-    recipe = f"{short_hash(config)}/{config['seed']}"
-    if follows():
-        met = follow(partial(join, recipe=recipe))
-        if isinstance(met, Interrupted):
-            raise met
-        if met and config["on_divergence"] == "fail":
-            time.sleep(1.5)  # torchrun ends all of a machine at once: the first one says what it was
-            sys.exit(2)
-        return {}
-    where = place(config)
-    run = RunFolder(default_path(config))
-    dataset = build_dataset(config)
-    check_extractor(config["evaluation"], dataset.spec.shape)
+    experiment = Experiment(config)
+    where = place(experiment.trainer, experiment.batch_size, asked=config["devices"])
+    if config["model"].get("loss", True) in (None, {}):
+        raise UserError(f"{experiment.name} needs an adversarial loss: loss=non_saturating or another of conf/loss")
+    if where.processes > 1 and not launch.launched():
+        launch.launch(train, config, where.processes)
+        return RunFolder(experiment.path).result() or {}
+    if not launch.launched():
+        return train_rank(experiment, where)
+    launch.join()
+    result = train_rank(experiment, where)
+    launch.leave()
+    return result
+
+
+def train_rank(experiment: Experiment, where: Place) -> dict[str, Any]:
+    """What every rank does."""
+    config, run, dataset = experiment.config, RunFolder(experiment.path), experiment.dataset
+    experiment.suite.check(dataset.spec)
+    from_first(dataset.prepare)
     dataset.prepare()
-    stop, reason = stop_step(config, len(dataset.split("train").x))
-    check_writable(Path(config["paths"]["cache"]), "paths.cache")
-    if config["publish"]:
-        run.check_publishable(Path(config["publish"]))
-    if config["fresh"]:  # whatever state the earlier run is in
-        run.set_aside()
-    inputs = run.changes(config, dataset.hashes()) if run.started() else []
-    code = software_changes(run.made_with(), software(config, dataset.spec.kind))
-    if config["on_change"] == "restart" and (inputs or code or elsewhere(config, run, where)):
-        run.set_aside()
-    elif inputs and run.finished():
-        raise UserError(changed(run, inputs + code, over=True))
-    elif config["on_change"] == "refuse" and (inputs or (code and not run.complete(config))):
-        raise UserError(changed(run, inputs + code))
-    with run:
-        (run.path / "error.txt").unlink(missing_ok=True)  # of an earlier sitting
+    if experiment.batch_size > (samples := len(dataset.split("train"))):
+        raise UserError(f"data.batch_size={experiment.batch_size} is more than the {samples} training samples: make it smaller")
+    check_writable(experiment.cache, "paths.cache")
+    hashes = dataset.hashes()
+    check_ranks(config, hashes)
+    from_first(lambda: resume.prepare_folder(run, experiment, where, hashes))
+    with run if is_first() else contextlib.nullcontext():
+        if is_first():
+            (run.path / "error.txt").unlink(missing_ok=True)  # of an earlier sitting
         try:
-            with Team(where, recipe) as team:
-                make(config, run, dataset, stop, reason, team)
+            make(experiment, run, where, hashes)
         except Diverged as error:
             if config["on_divergence"] == "fail":
                 raise
-            print(f"recorded as a failure: {error}")
+            if is_first():
+                print(f"recorded as a failure: {error}")
         except UserError:
             raise
         except OSError as error:
@@ -72,46 +71,94 @@ def train(config: dict[str, Any]) -> dict[str, Any]:
                 "the last checkpoint"
             ) from error
         except Exception:
-            (run.path / "error.txt").write_text(traceback.format_exc())
+            if is_first():
+                (run.path / "error.txt").write_text(traceback.format_exc())
             raise
+        if not is_first():
+            return {}
         if config["publish"]:
             run.publish(Path(config["publish"]))
         return show(run)
 
 
-def elsewhere(config: dict[str, Any], run: RunFolder, where: Place) -> list[str]:
-    """What keeps a run from going on here; of a finished one, in what other way it was divided."""
-    made = run.made_with()
-    return place_changes(made, where.record()) if run.finished() else moved(made, config, where)
+def check_ranks(config: dict[str, Any], hashes: dict[str, str]) -> None:
+    """Raise UserError in all ranks where they were not given the same config, code and data."""
+    if launch.launched():
+        made = software(config)
+        parts = {"config": identity(config), "code": [made["sources"], made["lock"]], "data": hashes}
+        for what, part in parts.items():
+            launch.same_everywhere(json.dumps(part, sort_keys=True), what)
 
 
-def make(config: dict[str, Any], run: RunFolder, dataset: Dataset, stop: int | None, reason: str, team: Team) -> None:
+def make(experiment: Experiment, run: RunFolder, where: Place, hashes: dict[str, str]) -> None:
     """What is missing of a run: its training, its evaluation."""
-    ended = run.manifest().get("ended")
+    ended = from_first(lambda: run.manifest().get("ended"))
     if ended is None:
-        fit(config, run, dataset, stop, reason, team)
+        fit(experiment, run, where, hashes)
     elif ended["reason"] == "diverged":
         raise Diverged(f"this run has ended before: {ended['message']}; fresh=true makes it again")
-    elif config["trainer"]["profile"]:
+    elif experiment.trainer.profile:
         raise UserError(f"{run.path} has ended, there is nothing to profile: add fresh=true, or take another seed")
-    if run.result() is None and config["evaluate"]:
-        evaluate(config, run, dataset, team)
-    elif ended:
-        changes = software_changes(run.manifest(), software(config, dataset.spec.kind))
-        changes += place_changes(run.manifest(), team.place.record())
+    if experiment.config["evaluate"] and from_first(run.result) is None:
+        evaluate(experiment, run, where)
+    elif ended and is_first():
+        changes = software_changes(run.manifest(), software(experiment.config))
         print("this result was there already; fresh=true makes it again" + "".join(f"\n  made with other {c}" for c in changes))
 
 
-def evaluate(config: dict[str, Any], run: RunFolder, dataset: Dataset, team: Team) -> None:
-    from src.evaluation.scoring import score
+def fit(experiment: Experiment, run: RunFolder, where: Place, hashes: dict[str, str]) -> None:
+    """Train from the newest whole checkpoint, or from the start, until the first budget is used up."""
+    now = resume.machine_now(experiment, where)
 
-    print("evaluating")
-    made = EARLIER | run.manifest()
-    as_made = {name: made[name] for name in ("threads", "matmul_precision")}  # others round differently
-    config = {**config, "trainer": config["trainer"] | as_made}
-    set_up(config, team.place)
-    team.order(follow_evaluate, config, team.place, run.path)
-    score(run, dataset, config["evaluation"], Path(config["paths"]["cache"]), run.path / "metrics.json")
+    from pytorch_lightning.loggers.logger import DummyLogger
+
+    from src.training.fit import fit
+    from src.training.loggers import make_loggers
+
+    spec = experiment.dataset.spec
+    model, modality = experiment.model(spec), experiment.modality(spec)
+    checkpoint = from_first(lambda: run.newest("step"))
+
+    def write_beginning() -> None:
+        if checkpoint:
+            resume.go_on(run, experiment, hashes, now, checkpoint, model)
+        run.drop_results()
+        if not checkpoint:
+            resume.begin(run, experiment, spec, hashes, now, model)
+
+    from_first(write_beginning)
+    factories = {name: experiment.build("logger", name) for name, value in experiment.config["logger"].items() if value}
+    loggers: list[Any] = [DummyLogger() for _ in factories]
+    if is_first():
+        loggers = make_loggers(factories, experiment.config, run.path, Path(experiment.config["paths"]["runs"]))
+    fit(
+        run,
+        model,
+        experiment.dataset,
+        experiment.suite,
+        modality,
+        stop=experiment.stop,
+        cadence=experiment.cadence,
+        settings=experiment.trainer,
+        place=where,
+        batch_size=experiment.batch_size,
+        workers=experiment.workers,
+        checkpoint=checkpoint,
+        loggers=loggers,
+        callbacks=experiment.callbacks(),
+    )
+
+
+def evaluate(experiment: Experiment, run: RunFolder, where: Place) -> None:
+    """Measure the chosen checkpoint, with the threads and the precision that it was trained with."""
+    from src.evaluation.final import evaluate_run
+    from src.system.numerics import set_up
+
+    if is_first():
+        print("evaluating")
+    made = EARLIER | from_first(run.manifest)
+    set_up(made["threads"], made["matmul_precision"], where.devices)
+    evaluate_run(run, experiment, run.path / "metrics.json")
 
 
 def show(run: RunFolder) -> dict[str, Any]:
@@ -120,13 +167,14 @@ def show(run: RunFolder) -> dict[str, Any]:
     if ended["reason"] == "diverged":
         return {}
     print(
-        f"\n{run.path}: {ended['step']:,} steps, {ended['images_seen']:,} images, "
+        f"\n{run.path}: {ended['step']:,} steps, {ended['samples_seen']:,} samples, "
         f"{ended['seconds']:.0f} s, ended by {ended['reason']}"
     )
     if result:
         print(summary(result))
         print(f"  numbers  {run.path / 'metrics.json'}")
-    print(f"  pictures {run.samples}", flush=True)
+    if any(run.samples.glob("step-*")):
+        print(f"  samples  {run.samples}", flush=True)
     return result or {}
 
 

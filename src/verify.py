@@ -3,27 +3,25 @@
 Exit code 0: it is, as far as the promise goes here. 1: it is not. 2: it could not be checked.
 """
 
-import copy
+import contextlib
 import json
 import shutil
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from src.config import command_line
-from src.config.checks import with_data_in
 from src.config.errors import UserError
-from src.data.dataset import Dataset
+from src.config.experiment import Experiment, StopRule
 from src.evaluation.intervals import prediction_interval
-from src.parallel.place import Place, place
-from src.parallel.processes import Team
+from src.parallel import launch
+from src.parallel.place import place
 from src.reporting.runs import find_runs
+from src.runs import resume
 from src.runs.checkpoints import digest_path, is_whole, load_checkpoint
-from src.runs.folder import RunFolder, build_dataset, load_run
-from src.runs.manifest import EARLIER, data_changes, machine, machine_changes, software, software_changes
+from src.runs.folder import RunFolder
+from src.runs.manifest import EARLIER, data_changes, machine_changes, software, software_changes
 from src.system.files import sha256
-from src.system.numerics import moved
-from src.training.fit import fit
 
 STATE = ("state_dict", "optimizer_states", "clock")  # of a checkpoint; the rest is the time it took
 
@@ -31,16 +29,15 @@ STATE = ("state_dict", "optimizer_states", "clock")  # of a checkpoint; the rest
 def verify(config: dict[str, Any]) -> None:
     """Check what a config names and print the verdict; exits with 1 where the result does not hold."""
     run = RunFolder.existing(config["run"])
-    recipe, manifest = with_data_in(config["paths"]["data"], run.config()), run.manifest()
+    experiment, manifest = run.experiment(config["paths"]["data"]), run.manifest()
     if manifest.get("ended", {"reason": "diverged"})["reason"] == "diverged":
         raise UserError(f"{run.path} has come to no result that could be verified: finish its training first")
-    dataset = build_dataset(recipe)
-    dataset.prepare()
-    if changes := data_changes(manifest["data"], dataset.hashes()):
+    experiment.dataset.prepare()
+    if changes := data_changes(manifest["data"], experiment.dataset.hashes()):
         raise UserError(f"the data is not what the run was made with ({'; '.join(changes)}): get that version of it")
     start, end = segment(config, run)
 
-    wrong = check_files(run) if config["quick"] else check_again(config, run, recipe, dataset, start, end)
+    wrong = check_files(run) if config["quick"] else check_again(config, run, experiment, start, end)
     if wrong:
         print(f"NOT verified: {run.path}\n" + "\n".join(f"  {line}" for line in wrong))
         sys.exit(1)
@@ -72,80 +69,64 @@ def checkpoint_at(run: RunFolder, step: int) -> Path | None:
 
 def check_files(run: RunFolder) -> list[str]:
     """What is wrong with the files of a run, by their hashes; says what was compared."""
-    from src.evaluation.extractors.extractor import load_extractor
     from src.runs.export import state_hash
+    from src.runs.load import load_run
 
-    manifest, recipe, result = run.manifest(), run.config(), run.result()
-    extractor = load_extractor(recipe["evaluation"]["extractor"], recipe["evaluation"]["weights"])
-    wrong = []
-    if extractor.weights_sha256 != manifest["extractor"]["weights_sha256"]:
-        wrong.append(f"the weights of extractor {extractor.name} are not those the run was made with")
-
+    manifest, result = run.manifest(), run.result()
     checkpoints = sorted(run.checkpoints.glob("*.ckpt"))
-    wrong += [f"{path} is damaged" for path in checkpoints if not is_whole(path)]
+    wrong = [f"{path} is damaged" for path in checkpoints if not is_whole(path)]
     last = checkpoint_at(run, manifest["ended"]["step"])
     if last and state_hash(load_checkpoint(last)["state_dict"]) != manifest["final_weights"]:
         wrong.append("the last checkpoint does not hold the final weights that the manifest names")
     if checkpoints and not wrong:
-        generator = load_run(run.path).sampler().state_dict()
-        if result and state_hash(generator) != result["protocol"]["generator_sha256"]:
-            wrong.append("metrics.json was measured on another generator than the chosen checkpoint's")
+        network = load_run(run.path).network().state_dict()
+        if result and state_hash(network) != result["protocol"]["network_sha256"]:
+            wrong.append("metrics.json was measured on another network than the chosen checkpoint's")
 
-    pictures = {name: run.samples / name for name in manifest["samples"]}
-    if not any(run.samples.glob("step-*.png")):  # a published folder keeps the last one
-        pictures = {max(pictures): run.path / "samples.png"}
-    for name, path in pictures.items():
+    previews = {name: run.samples / name for name in manifest["samples"]}
+    if previews and not any(run.samples.glob("step-*")):  # a published folder keeps the last one
+        last_one = max(previews)
+        previews = {last_one: run.path / f"samples{Path(last_one).suffix}"}
+    for name, path in previews.items():
         if not path.is_file() or sha256(path) != manifest["samples"][name]:
-            wrong.append(f"{path} is not the picture that the run drew")
-    print(f"compared by hash: data, extractor, {len(checkpoints)} checkpoints, {len(pictures)} pictures")
+            wrong.append(f"{path} is not what the run drew")
+    print(f"compared by hash: data, {len(checkpoints)} checkpoints, {len(previews)} samples")
     return wrong
 
 
 # Making it again
 
 
-def check_again(
-    config: dict[str, Any], run: RunFolder, recipe: dict[str, Any], dataset: Dataset, start: int, end: int
-) -> list[str]:
+def check_again(config: dict[str, Any], run: RunFolder, experiment: Experiment, start: int, end: int) -> list[str]:
     """Make steps start + 1 .. end again elsewhere and compare; what is wrong, after the tier of the promise that applies."""
-    from src.evaluation.scoring import score
-
     cache = Path(config["paths"]["cache"])
     manifest, whole = run.manifest(), end == run.manifest()["ended"]["step"]
-    code = software(recipe, dataset.spec.kind)
-    if manifest.get("nodes", 1) > 1:  # as many processes, all of them here
-        recipe = {**recipe, "trainer": {**recipe["trainer"], "devices": manifest["processes"]}}
-    where = place(recipe)
-    before, now = manifest.get("processes", 1), where.processes
-    if before != now and "per process" in (manifest.get("batch_norm"), where.record()["batch_norm"]):
-        raise UserError(
-            f"batch norm was over each process's part of the batch: what {before} made, {now} cannot; verify it where there "
-            f"are {before}"
-        )
-    again = RunFolder(cache / "verify" / f"{manifest['config_hash']}-{recipe['seed']}-{start}-{end}")
-    if again.started() and (
-        software_changes(again.manifest(), code) or moved(again.manifest(), again.config(), where)
-    ):  # an interrupted verification of other code, or elsewhere
-        shutil.rmtree(again.path)
-    with again:
-        recipe = recipe_of(run, recipe, again, start, code, where)
-        if not again.finished():
-            with Team(where) as team:
-                fit(recipe, again, dataset, end, "verification", team)
-        different, compared = differences(run, again, start, end, whole)
-        measured = None
-        if whole and start == 0 and run.result():
-            measured = score(again, dataset, recipe["evaluation"], cache, again.path / "metrics.json")
-            compared.append("metrics")
-            if measured["metrics"] != (run.result() or {})["metrics"]:
-                different.append("metrics.json has other numbers")
+    trainer = experiment.config["trainer"] | {name: (EARLIER | manifest)[name] for name in ("threads", *EARLIER)}
+    trainer |= {"devices": manifest.get("processes", 1), "profile": None}  # all of them here
+    folder = cache / "verify" / f"{manifest['config_hash']}-{experiment.seed}-{start}-{end}"
+    again, found = RunFolder(folder), experiment.config
+    changed = {"run_dir": str(folder), "publish": None, "logger": {}, "trainer": trainer}
+    experiment = Experiment(found | changed, trusted=False)
+    where = place(experiment.trainer, experiment.batch_size, asked="auto")
+    code, machine = software(experiment.config), resume.machine_now(experiment, where)
+    if again.started() and (software_changes(again.manifest(), code) or resume.moved(again, machine)):
+        shutil.rmtree(again.path)  # an interrupted verification of other code, or elsewhere
+    job = Again(experiment.config, run.path, folder, start, end, measure=whole and start == 0 and bool(run.result()))
+    if where.processes > 1:
+        launch.launch(make_again, job, where.processes)
+    else:
+        make_again(job)
+    different, compared = differences(run, again, start, end, whole)
+    if measured := again.result():
+        compared.append("metrics")
+        if measured["metrics"] != (run.result() or {})["metrics"]:
+            different.append("metrics.json has other numbers")
 
     if not different:
         shutil.rmtree(again.path)
         print(f"bitwise equal over steps {start + 1:,} to {end:,}: {', '.join(compared)}")
         return []
-    machine_now = machine((EARLIER | manifest)["channels_last"]) | where.record()
-    reasons = software_changes(manifest, code) + machine_changes(manifest, machine_now)
+    reasons = software_changes(manifest, code) + machine_changes(manifest, machine)
     reasons += [change for part in manifest.get("continued", []) for change in part["changes"]]
     if not reasons:
         return [*different, f"code, lock file and machine are those of the run: this must not be ({again.path} is kept)"]
@@ -153,28 +134,68 @@ def check_again(
     return check_metric(run, measured, Path(config["published"]))
 
 
-def recipe_of(
-    run: RunFolder, recipe: dict[str, Any], again: RunFolder, start: int, code: dict[str, Any], where: Place
-) -> dict[str, Any]:
-    """A run's recipe, to be made again in another folder from a checkpoint on, with threads and precision as it was."""
-    from src.system.numerics import set_numerics
+class Again(NamedTuple):
+    """What is to be made again: a run's steps start + 1 .. end, in another folder, and measured where `measure` says so."""
 
-    recipe = copy.deepcopy(recipe)
-    recipe["run_dir"], recipe["publish"], recipe["logger"]["mode"] = str(again.path), None, "disabled"
-    recipe["trainer"] |= {name: (EARLIER | run.manifest())[name] for name in ("threads", *EARLIER)}
-    recipe["trainer"]["profile"] = None
-    set_numerics(recipe["trainer"]["threads"], recipe["trainer"]["matmul_precision"])
-    recipe["stop"] |= {"minutes": None, "distance": None}  # the number of steps that they led to is known by now
-    if start and not again.started():
-        source = checkpoint_at(run, start)
-        assert source is not None
-        target = again.checkpoint_path("step", start)
-        for old, new in ((digest_path(source), digest_path(target)), (source, target)):
-            shutil.copyfile(old, new)
-        again.write_config(recipe)
-        here = machine(recipe["trainer"]["channels_last"]) | where.record()
-        again.update_manifest(**code, **here, data=run.manifest()["data"])
-    return recipe
+    config: dict[str, Any]
+    original: Path
+    folder: Path
+    start: int
+    end: int
+    measure: bool
+
+
+def make_again(job: Again) -> None:
+    """Train and measure, in every rank."""
+    experiment, again = Experiment(job.config, trusted=False), RunFolder(job.folder)
+    where = place(experiment.trainer, experiment.batch_size, asked="auto")
+    if launch.launched():
+        launch.join()
+    now, dataset = resume.machine_now(experiment, where), experiment.dataset
+
+    from pytorch_lightning.loggers.logger import DummyLogger
+
+    from src.evaluation.final import evaluate_run
+    from src.training.fit import fit
+
+    dataset.prepare()
+    model, modality = experiment.model(dataset.spec), experiment.modality(dataset.spec)
+    with again if launch.is_first() else contextlib.nullcontext():
+
+        def begin() -> Path | None:
+            if not again.started():
+                resume.begin(again, experiment, dataset.spec, dataset.hashes(), now, model)
+                if job.start:
+                    copy_checkpoint(RunFolder(job.original), again, job.start)
+            return again.newest("step")
+
+        checkpoint = launch.from_first(begin)
+        if not launch.from_first(again.finished):
+            fit(
+                again,
+                model,
+                dataset,
+                experiment.suite,
+                modality,
+                stop=StopRule(samples=job.end * experiment.batch_size * model.batches_per_update),
+                cadence=experiment.cadence,
+                settings=experiment.trainer,
+                place=where,
+                batch_size=experiment.batch_size,
+                workers=experiment.workers,
+                checkpoint=checkpoint,
+                loggers=[DummyLogger()],  # some callbacks insist on one
+                callbacks=experiment.callbacks(),
+            )
+        if job.measure and launch.from_first(again.result) is None:
+            evaluate_run(again, experiment, again.path / "metrics.json")
+
+
+def copy_checkpoint(run: RunFolder, again: RunFolder, step: int) -> None:
+    source, target = checkpoint_at(run, step), again.checkpoint_path("step", step)
+    assert source is not None
+    shutil.copyfile(digest_path(source), digest_path(target))
+    shutil.copyfile(source, target)
 
 
 def differences(run: RunFolder, again: RunFolder, start: int, end: int, whole: bool) -> tuple[list[str], list[str]]:
@@ -223,7 +244,7 @@ def check_metric(run: RunFolder, measured: dict[str, Any] | None, published: Pat
     result = run.result()
     if measured is None or result is None:
         raise UserError("this leaves open whether the result holds: verify it whole (no start=, no steps=) to see its metric")
-    name = next(key for key in result["metrics"] if key == "fid" or key.startswith("fd_"))
+    name = result["main"]["name"]
     recipe = run.manifest()["config_hash"]
     runs = find_runs(str(published)) if published.is_dir() else []
     values = [other.metrics[name] for other in runs if other.recipe == recipe and other.finished]

@@ -74,9 +74,7 @@ def tiny_run(compose: Callable[..., dict[str, Any]], tmp_path_factory: pytest.Te
     from src.train import train
 
     folder = tmp_path_factory.mktemp("runs") / "tiny" / "0"
-    train(
-        compose("model=mlp_gan", "data=digits", "debug=tiny", "logger.mode=offline", f"run_dir={folder}", "trainer.threads=1")
-    )
+    train(compose("model=mlp_gan", "data=digits", "debug=tiny", "logger=wandb", f"run_dir={folder}", "trainer.threads=1"))
     return folder
 
 

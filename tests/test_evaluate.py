@@ -27,7 +27,7 @@ def test_again_gives_the_same_record_and_another_protocol_a_file_of_its_own(
     answer = command("evaluate", f"run={folder}", "evaluation.samples=50", "evaluation.extractor=fashion")
     assert answer.returncode == 0, answer.stderr
     assert (folder / "metrics.json").read_text() == before
-    other = json.loads((folder / "metrics-fashion-50-1000000.json").read_text())
+    other = json.loads((folder / "metrics-extractor=fashion-samples=50.json").read_text())
     assert other["protocol"]["samples"] == 50
     assert "fd_fashion" in other["metrics"]
 
@@ -41,9 +41,9 @@ def test_other_weights_have_a_file_of_their_own(tiny_run: Path, command: Any, tm
         answer = command("evaluate", f"run={folder}", "evaluation.samples=50", f"evaluation.weights={path}")
         assert answer.returncode == 0, answer.stderr
     for number in (1, 2):
-        digest = sha256(tmp_path / f"{number}.safetensors")
-        other = json.loads((folder / f"metrics-digits-50-1000000-{digest[:8]}.json").read_text())
-        assert other["protocol"]["weights_sha256"] == digest
+        path = tmp_path / f"{number}.safetensors"
+        other = json.loads((folder / f"metrics-samples=50-weights={sha256(path)[:8]}.json").read_text())
+        assert other["protocol"]["weights_sha256"] == sha256(path)
 
 
 def test_data_that_have_moved(compose: Any, command: Any, tmp_path: Path) -> None:

@@ -11,9 +11,10 @@ import torch
 from PIL import Image
 
 from src.config.errors import UserError
+from src.data.pixels import to_uint8
 from src.generate import generate
-from src.modalities.image import read_provenance, to_uint8
-from src.runs.folder import load_run
+from src.modalities.pictures import read_provenance
+from src.runs.load import load_run
 from src.train import train
 
 ROOT = Path(__file__).parent.parent
@@ -48,7 +49,7 @@ def test_singles_and_grid_with_their_marks(draw: Any, tiny_run: Path) -> None:
     marks = read_provenance(folder / "000004.png")
     assert marks["generated"] == "true"
     assert marks["seed"] == "4"
-    assert marks["model"] == json.loads((tiny_run / "metrics.json").read_text())["protocol"]["generator_sha256"]
+    assert marks["model"] == json.loads((tiny_run / "metrics.json").read_text())["protocol"]["network_sha256"]
     sidecar = json.loads((folder / "samples.json").read_text())
     assert sidecar["seeds"] == {f"{seed:06d}.png": seed for seed in range(3, 8)}
     assert read_provenance(folder / "grid.png")["model"] == marks["model"]
@@ -57,17 +58,6 @@ def test_singles_and_grid_with_their_marks(draw: Any, tiny_run: Path) -> None:
     assert "truncation" not in made
     folder = draw("n=2", "truncation=0.5")
     assert json.loads((folder / "samples.json").read_text())["provenance"]["truncation"] == 0.5
-
-
-def test_drawing_imports_neither_lightning_nor_torchvision(tiny_run: Path) -> None:
-    """It would take longer than importing torch."""
-    heavy = ("pytorch_lightning", "torchmetrics", "torchvision", "torch._dynamo", "scipy")
-    code = (
-        "import sys, src.runs.export, src.generate, src.modalities.image; from src.runs.folder import load_run; "
-        f"load_run({str(tiny_run)!r}).sample([0]); print([name for name in {heavy} if name in sys.modules])"
-    )
-    answer = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
-    assert answer.stdout == "[]\n", answer.stderr
 
 
 def test_sample_i_depends_on_its_seed_alone(draw: Any) -> None:
@@ -168,7 +158,7 @@ def test_a_folder_is_no_file(draw: Any, tmp_path: Path) -> None:
     ("words", "message"),
     [
         (["seed=99999999999999999999", "format=npz"], "seed=99999999999999999999: format=npz holds seeds of 64 bits"),
-        (["interpolate=4", "format=npz"], "interpolate= makes a PNG, format=npz has no place for it"),
+        (["interpolate=4", "format=npz"], "interpolate= makes one picture, format=npz has no place for it"),
         (["format=onnx", "truncation=0.5"], "leave truncation= out"),
         (["format=safetensors", "n=5"], "leave n= out"),
         (["out=README.md"], "cannot write to README.md"),
@@ -176,7 +166,7 @@ def test_a_folder_is_no_file(draw: Any, tmp_path: Path) -> None:
     ],
 )
 def test_what_cannot_be_had_is_said_first(words: list[str], message: str, draw: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("src.generate.load_run", None)
+    monkeypatch.setattr("src.runs.load.load_run", None)
     with pytest.raises(UserError, match=message):
         draw(*words)
 
@@ -198,10 +188,10 @@ def test_exports_agree_with_the_model(draw: Any, tiny_run: Path) -> None:
     np.testing.assert_allclose(got, expected, atol=1e-5)
     state, metadata = load_safetensors(draw("format=safetensors"))
     assert metadata["checkpoint"].startswith("best-")
-    for name, tensor in model.sampler().state_dict().items():
+    for name, tensor in model.network().state_dict().items():
         assert torch.equal(state[name], tensor)
-    state, _ = load_safetensors(tiny_run / "generator.safetensors")
-    assert state.keys() == model.sampler().state_dict().keys()
+    state, _ = load_safetensors(tiny_run / "weights.safetensors")
+    assert state.keys() == model.network().state_dict().keys()
 
 
 @pytest.fixture(scope="module")
@@ -212,7 +202,7 @@ def drawn_from(compose: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     def drawn(name: str, *words: str) -> tuple[np.ndarray, Any]:
         run = runs / name / "0"
         if not run.exists():
-            train(compose(f"model={name}", "data=digits", "debug=tiny", "stop.images=64", "evaluate=false", f"run_dir={run}"))
+            train(compose(f"model={name}", "data=digits", "debug=tiny", "stop.samples=64", "evaluate=false", f"run_dir={run}"))
         out = runs / "out"
         path = generate(compose(f"run={run}", f"out={out}", "n=5", "format=npz", *words, name="generate", nullable=("n",)))
         with np.load(path) as stored:
@@ -223,7 +213,7 @@ def drawn_from(compose: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 def test_classes_by_number_by_name_and_in_turn(drawn_from: Any) -> None:
     by_number, model = drawn_from("cdcgan", "class=3")
-    asked = to_uint8(model.sample(range(5), y=torch.full((5,), 3))).permute(0, 2, 3, 1).numpy()
+    asked = to_uint8(model.sample(range(5), {"y": torch.full((5,), 3)})).permute(0, 2, 3, 1).numpy()
     assert np.array_equal(by_number, asked)
     assert np.array_equal(by_number, drawn_from("cdcgan", "class='3'")[0])
     in_turn, _ = drawn_from("cdcgan")

@@ -12,8 +12,8 @@ LAYERS = [
     {"parallel", "config.command_line"},
     {"data", "networks", "evaluation.metrics", "evaluation.extractors", "evaluation.intervals"},
     {"models", "modalities"},
-    {"runs"},
-    {"evaluation", "training", "system.numerics"},
+    {"runs", "system.numerics"},
+    {"evaluation", "training"},
     {"reporting", "search"},
     {"train", "evaluate", "generate", "prepare", "report", "sweep", "verify", "tools"},
 ]

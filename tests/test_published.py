@@ -9,13 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from src.config.build import instantiate
+from src.config.experiment import Experiment
 from src.data.spec import Spec
 from src.models.gan.regularizers import Update
 from src.networks.mlp import MLPDiscriminator, MLPGenerator
-from src.training.fit import stop_step
 
 EXPERIMENTS = Path(__file__).parent.parent / "conf" / "experiment"
-CIFAR = Spec("image", (3, 32, 32), tuple("0123456789"))
+CIFAR = Spec.of("image", (3, 32, 32), tuple("0123456789"))
 
 
 def conv(inputs: int, outputs: int, kernel: int = 3) -> int:
@@ -100,7 +100,8 @@ def test_data_and_number_of_updates(name: str, config: dict[str, Any]) -> None:
     recipe, model = RECIPES[name], config["model"]
     assert config["data"]["name"] == "cifar10"
     assert (config["data"]["batch_size"], model["d_steps"]) == (recipe.batch, recipe.d_steps)
-    assert stop_step(config, train_samples=45_000) == (recipe.updates, "images")
+    samples_per_update = recipe.batch * recipe.d_steps
+    assert Experiment(config).stop.last_step(45_000, samples_per_update) == (recipe.updates, "samples")
 
 
 def test_parameter_counts(name: str, config: dict[str, Any]) -> None:
@@ -110,14 +111,14 @@ def test_parameter_counts(name: str, config: dict[str, Any]) -> None:
     )
 
 
-def test_rates_and_betas_follow_the_images_seen(name: str, config: dict[str, Any]) -> None:
+def test_rates_and_betas_follow_the_samples_seen(name: str, config: dict[str, Any]) -> None:
     networks = {"generator": partial(MLPGenerator, widths=[2]), "discriminator": partial(MLPDiscriminator, widths=[2])}
     model = instantiate(config["model"], "model")(spec=CIFAR, seed=0, **networks)  # as configured, but for small networks
     optimizers = model.configure_optimizers()
     for optimizer, rates in zip(optimizers, (RECIPES[name].g_rates, RECIPES[name].d_rates), strict=True):
         for images, (rate, beta2) in rates.items():
-            model.images_seen = images
-            model.set_schedules(*optimizers)
+            model.samples_seen = images
+            model.set_rates(*optimizers)
             (group,) = optimizer.param_groups
             assert group["lr"] == pytest.approx(rate, rel=1e-9, abs=1e-15)
             assert group["betas"] == pytest.approx((0.0, beta2), rel=1e-9)

@@ -9,19 +9,17 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 from src.config.errors import Interrupted, UserError
-from src.data.loader import DataModule
-from src.data.pixels import from_uint8
-from src.data.spec import Batch
+from src.config.experiment import Experiment
+from src.evaluation.images import ImageSuite
 from src.runs.checkpoints import load_checkpoint
-from src.runs.folder import RunFolder, build_dataset, build_model
-from src.system.signals import NotedSignals
+from src.runs.folder import RunFolder
 from src.train import train
-from src.training.fit import stop_step
 
 ROOT = Path(__file__).parent.parent
 TINY = ["model=mlp_gan", "data=digits", "debug=tiny", "trainer.threads=1"]
@@ -54,12 +52,22 @@ def test_what_a_run_leaves(tiny_run: Path) -> None:
     names = {path.name for path in tiny_run.iterdir()}
     assert {"config.yaml", "manifest.json", "checkpoints", "samples", "metrics.jsonl", "metrics.json", "wandb"} <= names
     manifest = json.loads((tiny_run / "manifest.json").read_text())
-    assert manifest["ended"]["reason"] == "images"
+    assert manifest["ended"]["reason"] == "samples"
     assert manifest["ended"]["step"] == 20
-    assert manifest["ended"]["images_seen"] == 640
+    assert manifest["ended"]["samples_seen"] == 640
     assert len(manifest["initial_weights"]) == len(manifest["final_weights"]) == 64
     assert manifest["threads"] == 1
-    assert {"commit", "sources", "lock", "packages", "cpu_capability", "data", "extractor", "samples"} <= manifest.keys()
+    assert {
+        "commit",
+        "sources",
+        "lock",
+        "packages",
+        "cpu_capability",
+        "data",
+        "spec",
+        "parameters",
+        "samples",
+    } <= manifest.keys()
     assert {"src/training/fit.py", "src/training/ema.py"} <= manifest["sources"].keys()
 
 
@@ -67,7 +75,7 @@ def test_scalars_are_on_our_own_step(tiny_run: Path) -> None:
     found = lines(tiny_run)
     assert [line["step"] for line in found if "loss/generator" in line] == [1, 5, 10, 15, 20]
     assert [line["step"] for line in found if "validation/fd_digits" in line] == [10, 20]
-    assert all(line["images_seen"] == 32 * line["step"] for line in found)
+    assert all(line["samples_seen"] == 32 * line["step"] for line in found)
 
 
 def test_pictures(tiny_run: Path) -> None:
@@ -80,7 +88,10 @@ def test_pictures(tiny_run: Path) -> None:
 
 def test_the_record_names_its_protocol(tiny_run: Path) -> None:
     result = json.loads((tiny_run / "metrics.json").read_text())
-    assert result["anchors"].keys() == {"real", "noise", "training_copies"}
+    assert result.keys() == {"main", "columns", "metrics", "raw", "controls", "control_names", "protocol"}
+    assert result["main"] == {"name": "fd_digits", "better": "lower"}
+    assert list(result["controls"]) == list(result["control_names"]) == ["real", "noise", "training_copies"]
+    assert {column["key"] for column in result["columns"]} <= result["metrics"].keys()
     for part in ("metrics", "raw"):
         assert {"fd_digits", "kid_digits", "is_digits", "precision_digits", "coverage_digits"} <= result[part].keys()
         assert "fid" not in result[part]
@@ -90,7 +101,7 @@ def test_the_record_names_its_protocol(tiny_run: Path) -> None:
     assert protocol["samples"] == 200
     assert protocol["first_seed"] == 1_000_000
     assert protocol["checkpoint"].startswith("best-")
-    assert len(protocol["weights_sha256"]) == len(protocol["generator_sha256"]) == 64
+    assert len(protocol["weights_sha256"]) == len(protocol["network_sha256"]) == 64
 
 
 def test_wandb_offline_files_read_back(tiny_run: Path) -> None:
@@ -102,7 +113,7 @@ def test_wandb_offline_files_read_back(tiny_run: Path) -> None:
     text = answer.stdout
     assert records
     assert "loss/generator" in text
-    assert "images_seen" in text
+    assert "samples_seen" in text
     assert "validation/fd_digits" in text
     assert list(tiny_run.glob("wandb/offline-run-*/files/media/images/samples_*.png"))
 
@@ -129,7 +140,7 @@ def test_another_seed_is_another_result(tiny_run: Path, compose: Any, tmp_path: 
     assert first["metrics"]["fd_digits"] != second["metrics"]["fd_digits"]
 
 
-LONGER = [*TINY, "stop.images=9600", "checkpoint.every=20", "validation.every=100", "model.discriminator.dropout=0.2"]
+LONGER = [*TINY, "stop.samples=9600", "checkpoint.every=20", "validation.every=100", "model.discriminator.dropout=0.2"]
 
 
 @pytest.fixture(scope="module")
@@ -156,7 +167,7 @@ def test_stopped_by_a_signal_it_goes_on_as_if_nothing_had_happened(
     assert process.returncode == {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGKILL: -9}[number]
     assert "ended" not in RunFolder(folder).manifest()
     if number != signal.SIGKILL:
-        assert "the same command goes on from there" in output
+        assert "the same command (without fresh=true) goes on from there" in output
 
     train(compose(*LONGER, f"run_dir={folder}"))
     ours, theirs = final_state(folder), final_state(whole)
@@ -190,33 +201,20 @@ def test_a_reader_that_has_gone_is_named(whole: Path, compose: Any, tmp_path: Pa
     assert (folder / "metrics.json").read_text() == (whole / "metrics.json").read_text()
 
 
-def test_signals_are_noted_from_the_start(compose: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lightning has a handler of its own, which with several processes sends a message that may find no receiver."""
-    found: list[Any] = []
-    loader = DataModule.train_dataloader
-    monkeypatch.setattr(
-        DataModule, "train_dataloader", lambda data: found.append(signal.getsignal(signal.SIGTERM)) or loader(data)
-    )
-    train(compose(*TINY, "stop.images=64", "evaluate=false", f"run_dir={tmp_path / 'run'}"))
-    assert [handler.__func__ for handler in found] == [NotedSignals._note]
-
-
 def test_what_an_earlier_sitting_died_of_is_not_kept(compose: Any, tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "error.txt").touch()
-    train(compose(*TINY, "stop.images=64", "evaluate=false", f"run_dir={tmp_path / 'run'}"))
+    train(compose(*TINY, "stop.samples=64", "evaluate=false", f"run_dir={tmp_path / 'run'}"))
     assert not (tmp_path / "run" / "error.txt").exists()
 
 
 def test_a_signal_during_the_last_validation_ends_the_run_too(
     compose: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = compose(*TINY, "stop.images=640", "evaluate=false", "validation.every=1000", f"run_dir={tmp_path / 'run'}")
+    config = compose(*TINY, "stop.samples=640", "evaluate=false", "validation.every=1000", f"run_dir={tmp_path / 'run'}")
     before = signal.getsignal(signal.SIGTERM)
     with monkeypatch.context() as patch:
-        patch.setattr(
-            "src.training.learn.validation_measure", lambda *_: lambda model: os.kill(os.getpid(), signal.SIGTERM) or 1.0
-        )
+        patch.setattr(ImageSuite, "validate", lambda *_: os.kill(os.getpid(), signal.SIGTERM) or 1.0)
         with pytest.raises(Interrupted) as stopped:
             train(config)
     assert stopped.value.exit_code == 128 + signal.SIGTERM
@@ -244,15 +242,12 @@ def test_a_loss_that_is_not_finite_keeps_the_last_good_checkpoint(compose: Any, 
         train(config)
 
 
-def test_what_has_ended_is_not_said_to_be_something_else(compose: Any, tmp_path: Path, capsys: Any) -> None:
+def test_what_has_ended_is_not_said_to_be_something_else(compose: Any, tmp_path: Path) -> None:
     words = [*TINY, f"run_dir={tmp_path / 'run'}"]
-    train(compose(*words, "evaluate=false", "stop.images=64"))
+    train(compose(*words, "evaluate=false", "stop.samples=64"))
     for change in ("refuse", "accept"):
         with pytest.raises(UserError, match=r"loss\.discriminator.*, or add fresh=true to start again$"):
-            train(compose(*words, "stop.images=64", "loss=hinge", f"on_change={change}"))
-    capsys.readouterr()
-    train(compose(*words, "evaluate=false", "stop.images=64", "trainer.accumulate=2"))
-    assert "made with other accumulate 1 -> 2" in capsys.readouterr().out
+            train(compose(*words, "stop.samples=64", "loss=hinge", f"on_change={change}"))
 
 
 def test_an_evaluation_that_is_left_is_made_with_the_same_code_and_numerics(compose: Any, tmp_path: Path) -> None:
@@ -273,21 +268,19 @@ def test_a_batch_of_one_is_too_small_for_batch_norm(compose: Any, tmp_path: Path
 
 
 def test_a_part_of_the_discriminator_may_stay_as_it_is(compose: Any) -> None:
-    config = compose(*TINY)
-    dataset = build_dataset(config)
-    for parts in (1, 2):
-        model = build_model(config, dataset.spec)
-        model.parts = parts
-        frozen = model.discriminator.layers[1].requires_grad_(False).weight
-        before = frozen.clone()
-        x, y = (torch.from_numpy(part[:16].copy()) for part in (dataset.split("train").x, dataset.split("train").y))
-        model.training_step(Batch(from_uint8(x)[None], y[None]), model.configure_optimizers())
-        assert torch.equal(frozen, before)
+    experiment = Experiment(compose(*TINY))
+    split = experiment.dataset.split("train")
+    model = experiment.model(experiment.dataset.spec)
+    frozen = model.discriminator.layers[1].requires_grad_(False).weight
+    before = frozen.clone()
+    block = {name: torch.from_numpy(part)[None] for name, part in split.batch(np.arange(16)).items()}
+    model.train_on(block, model.configure_optimizers())
+    assert torch.equal(frozen, before)
 
 
 def test_what_was_measured_meanwhile_is_not_the_result(compose: Any, tmp_path: Path) -> None:
     """`python -m src.evaluate` of a run that was interrupted and then goes on."""
-    config = compose(*TINY, "stop.images=640", f"run_dir={tmp_path / 'run'}")
+    config = compose(*TINY, "stop.samples=640", f"run_dir={tmp_path / 'run'}")
     result, run = train(config), RunFolder(tmp_path / "run")
     manifest = run.manifest()
     del manifest["ended"]
@@ -300,12 +293,12 @@ def test_what_was_measured_meanwhile_is_not_the_result(compose: Any, tmp_path: P
 
 def test_a_finished_run_has_nothing_to_profile(tiny_run: Path, compose: Any) -> None:
     with pytest.raises(UserError, match="there is nothing to profile: add fresh=true"):
-        train(compose(*TINY, "logger.mode=offline", "trainer.profile=8", f"run_dir={tiny_run}"))
+        train(compose(*TINY, "logger=wandb", "trainer.profile=8", f"run_dir={tiny_run}"))
 
 
 def test_publishing_costs_no_run_what_it_goes_on_from(compose: Any, tmp_path: Path) -> None:
     runs = [RunFolder(tmp_path / name) for name in "ab"]
-    words = [*TINY, "stop.images=320", "evaluate=false"]
+    words = [*TINY, "stop.samples=320", "evaluate=false"]
     for run in runs:
         train(compose(*words, f"run_dir={run.path}"))
     before = [sorted(run.checkpoints.iterdir()) for run in runs]
@@ -326,7 +319,7 @@ def test_publishing_costs_no_run_what_it_goes_on_from(compose: Any, tmp_path: Pa
 @pytest.mark.parametrize(("precision", "weights"), [("64-true", torch.float64), ("bf16-mixed", torch.float32)])
 def test_other_precisions(precision: str, weights: torch.dtype, compose: Any, tmp_path: Path) -> None:
     """From real images, a penalty and an augmentation to samples and their measure."""
-    words = [*TINY, "stop.images=64", f"trainer.precision={precision}", f"run_dir={tmp_path}"]
+    words = [*TINY, "stop.samples=64", f"trainer.precision={precision}", f"run_dir={tmp_path}"]
     words += ["~model.augment", "+model.augment={_target_: src.models.gan.ada.ADA, policy: [shift, contrast]}"]
     assert train(compose(*words))["metrics"]["fd_digits"] > 0
     assert final_state(tmp_path)["state_dict"]["generator.layers.0.weight"].dtype == weights
@@ -338,7 +331,7 @@ def test_a_failure_can_be_a_result(network: str, compose: Any, command: Any, tmp
     assert train(compose(*words, "on_divergence=record")) == {}
     published = RunFolder(tmp_path / "published")
     assert published.manifest()["ended"]["reason"] == "diverged"
-    assert {"step", "images_seen", "seconds"} <= published.manifest()["ended"].keys()
+    assert {"step", "samples_seen", "seconds"} <= published.manifest()["ended"].keys()
     assert {"samples.png", "film.gif", "checkpoints"} <= {path.name for path in published.path.iterdir()}
     assert command("evaluate", f"run={published.path}").returncode == 0
     assert "has diverged" in (published.result() or {})["failed"]
@@ -351,27 +344,12 @@ def test_weights_of_no_extractor_are_found_before_the_run_begins(compose: Any, t
     assert not RunFolder(tmp_path / "run").started()
 
 
-@pytest.mark.parametrize(("words", "reason"), [(["stop.distance=1e9"], "distance"), (["stop.minutes=1e-9"], "minutes")])
+@pytest.mark.parametrize(("words", "reason"), [(["stop.target=1e9"], "target"), (["stop.minutes=1e-9"], "minutes")])
 def test_the_record_says_which_budget_ended_it(words: list[str], reason: str, compose: Any, tmp_path: Path) -> None:
     train(compose(*TINY, *words, f"run_dir={tmp_path / 'run'}"))
     ended = RunFolder(tmp_path / "run").manifest()["ended"]
     assert ended["reason"] == reason
     assert ended["step"] < 20
-
-
-@pytest.mark.parametrize(
-    ("words", "expected"),
-    [
-        (["stop.images=1000"], (31, "images")),
-        (["stop.images=null", "stop.epochs=2"], (62, "epochs")),
-        (["stop.images=1000", "stop.epochs=2"], (31, "images")),
-        (["stop.images=1000", "model.d_steps=2"], (15, "images")),
-        (["stop.images=1"], (1, "images")),
-        (["stop.images=null", "stop.minutes=1"], (None, "")),
-    ],
-)
-def test_stop_step(words: list[str], expected: tuple[int | None, str], compose: Any) -> None:
-    assert stop_step(compose(*TINY, *words), train_samples=1000) == expected
 
 
 def test_golden_scalars(tiny_run: Path) -> None:

@@ -24,7 +24,8 @@ from src.evaluation.extractors.extractor import load_extractor
 from src.evaluation.protocol import _cached
 from src.generate import generate
 from src.runs.checkpoints import digest_path
-from src.runs.folder import RunFolder, load_run
+from src.runs.folder import RunFolder
+from src.runs.load import load_run
 from src.system.files import sha256
 from src.train import train
 from src.training.callbacks.checkpoint import AtomicCheckpointIO
@@ -112,7 +113,7 @@ def test_the_search_finds(source: str) -> None:
 
 def zipped(evil: object) -> bytes:
     buffer = io.BytesIO()
-    torch.save({"state_dict": {"weight": evil}, "clock": {"step": 20, "images_seen": 640}}, buffer)
+    torch.save({"state_dict": {"weight": evil}, "clock": {"step": 20, "samples_seen": 640}}, buffer)
     return buffer.getvalue()
 
 
@@ -221,7 +222,7 @@ PLACES: dict[str, Callable[[Any], dict[str, Any]]] = {
 @pytest.mark.parametrize("target", REFUSED_TARGETS, ids=str)
 def test_a_target_is_refused_by_its_name(target: Any, place: str) -> None:
     with pytest.raises(UserError, match="is not allowed"):
-        validate(PLACES[place]({"_target_": target}))
+        validate(PLACES[place]({"_target_": target}), trusted=False)
 
 
 @pytest.mark.parametrize(
@@ -244,9 +245,9 @@ def test_a_target_is_refused_by_its_name(target: Any, place: str) -> None:
     ],
 )
 def test_a_target_is_refused_by_what_it_is(target: str) -> None:
-    validate({"model": {"_target_": target}})  # the name alone does not tell
+    validate({"model": {"_target_": target}}, trusted=False)  # the name alone does not tell
     with pytest.raises(UserError, match=r"^model._target_=.* is not allowed"):
-        instantiate({"_target_": target, "_partial_": True}, "model")
+        instantiate({"_target_": target, "_partial_": True}, "model", trusted=False)
 
 
 def test_every_target_of_our_configs_is_found() -> None:
@@ -265,9 +266,9 @@ def test_instantiate_resolves_no_interpolation(monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize(
     ("value", "words"),
     [
-        ({"_target_": "torch.optim.Adam", "_partial_": True, "speed": 3}, "model: got an unexpected keyword argument 'speed'"),
-        ({"_target_": "src.data.digits.Digits", "_recursive_": False}, "unexpected keyword argument '_recursive_'"),
-        ([{"_target_": "src.data.digits.Digits", "_args_": [1]}], "model.0: got an unexpected keyword argument '_args_'"),
+        ({"_target_": "torch.optim.Adam", "_partial_": True, "speed": 3}, "model: torch.optim.Adam has no argument 'speed': "),
+        ({"_target_": "src.data.digits.Digits", "_recursive_": False}, "Digits has no argument '_recursive_'"),
+        ([{"_target_": "src.data.digits.Digits", "_args_": [1]}], "model.0: src.data.digits.Digits has no argument '_args_'"),
     ],
 )
 def test_arguments_that_do_not_fit_are_named(value: Any, words: str) -> None:
@@ -310,13 +311,6 @@ def test_a_run_folder_with_a_malicious_target(module: str, lab: Any, foreign: Ca
     answer = lab(module, f"run={foreign(lambda config: config['model']['generator'].update(widths=[evil]))}")
     assert answer.returncode == 2, answer.stderr
     assert "error: model.generator.widths.0._target_='src.data.clients._client' is not allowed: " in answer.stderr
-
-
-def test_a_malicious_target_on_the_command_line(lab: Any, marker: Path) -> None:
-    evil = f"{{_target_:src.data.clients._client,command:[mkdir,'{marker}'],here:/,seconds:5.0}}"
-    answer = lab("train", "data=digits", f"model.generator.widths=[{evil}]")
-    assert answer.returncode == 2, answer.stderr
-    assert "is not allowed" in answer.stderr
 
 
 @pytest.mark.parametrize("tag", ["!!python/object/apply:os.mkdir", "!!python/object/new:os.mkdir"])
@@ -391,7 +385,7 @@ def test_no_file_of_a_run_holds_a_secret_of_the_environment(command: Any, tmp_pa
     """W&B included: its binary file, its logs and what it keeps at home."""
     for name in ("home", "tmp"):
         (tmp_path / name).mkdir()
-    words = ["logger.mode=offline", "evaluate=false", f"run_dir={tmp_path}/run", f"paths.cache={tmp_path}/cache"]
+    words = ["logger=wandb", "evaluate=false", f"run_dir={tmp_path}/run", f"paths.cache={tmp_path}/cache"]
     environment = SECRETS | {"HOME": str(tmp_path / "home"), "TMPDIR": str(tmp_path / "tmp")}
     answer = command("train", *TINY, *words, env=environment)
     assert answer.returncode == 0, answer.stderr

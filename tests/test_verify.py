@@ -64,7 +64,7 @@ def test_with_the_precision_and_layout_of_the_run(compose: Any, check: Any, caps
         "model=dcgan",
         "trainer.matmul_precision=medium",
         "trainer.channels_last=true",
-        "stop.images=160",
+        "stop.samples=160",
         "checkpoint.every=3",
     ]
     manifest = RunFolder(tmp_path / "run").manifest
@@ -91,7 +91,7 @@ def test_a_published_folder_is_enough(run: Path, check: Any, capsys: Any, tmp_pa
     check(tmp_path / "kept")
     assert "final weights, metrics" in capsys.readouterr().out
     check(tmp_path / "kept", "quick=true")
-    assert "1 checkpoints, 1 pictures" in capsys.readouterr().out
+    assert "1 checkpoints, 1 samples" in capsys.readouterr().out
     best = RunFolder(run).manifest()["ended"]["best_step"]
     with pytest.raises(UserError, match="a published checkpoint has no optimizers' states"):
         check(tmp_path / "kept", f"start={best}")
@@ -130,7 +130,7 @@ def test_what_does_not_hold_is_found_out(what: str, run: Path, check: Any, capsy
 
 def test_checkpoints_and_pictures_by_hash(run: Path, check: Any, capsys: Any) -> None:
     check(run, "quick=true")
-    assert "compared by hash: data, extractor, 4 checkpoints, 5 pictures" in capsys.readouterr().out
+    assert "compared by hash: data, 4 checkpoints, 5 samples" in capsys.readouterr().out
     with RunFolder(run).checkpoint_path("step", 15).open("r+b") as file:
         file.write(b"x")
     (run / "samples" / "step-000000003.png").write_bytes((run / "samples" / "step-000000001.png").read_bytes())
@@ -138,7 +138,7 @@ def test_checkpoints_and_pictures_by_hash(run: Path, check: Any, capsys: Any) ->
         check(run, "quick=true")
     said = capsys.readouterr().out
     assert "step-000000015.ckpt is damaged" in said
-    assert "step-000000003.png is not the picture" in said
+    assert "step-000000003.png is not what the run drew" in said
 
 
 def test_other_final_weights(run: Path, check: Any, capsys: Any) -> None:
@@ -149,10 +149,10 @@ def test_other_final_weights(run: Path, check: Any, capsys: Any) -> None:
 
 
 def test_another_generator_under_the_same_numbers(run: Path, check: Any, capsys: Any) -> None:
-    edit(run / "metrics.json", lambda result: result["protocol"].update(generator_sha256="another"))
+    edit(run / "metrics.json", lambda result: result["protocol"].update(network_sha256="another"))
     with pytest.raises(SystemExit):
         check(run, "quick=true")
-    assert "measured on another generator" in capsys.readouterr().out
+    assert "measured on another network" in capsys.readouterr().out
 
 
 def elsewhere(run: Path, published: Path, distances: list[float]) -> None:
@@ -210,21 +210,12 @@ def test_what_cannot_be_made_again(words: list[str], message: str, run: Path, ch
         check(run, *words)
 
 
-def test_batch_norm_of_each_process_by_itself(compose: Any, check: Any, command: Any, capsys: Any, tmp_path: Path) -> None:
-    """Two processes make it again. Where `devices=auto` finds one, as there is no GPU here, that is refused at once."""
+def test_batch_norm_of_each_process_by_itself(compose: Any, check: Any, capsys: Any, tmp_path: Path) -> None:
+    """Two processes make it again."""
     folder = tmp_path / "run"
-    train(compose(*WORDS, f"run_dir={folder}", "trainer=ddp", "devices=2", "trainer.sync_batchnorm=false", "stop.images=160"))
+    train(compose(*WORDS, f"run_dir={folder}", "trainer=ddp", "devices=2", "trainer.sync_batchnorm=false", "stop.samples=160"))
     check(folder, "start=0", "steps=5")
     assert "bitwise equal over steps 1 to 5" in capsys.readouterr().out
-    config = folder / "config.yaml"  # as trainer=auto writes it
-    config.write_text(
-        re.sub(r"(trainer:(\n  .*)*\n  devices:) 2", r"\1 auto", config.read_text()).replace("\ndevices: 2", "\ndevices: 1")
-    )
-    answer = command("verify", f"run={folder}", env={"CUDA_VISIBLE_DEVICES": ""})
-    assert answer.returncode == 2
-    assert answer.stderr == (
-        "error: batch norm was over each process's part of the batch: what 2 made, 1 cannot; verify it where there are 2\n"
-    )
 
 
 def test_an_unfinished_run(run: Path, check: Any) -> None:

@@ -5,16 +5,20 @@ import json
 import math
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from src.config.errors import UserError, nearest
 
-# What a config may build with. The rest of src reads and writes files, asks servers and starts programs.
-ALLOWED_TARGETS = ("src.data.", "src.models.", "src.networks.", "src.training.ema.", "src.training.schedules.", "torch.optim.")
+# What a config from elsewhere (a run folder, a checkpoint) may build. One that the user types may name any class.
+ALLOWED_TARGETS = (
+    *("src.data.", "src.models.", "src.networks.", "src.modalities."),
+    *("src.evaluation.images.", "src.evaluation.likelihood.", "src.evaluation.representation."),
+    *("src.training.ema.", "src.training.schedules.", "torch.optim."),
+    *("pytorch_lightning.callbacks.", "pytorch_lightning.loggers."),
+)
 REFUSED_TARGETS = ("src.data.sources.", "src.data.clients.", "src.data.decoded.")
 PACKAGES = "AIGC_PACKAGES"  # the environment's word, never a config's: what may run is for the user to say
 
@@ -23,16 +27,23 @@ URL_PASSWORD = re.compile(r"://[^/@\s]+:[^/@\s]+@")
 
 # Settings that say where and how a run is watched, not what it computes: they stay out of its identity.
 NOT_IDENTITY = re.compile(
-    r"(paths|logger|checkpoint|run_dir|devices|fresh|on_change|on_divergence|evaluate|publish|data\.workers)(\.|$)|trainer\.(?!precision$)"
+    r"(paths|logger|log|checkpoint|run_dir|devices|fresh|on_change|on_divergence|evaluate|publish|data\.workers|evaluation\.(cache|device))(\.|$)"
+    r"|trainer\.(?!precision$)"
 )
 
-POSITIVE, NOT_NEGATIVE, FRACTION = "a number above 0", "a number of at least 0", "a number from 0 up to but below 1"
+NUMBER, POSITIVE, NOT_NEGATIVE, FRACTION = (
+    "a number",
+    "a number above 0",
+    "a number of at least 0",
+    "a number from 0 up to but below 1",
+)
 COUNT, INDEX, SOME = (f"a whole number of at least {least}" for least in (1, 0, 5))  # SOME: with fewer no metric is defined
 COUNTS, FRACTIONS = "a list of whole numbers of at least 1", "a list of two numbers from 0 up to but below 1"
 DRAWN = "a whole number from 5 to 100,000"  # with more a validation would fill the memory
 BOOL, TEXT, NAME = "true or false", "a word", "a word without /"
 PATH, PATHS = "a path (a number as ./3)", "a path (a number as ./3) or a list of paths"
 CHECKS: dict[str, Callable[[Any], bool]] = {
+    NUMBER: lambda v: is_number(v),
     POSITIVE: lambda v: is_number(v) and v > 0,
     NOT_NEGATIVE: lambda v: is_number(v) and v >= 0,
     FRACTION: lambda v: is_number(v) and 0 <= v < 1,
@@ -49,69 +60,49 @@ CHECKS: dict[str, Callable[[Any], bool]] = {
     PATHS: lambda v: CHECKS[PATH](v) or (is_list(v) and all(map(CHECKS[PATH], v))),
 }
 
-# By the whole key: names, places, switches.
+# Settings of the commands, by the whole key.
 KEYS = {
-    "name": NAME,
-    "data.name": NAME,
+    **dict.fromkeys(("name", "data.name"), NAME),
     "baseline": TEXT,
     **dict.fromkeys(("paths.data", "paths.runs", "paths.cache", "data.path", "evaluation.weights"), PATH),
     **dict.fromkeys(("run", "run_dir", "publish", "published", "out", "output", "readme", "results", "store"), PATH),
     **dict.fromkeys(("table", "json", "curves", "metrics"), PATH),
     "runs": PATHS,
-    "epochs": COUNT,
     **dict.fromkeys(("fresh", "evaluate", "quick", "films"), BOOL),
+    **dict.fromkeys(("trainer.channels_last", "trainer.sync_batchnorm", "trainer.deterministic"), BOOL),
+    **dict.fromkeys(("seed", "start", "interpolate", "data.workers", "evaluation.seed", "samples.per_decade"), INDEX),
+    **dict.fromkeys(("steps", "n", "samples.n", "epochs", "data.batch_size", "side", "checkpoint.keep"), COUNT),
+    **dict.fromkeys(("log.every", "validation.every", "checkpoint.every"), COUNT),
+    **dict.fromkeys(("trainer.threads", "trainer.block", "trainer.profile"), COUNT),
+    **dict.fromkeys(("stop.epochs", "stop.samples", "stop.minutes"), POSITIVE),
+    "stop.target": NUMBER,
+    "truncation": NOT_NEGATIVE,
+    "temperature": POSITIVE,
+    "top_k": COUNT,
+    "top_p": POSITIVE,
+    **dict.fromkeys(("data.size", "data.crop"), COUNT),
+    "data.channels": COUNT,
+    "data.max_broken": FRACTION,
     "validation.samples": DRAWN,
     "evaluation.samples": SOME,
+    **dict.fromkeys(("trials", "workers", "startup", "prune_from", "reduction"), COUNT),
+    "confirm": INDEX,
 }
-# By the last part of a key, which means the same thing wherever it stands.
-RANGES = {
-    **dict.fromkeys(("channels_last", "sync_batchnorm", "conditional", "auxiliary", "batch_norm", "spectral_norm"), BOOL),
-    "seed": INDEX,
-    "start": INDEX,
-    "steps": COUNT,
-    "batch_size": COUNT,
-    "workers": INDEX,
-    "z_dim": COUNT,
+# Arguments of our own classes and of torch's optimizers, by name: they mean the same thing wherever they stand.
+ARGUMENTS = {
+    **dict.fromkeys(("conditional", "auxiliary", "batch_norm", "spectral_norm"), BOOL),
+    **dict.fromkeys(("z_dim", "d_steps", "every", "width", "size", "crop"), COUNT),
     "widths": COUNTS,
-    "d_steps": COUNT,
-    "every": COUNT,
-    "n": COUNT,
-    "threads": COUNT,
-    "block": COUNT,
-    "profile": COUNT,
-    "keep": COUNT,
-    "accumulate": COUNT,
-    "columns": COUNT,
-    "interpolate": INDEX,
-    "per_decade": INDEX,
     "lr": POSITIVE,
     "betas": FRACTIONS,
-    "dropout": FRACTION,
-    "weight": NOT_NEGATIVE,
-    "half_life": NOT_NEGATIVE,
-    "ramp_up": NOT_NEGATIVE,
-    "slope": NOT_NEGATIVE,
+    **dict.fromkeys(("dropout", "decay", "max_broken"), FRACTION),
+    **dict.fromkeys(("weight", "half_life", "ramp_up", "slope"), NOT_NEGATIVE),
     "pixels": INDEX,
-    "epochs": POSITIVE,
-    "images": POSITIVE,
-    "minutes": POSITIVE,
-    "distance": POSITIVE,
-    "truncation": NOT_NEGATIVE,
-    "side": COUNT,
     "limit": POSITIVE,
-    "decay": FRACTION,
-    "width": COUNT,
-    "size": COUNT,
-    "crop": COUNT,
-    "max_broken": FRACTION,
-    "trials": COUNT,
-    "confirm": INDEX,
-    "startup": INDEX,
-    "prune_from": COUNT,
-    "reduction": COUNT,
 }
+OWN = ("src.", "torch.optim.")  # targets whose arguments are checked
 CHOICES = {
-    "logger.mode": ("offline", "online", "disabled"),
+    "logger.wandb.mode": ("offline", "online", "disabled"),
     "trainer.accelerator": ("auto", "cpu", "gpu", "cuda", "mps"),
     "trainer.strategy": ("auto", "ddp", "fsdp"),
     "trainer.matmul_precision": ("highest", "high", "medium", "auto"),
@@ -124,21 +115,16 @@ CHOICES = {
     "data.channels": (1, 3),
     "on_change": ("refuse", "accept", "restart"),
     "on_divergence": ("fail", "record"),
-    "format": ("png", "npz", "safetensors", "onnx"),
+    "format": ("files", "npz", "safetensors", "onnx"),
     "weights": ("ema", "raw"),
     "checkpoint": ("best", "last"),
     "sampler": ("tpe", "random"),
     "pruner": ("asha", "median", "none"),
 }
-# What a GAN is built of; of terms there may be several.
-PARTS = (
-    *("generator", "discriminator", "g_optimizer", "d_optimizer"),
-    *("constrain", "augment", "ema", "lr_schedule", "beta2_schedule"),
-)
-TERMS = ("penalties", "g_penalties")
 # Keys that may be null, and sections (with a dot) all of whose keys may.
 NULLABLE = (
-    *("stop.", "trainer.threads", "trainer.profile", "evaluation.weights", "truncation", "side"),
+    *("stop.", "trainer.threads", "trainer.profile", "evaluation.extractor", "evaluation.weights", "evaluation.device"),
+    *("truncation", "side", "temperature", "top_k", "top_p"),
     *("run_dir", "publish", "out", "store", "baseline", "table", "json", "curves", "metrics"),
 )
 
@@ -178,18 +164,18 @@ def entries(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
         yield from entries(entry, f"{key}.{name}" if key else str(name))
 
 
-def validate(config: Mapping[str, Any], nullable: tuple[str, ...] = ()) -> None:
+def validate(config: Mapping[str, Any], nullable: tuple[str, ...] = (), trusted: bool = True) -> None:
     """Raise UserError for the first value of a plain config that cannot work, naming its key and what it must be.
 
-    The config may come from elsewhere: what could run code or give away what this machine knows is refused as well.
+    Where it comes from elsewhere, what could run code is refused as well.
     """
     for key, value in entries(config):
         if key.rpartition(".")[2] == "_target_":
-            check_target(key, value)
+            check_target(key, value, trusted)
         check_secret(key, value)
         if isinstance(value, str) and "${" in value:
             raise UserError(f"{key} is not resolved: write the value itself")
-    check_parts(config.get("model") or {})
+    own = arguments(config)
     for key, value in leaves(config):
         may_be_null = not {key, key.partition(".")[0] + "."}.isdisjoint(NULLABLE + nullable)
         if value is None and may_be_null:
@@ -197,45 +183,39 @@ def validate(config: Mapping[str, Any], nullable: tuple[str, ...] = ()) -> None:
         if key in CHOICES and (isinstance(value, bool) or value not in CHOICES[key]):
             named = "null" if value is None else str(value)
             raise UserError(f"{key}={named} is not known: {nearest(named, map(str, CHOICES[key]))}")
-        wanted = KEYS.get(key) or RANGES.get(key.rpartition(".")[2])
+        wanted = KEYS.get(key) or own.get(key)
         if wanted and not CHECKS[wanted](value):
             shown = "null" if value is None else repr(value)
             raise UserError(f"{key}={shown}: must be {wanted}{' or null' if may_be_null else ''}")
 
 
-def check_parts(model: Mapping[str, Any]) -> None:
-    """Raise UserError for a part of a GAN that is a word or a number where it takes settings of its own."""
-    if model.get("_target_") != "src.models.gan.gan.GAN":
-        return
-    parts = {name: model.get(name) for name in (*PARTS, *TERMS)}
-    for name in TERMS:
-        if isinstance(terms := parts[name], Mapping):
-            parts |= {f"{name}.{key}": term for key, term in terms.items()}
-    for key, part in parts.items():
-        if part is not None and not isinstance(part, Mapping):
-            raise UserError(f"model.{key}={part!r}: must be null or settings with a _target_, such as those in conf/model")
+def arguments(config: Mapping[str, Any]) -> dict[str, str]:
+    """What the arguments of our own classes must be, by their dotted keys."""
+    found: dict[str, str] = {}
+    for key, value in entries(config):
+        if isinstance(value, Mapping) and str(value.get("_target_", "")).startswith(OWN):
+            found |= {f"{key}.{name}": ARGUMENTS[name] for name in value if name in ARGUMENTS}
+    return found
 
 
-def check_target(key: str, target: object) -> None:
-    """Configs may name public parts of our own code and optimizers; more could run what the author of a config likes."""
+def check_target(key: str, target: object, trusted: bool = True) -> None:
+    """Raise UserError for a `_target_` that is no dotted name, or that a config from elsewhere may not build.
+
+    More could run what the author of such a config likes.
+    """
     parts = target.split(".") if isinstance(target, str) else [""]
     public = all(part.isidentifier() and not part.startswith("_") for part in parts)
+    if trusted and public and len(parts) > 1:
+        return
     allowed = (*ALLOWED_TARGETS, *(f"{package}." for package in user_packages()))
-    if not public or not str(target).startswith(allowed) or str(target).startswith(REFUSED_TARGETS):
+    if trusted or not public or not str(target).startswith(allowed) or str(target).startswith(REFUSED_TARGETS):
         packages = ", ".join(package.rstrip(".") for package in allowed)
         raise UserError(
             f"{key}={target!r} is not allowed: a _target_ must be a public class or function of {packages} "
             f"(your own package: {PACKAGES}=its_name in the environment)"
+            if not trusted
+            else f"{key}={target!r}: must be the dotted name of a class or function, such as src.data.mnist.MNIST"
         )
-
-
-def check_extractor(evaluation: Mapping[str, Any], shape: Sequence[int]) -> None:
-    """Raise UserError where samples of this shape cannot be measured as a config's `evaluation` says."""
-    name, weights = evaluation["extractor"], evaluation["weights"]
-    if (name == "points") != (len(shape) == 1) or (name == "stacked_digits" and shape[0] != 3):
-        raise UserError(f"evaluation.extractor={name} cannot measure samples of shape {list(shape)}: pick another extractor")
-    if weights is not None and not Path(weights).is_file():
-        raise UserError(f"evaluation.weights={weights} is no file: give the path of an existing one, or leave it null")
 
 
 def user_packages() -> list[str]:

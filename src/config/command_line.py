@@ -14,21 +14,22 @@ from typing import Any, NoReturn
 import hydra
 import yaml
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import (
     ConfigCompositionException,
     HydraException,
     MissingConfigException,
     OverrideParseException,
 )
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from src.config.checks import check_secret, leaves, plain, validate
 from src.config.errors import Interrupted, UserError, nearest
-from src.parallel.place import started_by_torchrun, sweeping
-from src.parallel.processes import decline, follows
-from src.system.interpreter import leave
+from src.parallel import launch
 
+SPIN_COUNT = "5000"  # of libgomp, see benchmarks/NOTES.md
 CONF = str(Path(__file__).parents[2] / "conf")
 NO_NAME = re.compile(r"null|true|false|[-+]?[\d.]+|\[\s*\]|\{.*\}", re.IGNORECASE)  # values that are no config's name
 
@@ -37,8 +38,9 @@ def run(config_name: str, task: Callable[[dict[str, Any]], object], nullable: tu
     """Compose `conf/<config_name>.yaml` with the command line's overrides, check it, call `task` with it, and exit."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then lets exceptions through to us
 
-    if started_by_torchrun():
-        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # else its stack comes before our line where a process has gone
+    # Several trainings on few cores: OpenMP's threads are not to spin for long while they wait. Before torch is imported.
+    if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & os.environ.keys():
+        os.environ["GOMP_SPINCOUNT"] = SPIN_COUNT
 
     codes, here = [0], os.getpid()
 
@@ -47,6 +49,8 @@ def run(config_name: str, task: Callable[[dict[str, Any]], object], nullable: tu
         try:
             values = plain(config)
             validate(values, nullable)
+            if launch.launched() and sweeping():
+                raise UserError("every process of the launcher would run the whole sweep: leave torchrun or srun out, or -m")
             task(values)
         except Exception as error:
             if os.getpid() != here:  # a launcher's process, with a copy of our codes: Hydra brings the error back to us
@@ -63,22 +67,24 @@ def run(config_name: str, task: Callable[[dict[str, Any]], object], nullable: tu
             for key in re.findall(r"([\w.]+)\s*[=:]", word):
                 check_secret(key, word)
         check_groups(sys.argv[1:])
-        if started_by_torchrun() and config_name != "train":
-            raise UserError("torchrun is for python -m src.train: leave it out here")
+        if launch.launched() and config_name != "train":
+            raise UserError("torchrun and srun are for python -m src.train: leave them out here")
         hydra.main(version_base="1.3", config_path=CONF, config_name=config_name)(checked)()
     except (KeyboardInterrupt, Interrupted) as stop:
-        leave(getattr(stop, "exit_code", 130))
-    except SystemExit as leaving:
-        leave(leaving.code)
+        sys.exit(getattr(stop, "exit_code", 130))
     except Exception as error:
         codes.append(answer(error, config_name))
-    if any(codes) and follows() and config_name == "train":
-        decline()
-    leave(max(codes, key=[0, 2, 1].index))
+    sys.exit(max(codes, key=[0, 2, 1].index))
+
+
+def sweeping() -> bool:
+    return HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
 
 
 def answer(error: Exception, config_name: str) -> int:
     """Print one line, or the traceback where the fault is ours; the exit code."""
+    if launch.launched():
+        return launch.report(error)
     line = explain(error, config_name)
     if line is None:
         traceback.print_exception(error)
@@ -178,7 +184,11 @@ def explain_key(error: Exception, config_name: str, words: Sequence[str]) -> str
     unknown = re.search(r"Could not override '([^']+)'", text) or re.search(r"full_key: (\S+)", text)
     if unknown is None:
         return first_line(error)
-    key, known = unknown.group(1), known_keys(config_name, words)
+    key = unknown.group(1)
+    try:
+        known = known_keys(config_name, words)
+    except (HydraException, OmegaConfBaseException):  # a config file is wrong, whatever the command line says
+        return first_line(error)
     if key in known:  # and what it refers to is not
         return f"{key}: {first_line(error)}"
     return f"there is no setting {key!r}: {nearest(key, [*known, *groups()])}"

@@ -12,7 +12,7 @@ import numpy as np
 
 from src.config.errors import UserError
 from src.data.clients import DvcRemote
-from src.data.dataset import Split
+from src.data.dataset import Arrays
 from src.data.decoded import REVISION, Decoded, each, to_array, write_images
 from src.data.sources import Mirror, Source, SourceError, get, install
 from src.data.spec import Spec
@@ -80,7 +80,7 @@ class CelebA:
             raise UserError(f"crop={crop}: the images are {WIDTH} pixels wide")
         self.folder, self.size, self.crop = Path(folder), size, crop
         self.sources = self.default_sources if sources is None else sources
-        self.spec = Spec("image", (3, size, size))
+        self.spec = Spec.of("image", (3, size, size))
         source = {**self.files, "size": size, "crop": crop, "revision": REVISION}
         self._decoded = Decoded(self.folder / f"{size}-of-{crop}", source)
 
@@ -97,9 +97,9 @@ class CelebA:
         """SHA-256 of the archive, as pinned here, and of the decoded images, which are also the work of the JPEG decoder."""
         return self.files | self._decoded.hashes()
 
-    def split(self, name: str) -> Split:
+    def split(self, name: str) -> Arrays:
         """ "train" (162,770), "validation" (19,867) or "test" (19,962); x is a read-only memory map."""
-        return Split(self._decoded.array("images")[self.rows[name]], None)
+        return Arrays(x=self._decoded.array("images")[self.rows[name]])
 
     def _write(self, folder: Path) -> dict[str, Any]:
         with zipfile.ZipFile(self.folder / ARCHIVE) as archive:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from src.data.clients import DvcRemote
-from src.data.dataset import Split
+from src.data.dataset import Arrays
 from src.data.decoded import Decoded
 from src.data.sources import Mirror, Source, get
 from src.data.spec import Spec
@@ -50,7 +50,7 @@ class CIFAR10:
     def __init__(self, folder: str | Path, sources: Sequence[Source] | None = None) -> None:
         self.folder = Path(folder)
         self.sources = self.default_sources if sources is None else sources
-        self.spec = Spec("image", (3, 32, 32), self.classes)
+        self.spec = Spec.of("image", (3, 32, 32), self.classes)
         self._decoded = Decoded(self.folder / "decoded", self.files)
 
     def prepare(self) -> None:
@@ -63,10 +63,10 @@ class CIFAR10:
         """SHA-256 of the archive, as pinned here: the arrays are a function of its bytes alone."""
         return dict(self.files)
 
-    def split(self, name: str) -> Split:
+    def split(self, name: str) -> Arrays:
         """ "train" (45,000), "validation" (5,000) or "test" (10,000); x is a read-only memory map."""
         images, labels = self._decoded.array("images"), self._decoded.array("labels")
-        return Split(images[self.rows[name]], np.array(labels[self.rows[name]]))
+        return Arrays(x=images[self.rows[name]], y=np.array(labels[self.rows[name]]))
 
     def _write(self, folder: Path) -> dict[str, Any]:
         """https://www.cs.toronto.edu/~kriz/cifar.html, "Binary version": a byte of label, then the three planes."""

@@ -1,23 +1,43 @@
-"""What every data set offers; one file per data set implements it, with numpy alone (no torch: errors must come fast)."""
+"""What every data set offers. One file per data set implements it with NumPy alone: errors must not wait for torch."""
 
-from typing import NamedTuple, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
+from src.data.rows import indexed
 from src.data.spec import Spec
 
 SPLITS = ("train", "validation", "test")
 
 
-class Split(NamedTuple):
-    """One part of a data set, in its pinned order.
+class Split(Protocol):
+    """One part of a data set, in its pinned order."""
 
-    x: [N, *spec.shape], uint8 for images; memory-mapped where it comes from a file.
-    y: [N] int64 labels, or None.
+    def __len__(self) -> int: ...
+
+    def batch(self, indices: np.ndarray) -> dict[str, np.ndarray]:
+        """Samples by index, any shape of indices: field name -> [*indices.shape, *field.shape]."""
+
+
+class Arrays:
+    """A split that lies in one array per field, [N, *field.shape]; memory-mapped arrays stay in their files.
+
+    A field that is None is left out.
     """
 
-    x: np.ndarray
-    y: np.ndarray | None
+    def __init__(self, **fields: np.ndarray | None) -> None:
+        self.fields = {name: array for name, array in fields.items() if array is not None}
+        self._rows = {name: indexed(array) for name, array in self.fields.items()}
+
+    def __len__(self) -> int:
+        return len(next(iter(self.fields.values())))
+
+    def __getitem__(self, name: str) -> Any:
+        """The whole array of a field."""
+        return self.fields[name]
+
+    def batch(self, indices: np.ndarray) -> dict[str, np.ndarray]:
+        return {name: rows[indices] for name, rows in self._rows.items()}
 
 
 class Dataset(Protocol):
@@ -34,3 +54,8 @@ class Dataset(Protocol):
 
     def split(self, name: str) -> Split:
         """One of SPLITS."""
+
+
+def whole(split: Split, name: str) -> np.ndarray:
+    """All of a field of a split, [N, *field.shape]: the array itself where there is one."""
+    return split[name] if isinstance(split, Arrays) else split.batch(np.arange(len(split)))[name]

@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from src.config.errors import UserError
-from src.data.dataset import Split
+from src.data.dataset import Arrays
 from src.data.spec import Spec
 
 # Of the pinned permutation.
@@ -27,7 +27,7 @@ class Digits:
     }
 
     def __init__(self) -> None:
-        self.spec = Spec("image", (1, 8, 8), tuple("0123456789"))
+        self.spec = Spec.of("image", (1, 8, 8), tuple("0123456789"))
 
     def prepare(self) -> None:
         """Check that this scikit-learn carries the pinned arrays; raises UserError otherwise."""
@@ -38,9 +38,9 @@ class Digits:
         """SHA-256 of all images and of all labels, in the pinned order."""
         return {name: hashlib.sha256(array.tobytes()).hexdigest() for name, array in self._all.items()}
 
-    def split(self, name: str) -> Split:
+    def split(self, name: str) -> Arrays:
         """ "train" (1,197), "validation" (300) or "test" (300)."""
-        return Split(self._all["x"][ROWS[name]], self._all["y"][ROWS[name]])
+        return Arrays(x=self._all["x"][ROWS[name]], y=self._all["y"][ROWS[name]])
 
     @cached_property
     def _all(self) -> dict[str, np.ndarray]:

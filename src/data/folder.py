@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from src.config.errors import UserError
-from src.data.dataset import Split
+from src.data.dataset import Arrays
 from src.data.decoded import REVISION, Decoded, each, to_array, write_images
 from src.data.sources import digest
 from src.data.spec import Spec
@@ -58,7 +58,7 @@ class Folder:
     def spec(self) -> Spec:
         """From the names alone. Where the folder is gone (it is not needed to draw from a trained model) without classes."""
         names = self._names() if self.path.is_dir() else []
-        return Spec("image", (self.channels, self.size, self.size), _classes(names))
+        return Spec.of("image", (self.channels, self.size, self.size), _classes(names))
 
     def prepare(self) -> None:
         """Decode the images, or check every byte of those decoded earlier; raises UserError with the remedy."""
@@ -80,7 +80,7 @@ class Folder:
         """SHA-256 of the arrays of images and of labels."""
         return self._ready().hashes()
 
-    def split(self, name: str) -> Split:
+    def split(self, name: str) -> Arrays:
         """ "train", "validation" or "test"; x is a read-only memory map."""
         decoded = self._ready()
         test, validation = decoded.details()["test"], decoded.details()["validation"]
@@ -90,7 +90,7 @@ class Folder:
             "train": slice(test + validation, None),
         }[name]
         labels = np.array(decoded.array("labels")[rows]) if "labels.npy" in decoded.hashes() else None
-        return Split(decoded.array("images")[rows], labels)
+        return Arrays(x=decoded.array("images")[rows], y=labels)
 
     # Where things are
 
@@ -200,7 +200,7 @@ class Folder:
                 f"data.path={self.path}: {len(broken):,} of {images + len(broken):,} images are broken, for one {name!a}"
                 f" ({reason}): remove them, or allow more with data.max_broken= (now {self.max_broken:g})"
             )
-        splits = {name: len(self.split(name).x) for name in ("train", "validation", "test")}
+        splits = {name: len(self.split(name)) for name in ("train", "validation", "test")}
         if min(splits.values()) < FEWEST:
             shares = ", ".join(f"{count} for {name}" for name, count in splits.items())
             raise UserError(

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from src.config.errors import UserError
-from src.data.dataset import Split
+from src.data.dataset import Arrays
 from src.data.spec import Spec
 
 SCALE = 5.0  # the papers' coordinates are divided by it, so that generators that end in tanh can reach every point
@@ -35,7 +35,7 @@ class Gaussians:
     }
 
     def __init__(self) -> None:
-        self.spec = Spec("points", (2,), tuple(f"({x}, {y})" for x, y in GRID))
+        self.spec = Spec.of("points", (2,), tuple(f"({x}, {y})" for x, y in GRID))
 
     def prepare(self) -> None:
         """Check that the points are the pinned ones; raises UserError otherwise."""
@@ -46,9 +46,9 @@ class Gaussians:
         """SHA-256 of all points and of all labels."""
         return {name: hashlib.sha256(array.tobytes()).hexdigest() for name, array in self._all.items()}
 
-    def split(self, name: str) -> Split:
+    def split(self, name: str) -> Arrays:
         """ "train" (100,000), "validation" (10,000) or "test" (10,000)."""
-        return Split(self._all["x"][ROWS[name]], self._all["y"][ROWS[name]])
+        return Arrays(x=self._all["x"][ROWS[name]], y=self._all["y"][ROWS[name]])
 
     @cached_property
     def _all(self) -> dict[str, np.ndarray]:

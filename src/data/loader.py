@@ -9,18 +9,21 @@ from pytorch_lightning import LightningDataModule
 from torch.utils.data import DataLoader
 
 from src.data.dataset import Dataset, Split
-from src.data.pixels import from_uint8
-from src.data.rows import indexed
-from src.data.spec import Batch
+from src.data.spec import Batch, Spec
 from src.training import rng
+
+BLOCK_BYTES = 4_000_000  # of a block at most, unless one update alone takes more
 
 
 class Blocks:
-    """Sampler of index blocks [updates * d_steps, batch] for the generator updates start..stop.
+    """Sampler of index blocks [updates * batches_per_update, batch] for one epoch of updates, from the step that `at` says.
 
     Batch number p of a run holds rows p * batch ... of the permutation of its epoch, whatever came before it; the incomplete
-    last batch of an epoch is left out. A block ends after `size` updates, or after a step for which `cut(step)` is true, so
-    that what happens between blocks (logging, samples, checkpoints) happens exactly at its step.
+    last batch of an epoch is left out. An update belongs to the epoch of its first batch. A block ends after `size` updates,
+    or after a step for which `cut(step)` is true, so that what happens between blocks (logging, samples, checkpoints) happens
+    exactly at its step.
+
+    stop: the step after which there is no update, None for never. local: this rank's rows of a batch.
     """
 
     def __init__(
@@ -28,28 +31,30 @@ class Blocks:
         samples: int,
         batch_size: int,
         seed: int,
-        start: int,
-        stop: int | None,
-        d_steps: int = 1,
+        at: Callable[[], int] = lambda: 0,
+        stop: int | None = None,
+        batches_per_update: int = 1,
         size: int = 1,
         cut: Callable[[int], bool] = lambda step: False,
-        rank: int = 0,
-        world_size: int = 1,
+        local: slice = slice(None),
     ) -> None:
-        self.samples, self.batch_size, self.seed = samples, batch_size, seed
-        self.start, self.stop, self.d_steps, self.size, self.cut = start, stop, d_steps, size, cut
-        local = batch_size // world_size
-        self.local = slice(rank * local, (rank + 1) * local)
+        self.samples, self.batch_size, self.seed, self.at, self.stop = samples, batch_size, seed, at, stop
+        self.batches_per_update, self.size, self.cut, self.local = batches_per_update, size, cut, local
         self._epoch, self._order = -1, np.empty(0, dtype=np.int64)
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        step = self.start
-        while self.stop is None or step < self.stop:
+        step = self.at()
+        epoch = self.epoch_of(step)
+        while step != self.stop and self.epoch_of(step) == epoch:
             end = step + 1
-            while end - step < self.size and end != self.stop and not self.cut(end):
+            while end - step < self.size and end != self.stop and self.epoch_of(end) == epoch and not self.cut(end):
                 end += 1
-            yield np.stack([self.batch(number) for number in range(step * self.d_steps, end * self.d_steps)])
+            numbers = range(step * self.batches_per_update, end * self.batches_per_update)
+            yield np.stack([self.batch(number) for number in numbers])
             step = end
+
+    def epoch_of(self, step: int) -> int:
+        return step * self.batches_per_update // (self.samples // self.batch_size)
 
     def batch(self, number: int) -> np.ndarray:
         """Indices [local batch] of batch `number`, counted from the start of the run."""
@@ -61,23 +66,23 @@ class Blocks:
 
 
 class Rows(torch.utils.data.Dataset):
-    """A split that is read by arrays of indices [...] and answers with a Batch [..., *shape]."""
+    """A split that is read by arrays of indices [...] and answers with a batch of tensors [..., *shape]."""
 
     def __init__(self, split: Split) -> None:
-        self.x, self.y = indexed(split.x), split.y
+        self.split = split
 
     def __getitem__(self, index: np.ndarray) -> Batch:
-        y = None if self.y is None else torch.from_numpy(self.y[index])
-        return Batch(torch.from_numpy(self.x[index]), y)
+        return {name: torch.from_numpy(rows) for name, rows in self.split.batch(index).items()}
 
 
 class DataModule(LightningDataModule):
-    """Batches of the training split for one run, from the step at which its model stands.
+    """Batches of the training split for one run, from the step at which its model stands; an epoch is one of the data.
 
-    batch_size: the global one, over all processes.
+    batch_size: the global one, over all ranks.
     workers: loader processes; the batches are the same for any number.
-    stop: the generator step to end at, None for never.
-    block, cut: as in Blocks; neither changes a batch.
+    stop: the step to end at, None to leave that to the Trainer.
+    block: updates per Lightning batch at most, fewer where they would take more than BLOCK_BYTES. cut: as in Blocks. Neither
+    changes a batch.
     """
 
     def __init__(
@@ -86,37 +91,39 @@ class DataModule(LightningDataModule):
         batch_size: int,
         seed: int,
         workers: int = 0,
-        d_steps: int = 1,
         stop: int | None = None,
         block: int = 1,
         cut: Callable[[int], bool] = lambda step: False,
     ) -> None:
         super().__init__()
-        self.split = dataset.split("train")
-        self.batch_size, self.seed, self.workers, self.d_steps = batch_size, seed, workers, d_steps
+        self.split, self.spec = dataset.split("train"), dataset.spec
+        self.batch_size, self.seed, self.workers = batch_size, seed, workers
         self.stop, self.block, self.cut = stop, block, cut
 
     def train_dataloader(self) -> DataLoader:
-        assert self.trainer is not None
-        model: Any = self.trainer.lightning_module.model  # it stands where it was resumed
+        trainer: Any = self.trainer
+        model, local = trainer.lightning_module, self.batch_size // trainer.world_size
+        update_bytes = local * model.batches_per_update * bytes_of(self.spec)
         blocks = Blocks(
-            samples=len(self.split.x),
+            samples=len(self.split),
             batch_size=self.batch_size,
             seed=self.seed,
-            start=model.step,
+            at=lambda: model.step,
             stop=self.stop,
-            d_steps=self.d_steps,
-            size=self.block,
+            batches_per_update=model.batches_per_update,
+            size=max(1, min(self.block, BLOCK_BYTES // update_bytes)),
             cut=self.cut,
-            rank=self.trainer.global_rank,
-            world_size=self.trainer.world_size,
+            local=slice(trainer.global_rank * local, (trainer.global_rank + 1) * local),
         )
-        # batch_size=None: the sampler's blocks are the batches.
-        return DataLoader(Rows(self.split), batch_size=None, sampler=blocks, num_workers=self.workers)
+        return DataLoader(
+            Rows(self.split),
+            batch_size=None,  # the sampler's blocks are the batches
+            sampler=blocks,
+            num_workers=self.workers,
+            pin_memory=trainer.strategy.root_device.type == "cuda",
+        )
 
-    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        """Bytes cross to the device; numbers are made there, in the model's precision."""
-        if batch.x.dtype != torch.uint8:
-            return batch
-        assert self.trainer is not None
-        return batch._replace(x=from_uint8(batch.x).to(self.trainer.lightning_module.dtype))
+
+def bytes_of(spec: Spec) -> int:
+    """Of one sample."""
+    return sum(int(np.prod(field.shape)) * np.dtype(field.dtype).itemsize for field in spec.fields.values())

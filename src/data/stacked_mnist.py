@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from src.config.errors import UserError
-from src.data.dataset import Split
+from src.data.dataset import Arrays
 from src.data.mnist import MNIST
 from src.data.sources import Source
 from src.data.spec import Spec
@@ -67,7 +67,7 @@ class StackedMNIST:
 
     def __init__(self, folder: str | Path, sources: Sequence[Source] | None = None) -> None:
         self.mnist = MNIST(folder, sources)
-        self.spec = Spec("image", (3, 28, 28), tuple(f"{number:03d}" for number in range(1_000)))
+        self.spec = Spec.of("image", (3, 28, 28), tuple(f"{number:03d}" for number in range(1_000)))
 
     def prepare(self) -> None:
         """Get and check MNIST's files, check the draw; raises UserError with the remedy."""
@@ -79,13 +79,12 @@ class StackedMNIST:
         """SHA-256 of MNIST's files and of the arrays of indices into its splits."""
         return self.mnist.hashes() | self._triple_hashes()
 
-    def split(self, name: str) -> Split:
+    def split(self, name: str) -> Arrays:
         """ "train" (128,000), "validation" (5,000) or "test" (26,000), each of the digits of MNIST's split of that name."""
-        x, y = self.mnist.split(name)
-        assert y is not None
+        digits = self.mnist.split(name)
         rows = self._triples[name]
         # All that is asked of x is len, shape, an index into its first dimension, copy and conversion to an array.
-        return Split(Triples(x, rows), y[rows] @ np.array([100, 10, 1]))  # type: ignore[arg-type]
+        return Arrays(x=Triples(digits["x"], rows), y=digits["y"][rows] @ np.array([100, 10, 1]))  # type: ignore[arg-type]
 
     def _triple_hashes(self) -> dict[str, str]:
         return {f"{name} triples": hashlib.sha256(rows.tobytes()).hexdigest() for name, rows in self._triples.items()}

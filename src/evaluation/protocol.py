@@ -1,6 +1,6 @@
-"""The evaluation protocol: what is measured, on how many images of which split, and beside which anchors.
+"""The evaluation protocol: what is measured, on how many images of which split, and beside which controls.
 
-The reference side (features of real images, the anchors) depends on the data, the extractor and the protocol alone. It
+The reference side (features of real images, the controls) depends on the data, the extractor and the protocol alone. It
 is computed once and cached under a hash of all three.
 """
 
@@ -18,7 +18,8 @@ import torch
 import torch_fidelity
 from torch import Tensor
 
-from src.data.dataset import Dataset
+from src.data.dataset import Dataset, whole
+from src.evaluation.columns import CONTROL_NAMES, columns
 from src.evaluation.extractors.extractor import Extractor, Features, load_extractor
 from src.evaluation.extractors.points import mode_quality
 from src.evaluation.metrics.classes import accuracy, class_counts, class_distances, class_entropy, class_shares, mode_coverage
@@ -31,14 +32,14 @@ from src.evaluation.metrics.distances import (
     statistics,
 )
 from src.evaluation.metrics.neighbours import closeness, copies, manifold_radii, manifolds, radii
-from src.parallel.collectives import from_first, shared
+from src.parallel.collectives import from_first, is_first, shared
 from src.system.files import write_atomic
 from src.training import rng
 
 log = logging.getLogger(__name__)
 
-REVISION = 1  # raise it when a metric or an anchor changes its meaning: older caches are then left alone
-ARRAYS = 4  # raise it when other arrays are cached that mean the same
+REVISION = 1  # raise it when a metric or a control changes its meaning: older caches are then left alone
+ARRAYS = 5  # raise it when other arrays are cached that mean the same
 NEIGHBOURS = {"precision_recall": 3, "density_coverage": 5, "copies": 1}
 
 MANY_CLASSES = 100  # from here on a record counts the classes that were found instead of listing their shares
@@ -55,7 +56,7 @@ class Protocol:
     samples: generated and real ones compared, fewer where the data has fewer. split: of the real ones.
     seed: of all subsets drawn.
     training: how many training samples are looked at for copies; None for as many as the extractor has time for (see
-    Backbone.training_images). Copies of the others are not found, which shows in the anchor of training copies.
+    Backbone.training_images). Copies of the others are not found, which shows in the control `training_copies`.
     """
 
     extractor: str
@@ -68,37 +69,55 @@ class Protocol:
 
 def sample_count(dataset: Dataset, protocol: Protocol) -> int:
     """How many samples `evaluate` asks for."""
-    return min(protocol.samples, len(dataset.split(protocol.split).x), len(dataset.split("train").x))
+    return min(protocol.samples, len(whole(dataset.split(protocol.split), "x")), len(whole(dataset.split("train"), "x")))
 
 
 def evaluate(
-    generate: Generate, dataset: Dataset, protocol: Protocol, cache: Path, labels: Tensor | None = None
+    generate: Generate,
+    dataset: Dataset,
+    protocol: Protocol,
+    cache: Path,
+    labels: Tensor | None = None,
+    extractor: Extractor | None = None,
 ) -> dict[str, Any]:
-    """A plain record of a generator: `metrics`, the three `anchors`, and the `protocol` they were measured under.
+    """A plain record of a generator, which says how it is to be shown: reporting knows no metric by name.
+
+    main: the metric that recipes are compared by, and whether lower or higher is better. columns: of a table, see
+    src.evaluation.columns. metrics: of the generator. controls: what baselines and cheats score, with their control_names.
+    protocol: how all of this was measured.
 
     labels: the classes [N] that a conditional generator is asked for; None where it is asked for none. With them the record
-    also says whether the classes came out, and the anchors say it of real images, of noise and of copies.
+    also says whether the classes came out, and the controls say it of real images, of noise and of copies.
 
-    anchors: `real`, as many training images against the reference (the floor; its `copies` is that of the validation split, or
+    controls: `real`, as many training images against the reference (the floor; its `copies` is that of the validation split, or
     of the test split where the reference is another), or test images where the reference is the training split; `noise`,
     uniform noise (the ceiling);
     `training_copies`, training images drawn with replacement: as good as real by every distance, and caught by `copies` alone.
     """
-    extractor = load_extractor(protocol.extractor, protocol.weights)
+    extractor = extractor or load_extractor(protocol.extractor, protocol.weights)
     count = sample_count(dataset, protocol)
+    found = extract(generate, count, extractor)
+    if not is_first():
+        return {}
     described = _describe(dataset, protocol, extractor, count)
     reference = _cached(cache, described, lambda: _reference(dataset, protocol, extractor, count))
-    found = extract(generate, count, extractor)
     metrics = _measure(found, reference, extractor, protocol.seed)
-    anchors = json.loads(str(reference["anchors"]))
+    controls = json.loads(str(reference["controls"]))
     if labels is not None:
         # A file of its own: what is measured without labels is the same with them, and so is its protocol.
         conditional = _cached(
-            cache, described | {"labels": True}, lambda: _conditional_anchors(dataset, protocol, extractor, count, reference)
+            cache, described | {"labels": True}, lambda: _conditional_controls(dataset, protocol, extractor, count, reference)
         )
         metrics |= _measure_classes(found, labels, dataset, protocol, extractor, reference)
-        anchors = {name: anchor | json.loads(str(conditional[name])) for name, anchor in anchors.items()}
-    return {"metrics": metrics, "anchors": anchors, "protocol": described}
+        controls = {name: control | json.loads(str(conditional[name])) for name, control in controls.items()}
+    return {
+        "main": {"name": extractor.key("fd"), "better": "lower"},
+        "columns": columns(metrics, extractor.name),
+        "metrics": metrics,
+        "controls": controls,
+        "control_names": CONTROL_NAMES,
+        "protocol": described,
+    }
 
 
 def extract(generate: Generate, n: int, extractor: Extractor) -> Features:
@@ -114,7 +133,7 @@ def validation_distance(generate: Generate, dataset: Dataset, extractor: Extract
 
     Biased upwards by a small `n`, so compare values of one `n` only.
     """
-    real = dataset.split("validation").x
+    real = whole(dataset.split("validation"), "x")
     described = {"validation": _digest(real), "extractor": extractor.weights_sha256, "revision": REVISION}
     found = extract(generate, n, extractor)
 
@@ -162,7 +181,7 @@ def _measure_classes(
     found: Features, labels: Tensor, dataset: Dataset, protocol: Protocol, extractor: Extractor, reference: Arrays
 ) -> dict[str, Any]:
     """What can be said of samples whose classes are known: `accuracy`, `fd_per_class` and its mean `fd_class_mean`."""
-    x, y = dataset.split(protocol.split)
+    x, y = arrays(dataset, protocol.split)
     assert y is not None, f"{dataset.name} has no labels: nothing can be conditional on them"
     metrics: dict[str, Any] = {}
     if extractor.class_names == dataset.spec.classes:
@@ -176,15 +195,15 @@ def _measure_classes(
 
 
 def _reference(dataset: Dataset, protocol: Protocol, extractor: Extractor, count: int) -> Arrays:
-    """Features of the real side, what is derived from them, and the anchors as JSON."""
+    """Features of the real side, what is derived from them, and the controls as JSON."""
     print(f"measuring {count:,} real samples of {dataset.name} first, once for all runs", flush=True)
-    train_samples, real_samples = dataset.split("train").x, dataset.split(protocol.split).x
+    train_samples, real_samples = whole(dataset.split("train"), "x"), whole(dataset.split(protocol.split), "x")
     real, real_logits = extractor(_tensor(real_samples[_subset(len(real_samples), count, protocol.seed, "reference")]))
     limit = _training(dataset, protocol, extractor)
     looked_at = train_samples if limit is None else train_samples[_subset(len(train_samples), limit, protocol.seed, "training")]
     train = extractor(_tensor(looked_at)).features
     spacing = radii(train, NEIGHBOURS["copies"])
-    validation = extractor(_tensor(dataset.split("validation").x)).features
+    validation = extractor(_tensor(whole(dataset.split("validation"), "x"))).features
     reference = {
         "real": real.numpy(),
         "kernel_within": kernel_within(_scaled(real, real, extractor), protocol.seed),
@@ -197,31 +216,32 @@ def _reference(dataset: Dataset, protocol: Protocol, extractor: Extractor, count
     if extractor.classes >= MANY_CLASSES:
         reference["class_counts"] = class_counts(real_logits).numpy()
 
-    anchors = {
+    controls = {
         name: _measure(extractor(samples), reference, extractor, protocol.seed)
-        for name, (samples, _) in _anchor_samples(dataset, protocol, count).items()
+        for name, (samples, _) in _control_samples(dataset, protocol, count).items()
     }
-    unseen = validation if protocol.split == "test" else extractor(_tensor(dataset.split("test").x)).features
+    unseen = validation if protocol.split == "test" else extractor(_tensor(whole(dataset.split("test"), "x"))).features
     fresh = copies(closeness(unseen, train, spacing), torch.from_numpy(reference["held_out"]))
-    anchors["real"][extractor.key("copies")] = fresh
-    return reference | {"anchors": np.array(json.dumps(anchors))}
+    controls["real"][extractor.key("copies")] = fresh
+    return reference | {"controls": np.array(json.dumps(controls))}
 
 
-def _conditional_anchors(dataset: Dataset, protocol: Protocol, extractor: Extractor, count: int, reference: Arrays) -> Arrays:
-    """What `_measure_classes` finds for each anchor, as JSON."""
+def _conditional_controls(dataset: Dataset, protocol: Protocol, extractor: Extractor, count: int, reference: Arrays) -> Arrays:
+    """What `_measure_classes` finds for each control, as JSON."""
     found = {}
-    for name, (samples, labels) in _anchor_samples(dataset, protocol, count).items():
+    for name, (samples, labels) in _control_samples(dataset, protocol, count).items():
         assert labels is not None
         metrics = _measure_classes(extractor(samples), labels, dataset, protocol, extractor, reference)
         found[name] = np.array(json.dumps(metrics))
     return found
 
 
-def _anchor_samples(dataset: Dataset, protocol: Protocol, count: int) -> dict[str, tuple[Tensor, Tensor | None]]:
-    """The samples of the three anchors with their labels; noise is asked for each class in turn."""
-    x, y = dataset.split("train")
-    real_x, real_y = dataset.split("test") if protocol.split == "train" else (x, y)
+def _control_samples(dataset: Dataset, protocol: Protocol, count: int) -> dict[str, tuple[Tensor, Tensor | None]]:
+    """The samples of the three controls with their labels; noise is asked for each class in turn."""
+    x, y = arrays(dataset, "train")
+    real_x, real_y = arrays(dataset, "test") if protocol.split == "train" else (x, y)
     floor = _subset(len(real_x), count, protocol.seed, "floor")
+    # The streams keep their first names: others would draw other samples.
     drawn = torch.randint(len(x), (count,), generator=rng.generator(protocol.seed, "copies anchor")).numpy()
     return {
         "real": (_tensor(real_x[floor]), None if real_y is None else _tensor(real_y[floor])),
@@ -232,7 +252,7 @@ def _anchor_samples(dataset: Dataset, protocol: Protocol, count: int) -> dict[st
 
 def _noise(dataset: Dataset, count: int, seed: int) -> Tensor:
     """Uniform noise [N, *shape]: of bytes, or within the bounds of the training data."""
-    x, generator = dataset.split("train").x, rng.generator(seed, "noise anchor")
+    x, generator = whole(dataset.split("train"), "x"), rng.generator(seed, "noise anchor")
     if x.dtype == np.uint8:
         return torch.randint(256, (count, *dataset.spec.shape), dtype=torch.uint8, generator=generator)
     low, high = _tensor(x.min(axis=0)), _tensor(x.max(axis=0))
@@ -242,12 +262,12 @@ def _noise(dataset: Dataset, count: int, seed: int) -> Tensor:
 def _training(dataset: Dataset, protocol: Protocol, extractor: Extractor) -> int | None:
     """How many training samples are looked at for copies, where that is not all of them."""
     limit = protocol.training or extractor.training_images
-    return limit if limit is not None and limit < len(dataset.split("train").x) else None
+    return limit if limit is not None and limit < len(whole(dataset.split("train"), "x")) else None
 
 
 def _describe(dataset: Dataset, protocol: Protocol, extractor: Extractor, count: int) -> dict[str, Any]:
     """The protocol as it went into the numbers, in plain JSON; the reference is cached under its hash."""
-    splits = {name: _digest(dataset.split(name).x) for name in ("train", "validation", protocol.split)}
+    splits = {name: _digest(whole(dataset.split(name), "x")) for name in ("train", "validation", protocol.split)}
     limit = _training(dataset, protocol, extractor)
     return {
         "extractor": extractor.name,
@@ -260,7 +280,7 @@ def _describe(dataset: Dataset, protocol: Protocol, extractor: Extractor, count:
         "samples_asked": protocol.samples,
         "seed": protocol.seed,
         "device": "cpu",  # of the extractor
-        "quantisation": "uint8 0..255" if dataset.split("train").x.dtype == np.uint8 else "none",
+        "quantisation": "uint8 0..255" if whole(dataset.split("train"), "x").dtype == np.uint8 else "none",
         "kernel_distance_features": "standardised" if extractor.standardise else "raw",
         "neighbours": NEIGHBOURS,
         "torch_fidelity": torch_fidelity.__version__,
@@ -272,6 +292,12 @@ def _describe(dataset: Dataset, protocol: Protocol, extractor: Extractor, count:
 def _subset(size: int, count: int, seed: int, stream: str) -> np.ndarray:
     """`count` of `size` indices, rising, drawn without replacement."""
     return torch.randperm(size, generator=rng.generator(seed, stream))[:count].sort().values.numpy()
+
+
+def arrays(dataset: Dataset, split: str) -> tuple[np.ndarray, np.ndarray | None]:
+    """All samples of a split, and their classes where they have any."""
+    found = dataset.split(split)
+    return whole(found, "x"), whole(found, "y") if dataset.spec.classes else None
 
 
 def _tensor(x: np.ndarray) -> Tensor:

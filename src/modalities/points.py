@@ -1,12 +1,11 @@
-"""What points in the plane mean to a person: dots around the modes that they should find. See image.py for the names.
+"""Points in the plane: dots around the modes that they should find.
 
-samples: [N, 2], float; the picture shows the square [-EDGE, EDGE]^2, and what lies beyond it on its border.
-Rings stand for the modes of src/data/gaussians.py: they reach to 3 standard deviations, where high quality ends.
+Samples are [N, 2], float; a picture shows the square [-EDGE, EDGE]^2, and what lies beyond it on its border.
+Rings are the modes of src/data/gaussians.py: they reach to 3 standard deviations, where high quality ends.
 """
 
 import csv
 import io
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,12 +15,14 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from src.config.errors import Diverged, UserError
+from src.config.errors import UserError
 from src.data.gaussians import CENTRES, SIGMA
-from src.modalities.pictures import film, marks_of, png, read_provenance, sidecar_json, write_picture
+from src.data.spec import Spec
+from src.modalities import pictures
+from src.modalities.modality import check_nan
+from src.modalities.pictures import png
+from src.modalities.sidecars import begin_samples, earlier_files, end_samples, marks_of, write_archive, write_marked
 from src.system.files import write_atomic
-
-__all__ = ["QUANTISATION", "film", "neighbours", "preview", "read_provenance", "save", "save_npz", "strip", "to_uint8"]
 
 QUANTISATION = "none: float32 coordinates"
 
@@ -35,75 +36,75 @@ DOT = 1.6  # pixels, the radius
 HUES = ((24, 66, 148), (200, 76, 9), (30, 122, 60), (128, 58, 150), (176, 20, 60), (0, 120, 140), (120, 92, 10), (80, 80, 80))
 
 
-def to_uint8(x: Tensor) -> Tensor:
-    """The points as they are, float32: the name is that of images, which become bytes here. NaN raises Diverged."""
-    if x.isnan().any():
-        raise Diverged("the samples contain NaN: the model has diverged, take an earlier checkpoint or lower its learning rate")
-    return x.float()
+class Points:
+    """Data whose `x` is a point (x, y)."""
 
+    suffix = ".png"
+    quantisation = QUANTISATION
+    film = staticmethod(pictures.film)
 
-def save(samples: Tensor | Iterable[Tensor], folder: str | Path, seeds: Sequence[int], provenance: Mapping[str, Any]) -> None:
-    """`samples.csv` with a row (seed, x, y) for each point, from which the exact float32 comes back, and `samples.json`."""
-    points, folder = _points(samples if isinstance(samples, Tensor) else torch.cat(list(samples))), Path(folder)
-    if len(seeds) != len(points):
-        raise ValueError(f"{len(points)} samples, but {len(seeds)} seeds")
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["seed", "x", "y"])
-    writer.writerows([seed, f"{x:.9g}", f"{y:.9g}"] for seed, (x, y) in zip(seeds, points, strict=True))
-    path, sidecar = folder / "samples.csv", folder / "samples.json"
-    folder.mkdir(parents=True, exist_ok=True)
-    sidecar.unlink(missing_ok=True)
-    write_atomic(path, text.getvalue().encode())
-    record = {**marks_of(provenance), "quantisation": QUANTISATION, "provenance": provenance, "seeds": list(seeds)}
-    write_atomic(sidecar, sidecar_json(record))
+    def __init__(self, spec: Spec) -> None:
+        if spec.shape != (2,):
+            raise UserError(f"points are [2], not {list(spec.shape)}: choose another modality for this data")
+        self.spec = spec
 
+    def finish(self, x: Tensor) -> Tensor:
+        """The points as they are, float32. NaN raises Diverged."""
+        return self.spec.x.to_data(check_nan(x))
 
-def save_npz(samples: Tensor, path: str | Path, seeds: Sequence[int], provenance: Mapping[str, Any]) -> None:
-    """All points in one NumPy archive: `arr_0` is float32 [N, 2], `seeds` int64 [N]."""
-    points = _points(samples)
+    def save(self, samples: Iterable[Tensor], folder: str | Path, seeds: Sequence[int], provenance: Mapping[str, Any]) -> None:
+        """`samples.csv` with a row (seed, x, y) for each point, which gives back the exact float32, and `samples.json`."""
+        folder, name = Path(folder), "samples.csv"
+        earlier = earlier_files(folder, [name])
+        points = _points(torch.cat(list(samples)))
+        if len(seeds) != len(points):
+            raise ValueError(f"{len(points)} samples, but {len(seeds)} seeds")
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(["seed", "x", "y"])
+        writer.writerows([seed, f"{x:.9g}", f"{y:.9g}"] for seed, (x, y) in zip(seeds, points, strict=True))
+        record = {"quantisation": QUANTISATION, "provenance": provenance, "seeds": list(seeds)}
+        begin_samples(folder, earlier, marks_of(provenance) | record)
+        write_atomic(folder / name, text.getvalue().encode())
+        end_samples(folder)
 
-    def encode(marks: dict[str, str]) -> bytes:
-        buffer = io.BytesIO()
-        np.savez_compressed(buffer, arr_0=points, seeds=np.asarray(seeds, np.int64), marks=json.dumps(marks))
-        return buffer.getvalue()
+    def save_archive(self, samples: Tensor, path: str | Path, seeds: Sequence[int], provenance: Mapping[str, Any]) -> None:
+        """All points in one NumPy archive: `arr_0` is float32 [N, 2], `seeds` int64 [N]."""
+        write_archive(path, seeds, provenance, arr_0=_points(samples))
 
-    write_picture(path, encode, provenance)
+    def preview(self, samples: Tensor, path: str | Path, provenance: Mapping[str, Any] | None = None) -> None:
+        """A dot for each point over the modes, with the same axes each time, as a PNG: pictures of a training make a film."""
+        canvas = np.asarray(_canvas()[0], np.float64)
+        depth = _depth(_points(samples))[:, :, None]  # [H, W, 1]
+        clear = (1 - OPACITY) ** depth
+        _write(canvas * clear + INK * (1 - clear), path, provenance)
 
+    def strip(self, samples: Tensor, path: str | Path, provenance: Mapping[str, Any] | None = None) -> None:
+        """Interpolations [R, T, 2] as a PNG: a path for each of R pairs, from its ring to its dot."""
+        paths = _pixels(_points(samples.flatten(0, 1))).reshape(*samples.shape)
+        canvas, draw = _canvas()
+        for i, line in enumerate(paths):
+            hue = HUES[i % len(HUES)]
+            draw.line([tuple(point) for point in line], fill=hue, width=round(1.2 * FINE), joint="curve")
+            for point in line[1:-1]:
+                _circle(draw, point, 1.8, fill=hue)
+            _circle(draw, line[0], 5, fill=PAPER, outline=hue, width=round(1.6 * FINE))
+            _circle(draw, line[-1], 5, fill=hue)
+        _write(np.asarray(canvas), path, provenance)
 
-def preview(samples: Tensor, path: str | Path, provenance: Mapping[str, Any] | None = None) -> None:
-    """A dot for each point over the modes, with the same axes each time, as a PNG: pictures of a training make a film."""
-    canvas = np.asarray(_canvas()[0], np.float64)
-    depth = _depth(_points(samples))[:, :, None]  # [H, W, 1]
-    clear = (1 - OPACITY) ** depth
-    _write(canvas * clear + INK * (1 - clear), path, provenance)
-
-
-def strip(samples: Tensor, path: str | Path, provenance: Mapping[str, Any] | None = None) -> None:
-    """Interpolations [R, T, 2] as a PNG: a path for each of R pairs, from its ring to its dot."""
-    paths = _pixels(_points(samples.flatten(0, 1))).reshape(*samples.shape)
-    canvas, draw = _canvas()
-    for i, line in enumerate(paths):
-        hue = HUES[i % len(HUES)]
-        draw.line([tuple(point) for point in line], fill=hue, width=round(1.2 * FINE), joint="curve")
-        for point in line[1:-1]:
-            _circle(draw, point, 1.8, fill=hue)
-        _circle(draw, line[0], 5, fill=PAPER, outline=hue, width=round(1.6 * FINE))
-        _circle(draw, line[-1], 5, fill=hue)
-    _write(np.asarray(canvas), path, provenance)
-
-
-def neighbours(samples: Tensor, nearest: Tensor, path: str | Path, provenance: Mapping[str, Any] | None = None) -> None:
-    """Each sample as a dot, with lines to the K training points `nearest` to it, [N, K, 2], in grey, as a PNG."""
-    points, others = _pixels(_points(samples)), _pixels(_points(nearest.flatten(0, 1))).reshape(*nearest.shape)
-    canvas, draw = _canvas()
-    for point, near in zip(points, others, strict=True):
-        for other in near:
-            draw.line([tuple(point), tuple(other)], fill=(150, 155, 165), width=FINE)
-            _circle(draw, other, 1.8, fill=(105, 110, 120))
-    for point in points:
-        _circle(draw, point, 3.5, fill=HUES[1])
-    _write(np.asarray(canvas), path, provenance)
+    def neighbours(
+        self, samples: Tensor, nearest: Tensor, path: str | Path, provenance: Mapping[str, Any] | None = None
+    ) -> None:
+        """Each sample as a dot, with lines to the K training points `nearest` to it, [N, K, 2], in grey, as a PNG."""
+        points, others = _pixels(_points(samples)), _pixels(_points(nearest.flatten(0, 1))).reshape(*nearest.shape)
+        canvas, draw = _canvas()
+        for point, near in zip(points, others, strict=True):
+            for other in near:
+                draw.line([tuple(point), tuple(other)], fill=(150, 155, 165), width=FINE)
+                _circle(draw, other, 1.8, fill=(105, 110, 120))
+        for point in points:
+            _circle(draw, point, 3.5, fill=HUES[1])
+        _write(np.asarray(canvas), path, provenance)
 
 
 def _points(samples: Tensor) -> np.ndarray:
@@ -112,7 +113,7 @@ def _points(samples: Tensor) -> np.ndarray:
         raise UserError(f"points are [N, 2], not {list(samples.shape)}: choose data of points for this model")
     if not len(samples):
         raise UserError("there are no points to show: ask for one sample or more")
-    return to_uint8(samples.detach()).cpu().numpy()
+    return check_nan(samples).detach().float().cpu().numpy()
 
 
 def _pixels(points: np.ndarray) -> np.ndarray:
@@ -155,4 +156,4 @@ def _depth(points: np.ndarray) -> np.ndarray:
 def _write(canvas: np.ndarray, path: str | Path, provenance: Mapping[str, Any] | None) -> None:
     """The fine canvas [H, W, 3], averaged to SIZE, as a PNG."""
     image = canvas.reshape(SIZE, FINE, SIZE, FINE, 3).mean(axis=(1, 3)).round().astype(np.uint8)
-    write_picture(path, lambda marks: png(image, marks), provenance)
+    write_marked(path, lambda marks: png(image, marks), provenance)

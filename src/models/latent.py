@@ -1,4 +1,4 @@
-"""Models whose samples come from a network of latents: GANs, and whatever else maps N(0, I) to data."""
+"""Models whose samples come from a network of latents: GANs, VAEs, and whatever else maps N(0, I) to data."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from src.config.errors import UserError
+from src.data.spec import Batch
 from src.models.model import Model
 from src.training import rng
 
@@ -15,41 +16,50 @@ SAMPLE_BATCH = 128  # sampling always runs batches of this size: the last bits o
 
 
 class LatentModel(Model):
-    """`sampler()` is a network that maps (z [B, z_dim], y [B] or None) to samples [B, *spec.shape].
+    """`generator_of(weights)` maps (z [B, z_dim], y [B] or None) to samples [B, *spec.shape].
 
     Its `z_dim` says what it takes; `classes`, where it has them, that it is class-conditional; `truncates` that it truncates
     by itself; `render`, that it draws images of any side.
     """
 
+    def generator_of(self, weights: str = "ema") -> nn.Module:
+        """The network of latents; `network` unless that is larger."""
+        return self.network(weights)
+
     @property
     def z_dim(self) -> int:
-        return self.sampler().z_dim  # type: ignore[return-value]
+        return self.generator_of().z_dim  # type: ignore[return-value]
 
     @property
     def classes(self) -> int:
         """How many classes samples can be asked for; 0 without conditioning."""
-        return getattr(self.sampler(), "classes", 0)
+        return getattr(self.generator_of(), "classes", 0)
 
-    def labels(self, seeds: Sequence[int]) -> Tensor | None:
+    def conditions(self, seeds: Sequence[int]) -> Batch:
+        """Class seed modulo the number of classes; nothing without conditioning."""
         classes = self.classes
-        return torch.tensor([seed % classes for seed in seeds], dtype=torch.int64) if classes else None
+        return {"y": torch.tensor([seed % classes for seed in seeds], dtype=torch.int64)} if classes else {}
 
     def sample(
         self,
         seeds: Sequence[int],
-        y: Tensor | None = None,
+        cond: Batch | None = None,
         weights: str = "ema",
         truncation: float | None = None,
         side: int | None = None,
     ) -> Tensor:
-        y = self.labels(seeds) if y is None else y
-        return self.decode(rng.normal_per_seed(seeds, self.z_dim), y, weights, truncation, side)
+        """See Samples.
+
+        truncation: less varied, more typical samples; None for all there is. side: of images; None for the data's.
+        """
+        cond = self.conditions(seeds) if cond is None else cond
+        return self.decode(normal_per_seed(seeds, self.z_dim), cond, weights, truncation, side)
 
     @torch.no_grad()
     def decode(
         self,
         z: Tensor,
-        y: Tensor | None = None,
+        cond: Batch | None = None,
         weights: str = "ema",
         truncation: float | None = None,
         side: int | None = None,
@@ -58,13 +68,14 @@ class LatentModel(Model):
 
         truncation: psi of a generator that does this itself (StyleGAN2), else the bound that latents are kept within.
         """
-        network = self.sampler(weights)
+        y = (cond or {}).get("y")
+        network = self.generator_of(weights)
         draw: Callable[..., Tensor] = network if side is None else partial(renderer(network), side=side)
         if truncation is not None:
             if getattr(network, "truncates", False):
                 draw = partial(draw, truncation=truncation)
             else:
-                z = rng.truncate_normal(z, truncation)
+                z = truncate_normal(z, truncation)
         was_training, _ = network.training, network.eval()
         like = next(network.parameters(), z)
         samples = []
@@ -82,30 +93,30 @@ class LatentModel(Model):
         rows: int,
         steps: int,
         seed: int,
-        y: Tensor | None = None,
+        cond: Batch | None = None,
         weights: str = "ema",
         truncation: float | None = None,
         side: int | None = None,
     ) -> Tensor:
         """Samples [rows, steps, *spec.shape] between the latents of seeds (seed, seed + 1), (seed + 2, seed + 3), ...
 
-        y: classes of the rows [rows], `labels` where None; the rest is that of `decode`. Along the great circle: a straight
-        line would leave the shell where N(0, I) latents lie (White 2016). Single numbers, which have no circle, take it.
+        cond: of the rows, `conditions` where None; the rest is that of `decode`. Along the great circle: a straight line would
+        leave the shell where N(0, I) latents lie (White 2016). Single numbers, which have no circle, take it.
         """
-        a, b = rng.normal_per_seed(range(seed, seed + 2 * rows), self.z_dim).unflatten(0, (rows, 2)).unbind(1)
+        a, b = normal_per_seed(range(seed, seed + 2 * rows), self.z_dim).unflatten(0, (rows, 2)).unbind(1)
         angle = torch.acos(functional.cosine_similarity(a, b))[:, None, None]  # [rows, 1, 1]
         t = torch.linspace(0, 1, steps)[None, :, None]
         if self.z_dim == 1:
             z = torch.lerp(a[:, None], b[:, None], t)
         else:
             z = (torch.sin((1 - t) * angle) * a[:, None] + torch.sin(t * angle) * b[:, None]) / torch.sin(angle)
-        y = self.labels(range(rows)) if y is None else y
-        y = None if y is None else y.repeat_interleave(steps)
-        return self.decode(z.flatten(0, 1), y, weights, truncation, side).unflatten(0, (rows, steps))
+        cond = self.conditions(range(rows)) if cond is None else cond
+        cond = {name: part.repeat_interleave(steps, dim=0) for name, part in cond.items()}
+        return self.decode(z.flatten(0, 1), cond, weights, truncation, side).unflatten(0, (rows, steps))
 
-    def example_inputs(self) -> tuple[Tensor, ...]:
-        y = self.labels(range(self.classes))
-        return (torch.zeros(1, self.z_dim),) if y is None else (torch.zeros(len(y), self.z_dim), y)
+    def example_inputs(self) -> dict[str, Tensor]:
+        y = self.conditions(range(self.classes))
+        return {"z": torch.zeros(max(1, self.classes), self.z_dim), **y}
 
 
 def renderer(network: nn.Module) -> Callable[..., Tensor]:
@@ -113,3 +124,20 @@ def renderer(network: nn.Module) -> Callable[..., Tensor]:
     if not hasattr(network, "render"):
         raise UserError("this generator draws images of one size only: leave side= out, or train model=implicit_gan")
     return network.render  # type: ignore[return-value]
+
+
+def truncate_normal(z: Tensor, bound: float) -> Tensor:
+    """Latents from N(0, I) as latents from N(0, I) cut off at +-bound (Brock et al. 2019, section 3.1).
+
+    Each number moves towards zero by the quantiles, in their order, so that a smaller bound changes a sample gradually.
+    """
+    inside = torch.special.ndtr(torch.tensor(bound, dtype=torch.float64))  # Phi(bound)
+    quantile = 1 - inside + (2 * inside - 1) * torch.special.ndtr(z.double())
+    return torch.special.ndtri(quantile).to(z.dtype)
+
+
+def normal_per_seed(seeds: Sequence[int], size: int) -> Tensor:
+    """Latents [N, size] from N(0, I) where row i depends on `seeds[i]` alone."""
+    random = torch.Generator()  # one for all: to make it takes longer than to seed it
+    rows = [torch.randn(size, generator=random.manual_seed(rng.key(seed, "latent"))) for seed in seeds]
+    return torch.stack(rows) if rows else torch.empty(0, size)

@@ -1,92 +1,309 @@
-"""What every model offers to the run around it: updates, a clock, scalars, samples."""
+"""What every model is to the rest of the laboratory: a LightningModule with one training rule, a clock, and capabilities.
 
-from collections.abc import Iterator, Mapping, Sequence
+What a rule can do beyond training is a capability: a small protocol below, asked for by `isinstance`.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, runtime_checkable
 
 import torch
+from pytorch_lightning import LightningModule
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from src.config.errors import Diverged
 from src.data.spec import Batch, Spec
+from src.parallel.collectives import average_over_processes, draw_rows, world_size
+from src.parallel.launch import in_all_ranks
+from src.training import rng
+from src.training.ema import EMA
 
 
-class Model(nn.Module):
+class Model(LightningModule):
     """One training rule. It owns its updates, optimizers, schedules and averages, and knows no config, file or data set.
 
     spec: the data's interface. seed: of every random stream of the training.
-    step: generator updates so far; images_seen: real samples shown so far. Lightning, which trains it as a `Training`
-    (src/models/training.py), has counters of its own, which are used for nothing.
+    step: updates of the generating network so far. samples_seen: real samples shown so far, of all ranks. Schedules, logging,
+    validation and checkpoints follow these two; Lightning's own counters count batches.
+
+    A subclass defines `configure_optimizers`, `update`, `network` and `scalars`. It trains in any `pl.Trainer` with a
+    `src.data.loader.DataModule`: a Lightning batch is a block of batches, for one update or for many.
     """
+
+    batches_per_update = 1
 
     def __init__(self, spec: Spec, seed: int) -> None:
         super().__init__()
+        self.automatic_optimization = False
         self.spec, self.seed = spec, seed
         self.step = 0
-        self.images_seen = 0
+        self.samples_seen = 0
+        self.ema: EMA | None = None
+        self.sharded = False  # by Lightning's FSDP, which then averages gradients
+        self._finite: Tensor | None = None
 
-    @property
-    def device(self) -> torch.device:
-        return next(self.parameters()).device
-
-    def configure_optimizers(self) -> list[Optimizer]:
-        """New ones of this model's networks, in the order in which `training_step` takes them."""
+    def update(self, batches: Sequence[Batch], *optimizers: Any) -> None:
+        """One update, from `batches_per_update` batches as the model sees them; counts itself with `count`."""
         raise NotImplementedError
 
-    def training_step(self, block: Batch, optimizers: Sequence[Optimizer]) -> None:
-        """The updates that a block [K, B, ...] of batches is for; several to one call keep Lightning's overhead small."""
+    def network(self, weights: str = "ema") -> nn.Module:
+        """The network that results come from: the average ("ema", where there is one) or the one in training ("raw")."""
         raise NotImplementedError
 
     def scalars(self) -> dict[str, float]:
-        """What the last update measured, by name."""
-        raise NotImplementedError
+        """What the last update measured, by name; empty before the first one."""
+        return {}
 
-    def sampler(self, weights: str = "ema") -> nn.Module:
-        """The network that samples come from: the average ("ema", where there is one) or the one in training ("raw")."""
-        raise NotImplementedError
+    def networks(self) -> dict[str, nn.Module]:
+        """The networks that learn, by name; their parameters are counted."""
+        return {"network": self.network("raw")}
 
-    def labels(self, seeds: Sequence[int]) -> Tensor | None:
-        """The classes [N] int64 of samples that none is asked for: seed modulo their number; None without conditioning."""
-        raise NotImplementedError
+    # Training
 
-    def sample(
-        self,
-        seeds: Sequence[int],
-        y: Tensor | None = None,
-        weights: str = "ema",
-        truncation: float | None = None,
-        side: int | None = None,
-    ) -> Tensor:
-        """One sample per seed, [N, *spec.shape] on the CPU; sample i depends on seeds[i] (and y[i]) alone.
+    def training_step(self, block: Batch, index: int) -> None:
+        """The updates that a block [K, B, ...] of K batches is for."""
+        optimizers = self.optimizers()
+        self.train_on(block, optimizers if isinstance(optimizers, list) else [optimizers])
+        self.log_dict({**self.scalars(), "step": float(self.step)}, sync_dist=world_size() > 1)
 
-        y: classes [N], `labels(seeds)` where None. truncation: less varied, more typical samples; None for all there is.
-        side: of images from a generator that renders any; None for the data's.
+    def train_on(self, block: Batch, optimizers: Sequence[Any]) -> None:
+        """`training_step` with optimizers from anywhere, for those who have no Trainer."""
+        for start in range(0, len(block["x"]), self.batches_per_update):
+            rows = range(start, start + self.batches_per_update)
+            batches = [self.spec.to_model({name: part[k] for name, part in block.items()}, self.dtype) for k in rows]
+            self.update(batches, *optimizers)
+        self.check_finite()
+
+    def descend(self, loss: Tensor, optimizer: Any, network: nn.Module, statistics: Sequence[Tensor] = ()) -> None:
+        """One optimizer step down the gradient of a loss, the mean over this rank's part of the batch.
+
+        statistics: buffers that are averaged over the ranks together with the gradients, in one all-reduce.
         """
-        raise NotImplementedError
+        parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
+        for parameter in parameters:
+            parameter.grad = None
+        if self.sharded:
+            self.manual_backward(loss)
+            self.note_finite(loss)
+            optimizer.step()
+            return
+        # `inputs` spares the gradients of other networks' weights.
+        if self._trainer is None and self._fabric is None:  # by hand
+            loss.backward(inputs=parameters)
+        else:
+            self.manual_backward(loss, inputs=parameters)
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        average_over_processes([loss.detach(), *gradients, *statistics])
+        self.note_finite(loss)
+        optimizer.step()
+        torch.clear_autocast_cache()  # of weights as they were, where autocast spans a block of updates
 
-    def interpolate(
-        self,
-        rows: int,
-        steps: int,
-        seed: int,
-        y: Tensor | None = None,
-        weights: str = "ema",
-        truncation: float | None = None,
-        side: int | None = None,
-    ) -> Tensor:
-        """Samples [rows, steps, *spec.shape], each row of one class, y [rows], on the way from one latent to another."""
-        raise NotImplementedError
+    def note_finite(self, loss: Tensor) -> None:
+        """Raise Diverged before the update where a loss on the CPU is not finite; on a GPU `check_finite` looks later."""
+        if loss.is_cuda:  # reading it now would make the CPU wait for the GPU
+            finite = torch.isfinite(loss.detach())
+            self._finite = finite if self._finite is None else self._finite & finite
+        elif not math.isfinite(loss.item()):
+            raise self.diverged(f"a loss is {loss.item()}", "before the update")
 
-    def example_inputs(self) -> tuple[Tensor, ...]:
-        """Inputs [B, ...] of `sampler()`, to trace it with."""
-        raise NotImplementedError
+    def check_finite(self) -> None:
+        """Raise Diverged where a loss of the last block was not finite: before anything is logged, validated or saved."""
+        finite, self._finite = self._finite, None
+        if finite is not None and not finite:
+            raise self.diverged("a loss of the last block is not finite", "before anything was saved")
+
+    def diverged(self, what: str, when: str) -> Diverged:
+        error = Diverged(
+            f"{what} at step {self.step}: training has diverged and was stopped {when} (lower the learning rates or raise the "
+            "penalty, in a new run)"
+        )
+        return in_all_ranks(error)  # the loss is the mean over all of them
+
+    def set_schedules(self, optimizers: Sequence[Any], settings: Sequence[Mapping[str, Any]], **due: float | None) -> None:
+        """Give optimizers the settings asked for, not those of a checkpoint: `settings`, with what is due by now.
+
+        due: lr_factor, on each learning rate; beta2, Adam's. None leaves it as it is.
+        """
+        for optimizer, own in zip(optimizers, settings, strict=True):
+            now = dict(own)
+            if due.get("lr_factor") is not None:
+                now["lr"] *= due["lr_factor"]
+            if due.get("beta2") is not None:
+                now["betas"] = (now["betas"][0], due["beta2"])
+            for group in optimizer.param_groups:
+                group.update(now)
+
+    def count(self, batches: Sequence[Batch]) -> int:
+        """Note that an update has been made; the samples of these batches over all ranks."""
+        samples = sum(len(batch["x"]) for batch in batches) * world_size()
+        self.step += 1
+        self.samples_seen += samples
+        return samples
+
+    def draw(self, distribution: Callable[..., Tensor], batch: int, size: int, stream: str) -> Tensor:
+        """Random numbers [B, size] of this step: this rank's rows of those for the global batch."""
+        return draw_rows(distribution, (batch, size), generator=rng.generator(self.seed, stream, self.step)).to(self.device)
+
+    # The clock is part of a checkpoint; Lightning's counters are not needed.
 
     def clock(self) -> dict[str, int]:
-        return {"step": self.step, "images_seen": self.images_seen}
+        return {"step": self.step, "samples_seen": self.samples_seen}
 
     def set_clock(self, clock: Mapping[str, int]) -> None:
-        self.step, self.images_seen = clock["step"], clock["images_seen"]
+        self.step, self.samples_seen = clock["step"], clock["samples_seen"]
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["clock"] = self.clock()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.set_clock(checkpoint["clock"])
 
 
-def unstack(block: Batch) -> Iterator[Batch]:
-    """A block [K, B, ...] as K batches [B, ...]."""
-    for k in range(len(block.x)):
-        yield Batch(*(None if part is None else part[k] for part in block))  # type: ignore[arg-type]
+def settings_of(optimizer: Optimizer) -> dict[str, Any]:
+    """What an optimizer was made with: learning rate, betas and so on."""
+    return {name: value for name, value in optimizer.param_groups[0].items() if name != "params"}
+
+
+class OneLoss(Model):
+    """A rule that goes down one loss with one optimizer.
+
+    optimizer: called with the parameters. ema: called with the network, averages its weights; None for no average.
+    lr_schedule: factor on the learning rate as a function of the samples seen; None keeps it constant.
+    A subclass makes its network with `set_network` and defines `loss`.
+    """
+
+    def __init__(
+        self,
+        spec: Spec,
+        seed: int,
+        optimizer: Callable[..., Optimizer],
+        ema: Callable[[nn.Module], EMA] | None = None,
+        lr_schedule: Callable[[int], float] | None = None,
+    ) -> None:
+        super().__init__(spec, seed)
+        self._optimizer_factory, self._ema_factory, self._lr_schedule = optimizer, ema, lr_schedule
+        self._settings: list[dict[str, Any]] = []
+        self._last: Tensor | None = None
+
+    def set_network(self, network: nn.Module) -> None:
+        """The network that learns, and its average."""
+        self.learner = network
+        self.ema = self._ema_factory(network) if self._ema_factory else None
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Values [B], one per sample; the update takes their mean."""
+        raise NotImplementedError
+
+    def configure_optimizers(self) -> list[Optimizer]:
+        optimizer = self._optimizer_factory(self.learner.parameters())
+        self._settings = [settings_of(optimizer)]
+        return [optimizer]
+
+    def update(self, batches: Sequence[Batch], optimizer: Any) -> None:
+        due = self._lr_schedule(self.samples_seen) if self._lr_schedule else None
+        self.set_schedules([optimizer], self._settings, lr_factor=due)
+        rng.seed_layers(self.seed, self.step)
+        loss = self.loss(batches[0]).mean()
+        self.descend(loss, optimizer, self.learner)
+        samples = self.count(batches)
+        if self.ema:
+            self.ema.update(self.learner, samples, self.samples_seen)
+        self._last = loss.detach()
+
+    def scalars(self) -> dict[str, float]:
+        return {} if self._last is None else {"loss": self._last.item()}
+
+    def network(self, weights: str = "ema") -> nn.Module:
+        return self.ema.network if self.ema and weights == "ema" else self.learner
+
+
+# Capabilities
+
+
+@runtime_checkable
+class Samples(Protocol):
+    """Draws samples."""
+
+    def conditions(self, seeds: Sequence[int]) -> Batch:
+        """What samples of these seeds are conditioned on where nothing is asked for, [N, ...] by field; empty without."""
+        ...
+
+    def sample(self, seeds: Sequence[int], cond: Batch | None = None, weights: str = "ema") -> Tensor:
+        """One sample per seed, [N, *spec.shape] on the CPU as the model sees data.
+
+        Sample i depends on seeds[i] and its condition alone. cond: by field, `conditions(seeds)` where None. A rule may take
+        further settings by name (truncation, temperature ...).
+        """
+        ...
+
+
+@runtime_checkable
+class Interpolates(Protocol):
+    """Has a latent space."""
+
+    def interpolate(self, rows: int, steps: int, seed: int, cond: Batch | None = None, weights: str = "ema") -> Tensor:
+        """Samples [rows, steps, *spec.shape] on the way from one latent to another; cond: of the rows."""
+        ...
+
+
+@runtime_checkable
+class Encodes(Protocol):
+    """Maps data to latents, and back."""
+
+    def encode(self, batch: Batch) -> Tensor:
+        """Latents [B, z_dim] of a batch as the model sees it."""
+        ...
+
+    def decode(self, z: Tensor, cond: Batch | None = None, weights: str = "ema") -> Tensor:
+        """Latents [N, z_dim] to samples [N, *spec.shape] on the CPU."""
+        ...
+
+
+@runtime_checkable
+class Likelihood(Protocol):
+    """Says how probable data are."""
+
+    def nll(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Negative log-likelihood in nats, [B], of a batch as the model sees it, and of how many symbols or pixels, [B]."""
+        ...
+
+
+@runtime_checkable
+class Embeds(Protocol):
+    """Maps data to vectors that say what they are."""
+
+    def embed(self, batch: Batch, weights: str = "ema") -> Tensor:
+        """Embeddings [B, D] of a batch as the model sees it."""
+        ...
+
+
+@runtime_checkable
+class Discriminates(Protocol):
+    """Tells real samples from generated ones."""
+
+    def discriminate(self, batch: Batch) -> Tensor:
+        """Logits [B], high for real, of a batch as the model sees it."""
+        ...
+
+
+@runtime_checkable
+class Continues(Protocol):
+    """Goes on with what was begun."""
+
+    def continue_from(self, prompt: Tensor, seeds: Sequence[int], weights: str = "ema") -> Tensor:
+        """Sequences [N, T] that begin with the prompt [P], one per seed."""
+        ...
+
+
+@runtime_checkable
+class Exports(Protocol):
+    """Can leave PyTorch."""
+
+    def generator_of(self, weights: str = "ema") -> nn.Module:
+        """The network that is exported."""
+        ...
+
+    def example_inputs(self) -> dict[str, Tensor]:
+        """Inputs [B, ...] of it, by name and in order, to trace it with."""
+        ...

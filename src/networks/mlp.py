@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
 from src.data.spec import Spec
-from src.parallel.collectives import draw_rows, pieces
+from src.parallel.collectives import draw_rows, world_size
 
 
 class MLPGenerator(nn.Module):
@@ -52,7 +52,7 @@ class Dropout(nn.Dropout):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, ...] to the same shape."""
-        if not self.training or pieces() == 1:
+        if not self.training or world_size() == 1:
             return super().forward(x)
         kept = draw_rows(torch.rand, x.shape, device=x.device) >= self.p
         return x * kept / (1 - self.p)

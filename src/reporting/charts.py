@@ -8,13 +8,12 @@ from typing import NamedTuple
 from src.reporting.tables import Group, Table
 from src.reporting.words import mean, number
 
-WIDTH = 760
+WIDTH, HEIGHT = 760, 300  # the height is that of lines
 MARGIN = 16
+LEFT, TOP, RIGHT, BOTTOM = 52, 10, WIDTH - MARGIN, HEIGHT - 44  # of the lines' axes
 COLOURS = 7  # .c0 .. .c6 in style.css; further groups take them again, dashed
 ROW = 46  # pixels for each recipe's dots
-LOGARITHMIC = 10  # an axis that spans more than this is logarithmic
-HEIGHT = 300  # of the curves
-GAP = 20  # pixels between two ticks at least
+LOGARITHMIC = 10  # an axis of positive values that spans more than this is logarithmic
 
 
 class Axis(NamedTuple):
@@ -33,17 +32,11 @@ class Axis(NamedTuple):
     def ticks(self) -> list[float]:
         if self.log:
             decades = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
-            digits = (1, 2, 5) if len(decades) < 5 else (1,)
-            values = [digit * 10.0**decade for decade in decades for digit in digits]
-            values = [value for value in values if self.low <= value <= self.high]
-            if len(values) > 2:
-                return values
-        step = nice_step(self.high - self.low)
-        kept: list[float] = []
-        for value in (i * step for i in range(math.ceil(self.low / step), math.floor(self.high / step) + 1)):
-            if self.low <= value <= self.high and not (kept and abs(self.at(value) - self.at(kept[-1])) < GAP):
-                kept.append(value)
-        return kept
+            values = [digit * 10.0**decade for decade in decades for digit in ((1, 2, 5) if len(decades) < 5 else (1,))]
+        else:
+            step = nice_step(self.high - self.low)
+            values = [i * step for i in range(math.ceil(self.low / step), math.floor(self.high / step) + 1)]
+        return [value for value in values if self.low <= value <= self.high]
 
 
 def nice_step(span: float) -> float:
@@ -52,11 +45,11 @@ def nice_step(span: float) -> float:
     return max(factor * power for factor in (1, 2, 5) if factor * power <= span / 4)
 
 
-def axis_for(values: Sequence[float], start: float, end: float, log: bool = False) -> Axis:
-    """An axis with some air around the values, which must be positive for a logarithmic one."""
+def axis_for(values: Sequence[float], start: float, end: float) -> Axis:
+    """An axis with some air around the values; logarithmic where all are positive and far apart."""
     low, high = min(values), max(values)
-    if log:
-        return Axis(low / 1.15, high * 1.15, start, end, log)
+    if 0 < low < high / LOGARITHMIC:
+        return Axis(low / 1.15, high * 1.15, start, end, log=True)
     air = 0.06 * (high - low) or 0.1 * abs(high) or 1.0
     return Axis(low - air, high + air, start, end)
 
@@ -65,30 +58,27 @@ def colour(index: int) -> str:
     return f"c{index % COLOURS}" + (" dashed" if index // COLOURS % 2 else "")
 
 
-def swatch(index: int) -> str:
-    return f'<svg class="swatch {colour(index)}" viewBox="0 0 12 12" aria-hidden="true"><circle cx="6" cy="6" r="5"/></svg>'
-
-
 def dots(table: Table) -> str:
-    """Each seed's main metric, with mean and 95 % interval of each recipe; the floor as a line. Empty without runs."""
+    """The main metric of each seed, mean and 95 % interval of each recipe, and the floor as a line. Empty without runs."""
     rows = [(index, group) for index, group in enumerate(table.groups) if group.finished]
     if not rows:
         return ""
-    floor = table.anchors["real"][table.main]
     values = [run.metrics[table.main] for _, group in rows for run in group.finished]
-    log = min(values) > 0 and max(values) > LOGARITHMIC * min(values)
     intervals = [summary.interval for _, group in rows if (summary := group.summary(table.main)) and summary.interval]
+    log = axis_for(values, 0, 1).log
     values += [end for interval in intervals for end in interval if end > 0 or not log]
-    start, end, bottom = MARGIN, WIDTH - MARGIN, ROW * len(rows) + 26
-    axis = axis_for([*values, floor] if floor > 0 or not log else values, start, end, log)
-    if axis.low <= floor and axis.at(max(values)) - axis.at(min(values)) > (end - start) / 2:
-        x = axis.at(floor)
-        beside = f'x="{x + 5}"' if x < WIDTH / 2 else f'x="{x - 5}" text-anchor="end"'
-        parts = [f'<line class="floor" x1="{x}" x2="{x}" y1="4" y2="{bottom}"/>']
-        parts.append(f'<text class="floor" {beside} y="16">floor {number(floor)}</text>')
-    else:  # on the axis the floor would press the dots together
-        axis = axis_for(values, start, end, log)
-        parts = [f'<text class="floor" x="{start}" y="16">◂ floor {number(floor)}</text>']
+    axis, bottom, parts = axis_for(values, MARGIN, RIGHT), ROW * len(rows) + 26, []
+    if (floor := table.floor) is not None:
+        wider = axis_for([*values, floor], MARGIN, RIGHT)
+        if (floor > 0 or not axis.log) and wider.at(max(values)) - wider.at(min(values)) > (RIGHT - MARGIN) / 2:
+            axis = wider
+            x = axis.at(floor)
+            beside = f'x="{x + 5}"' if x < WIDTH / 2 else f'x="{x - 5}" text-anchor="end"'
+            parts.append(f'<line class="floor" x1="{x}" x2="{x}" y1="4" y2="{bottom}"/>')
+            parts.append(f'<text class="floor" {beside} y="16">floor {number(floor)}</text>')
+        else:  # on the axis the floor would press the dots together
+            beside = f'x="{MARGIN}" y="16">◂ ' if floor < min(values) else f'x="{RIGHT}" y="16" text-anchor="end">▸ '
+            parts.append(f'<text class="floor" {beside}floor {number(floor)}</text>')
     parts += vertical_ticks(axis, 22, bottom)
     for row, (index, group) in enumerate(rows):
         parts += _dot_row(group, axis, 26 + ROW * row, table.main, colour(index))
@@ -111,41 +101,50 @@ def _dot_row(group: Group, axis: Axis, top: int, metric: str, style: str) -> Ite
     yield "</g>"
 
 
-def training_curves(table: Table, over: str = "images") -> str:
-    """The validation distance over images seen, or over minutes, a thin line for each seed; a cross where a training diverged.
+def training_curves(table: Table, over: str = "samples") -> str:
+    """Validation values over samples seen, or over minutes: a line for each seed, a cross where one diverged.
 
-    Minutes are known of a training that has ended, and spread evenly over its images.
+    Minutes are known once a training has ended, and are spread evenly over its samples.
     """
-    per_image = {run.path: 1.0 if over == "images" else run.minutes_per_image for run in table.runs}
-    known = [run for run in table.runs if per_image[run.path]]
-    points = [(images * per_image[run.path], distance) for run in known for images, distance in run.curve.values()]
-    distances = [distance for _, distance in points if distance > 0]
-    if not distances:
+    scales = {run.path: 1.0 if over == "samples" else run.minutes_per_sample for run in table.runs}
+    lines = {
+        run.path: [(seen * scales[run.path], value) for _, (seen, value) in sorted(run.curve.items()) if math.isfinite(value)]
+        for run in table.runs
+        if scales[run.path]
+    }
+    if not any(lines.values()):
         return ""
-    left, top, bottom = 52, 10, HEIGHT - 44
-    x = Axis(0, max(spent for spent, _ in points) or 1, left, WIDTH - MARGIN)
-    y = Axis(min(distances) / 1.1, max(distances) * 1.1, bottom, top, log=True)
-    parts = [*vertical_ticks(x, top, bottom)]
-    for tick in y.ticks():
-        parts.append(f'<path class="grid" d="M{left} {y.at(tick)}H{WIDTH - MARGIN}"/>')
-        parts.append(f'<text x="{left - 6}" y="{y.at(tick) + 4}" text-anchor="end">{tick:g}</text>')
+    x, y, parts = plane([point for line in lines.values() for point in line])
     for index, group in enumerate(table.groups):
         parts.append(f'<g class="{colour(index)}">')
-        for run in (run for run in group.runs if per_image[run.path]):
-            scale, curve = per_image[run.path], sorted(run.curve.items())
-            line = [(x.at(images * scale), y.at(distance)) for _, (images, distance) in curve if distance > 0]
-            if not line:
+        for run in group.runs:
+            if not (line := lines.get(run.path)):
                 continue
-            steps = " ".join(f"{px},{py}" for px, py in line)
-            parts.append(f'<polyline class="curve" points="{steps}"><title>{escape(run.name)}</title></polyline>')
-            px, py = line[-1]
+            parts.append(polyline(x, y, line, run.name))
+            px, py = x.at(line[-1][0]), y.at(line[-1][1])
             if run.failed:
                 parts.append(f'<path class="mean" d="M{px - 5} {py - 5}l10 10m0 -10l-10 10"/>')
             elif len(line) == 1:
                 parts.append(f'<circle class="dot" cx="{px}" cy="{py}" r="3"/>')
         parts.append("</g>")
-    title = f"validation distance ({table.main}) while training"
-    return svg(parts, HEIGHT, title, "training images seen" if over == "images" else "minutes of training")
+    below = "training samples seen" if over == "samples" else "minutes of training"
+    return svg(parts, HEIGHT, f"validation {table.main} while training", below)
+
+
+def plane(points: Sequence[tuple[float, float]], last: float = 0.0) -> tuple[Axis, Axis, list[str]]:
+    """Two axes for points, the horizontal one from 0 to the last of them at least, and their ticks."""
+    x = Axis(0, max(last, *(at for at, _ in points)) or 1, LEFT, RIGHT)
+    y = axis_for([value for _, value in points], BOTTOM, TOP)
+    parts = [*vertical_ticks(x, TOP, BOTTOM)]
+    for tick in y.ticks():
+        parts.append(f'<path class="grid" d="M{LEFT} {y.at(tick)}H{RIGHT}"/>')
+        parts.append(f'<text x="{LEFT - 6}" y="{y.at(tick) + 4}" text-anchor="end">{short(tick)}</text>')
+    return x, y, parts
+
+
+def polyline(x: Axis, y: Axis, points: Iterable[tuple[float, float]], title: str) -> str:
+    found = " ".join(f"{x.at(at)},{y.at(value)}" for at, value in points)
+    return f'<polyline class="curve" points="{found}"><title>{escape(title)}</title></polyline>'
 
 
 def vertical_ticks(axis: Axis, top: float, bottom: float) -> Iterable[str]:

@@ -1,64 +1,29 @@
-"""The page: one HTML file that needs nothing else. Whatever comes from a run folder is escaped."""
+"""The report: one HTML file that needs nothing else."""
 
 import base64
-from collections.abc import Iterable
 from html import escape
 from pathlib import Path
 
 from src.config.checks import differences, leaves
 from src.reporting import charts, provenance
-from src.reporting.runs import ANCHORS, Run
+from src.reporting.markup import document, figure, folded, grid, listing, name_of, row, texts
+from src.reporting.runs import Run
 from src.reporting.tables import Group, Table
-from src.reporting.texts import ANCHOR_NAMES, anchor_cells, seed_cell, times_floor
-from src.reporting.words import columns, count, losses, mean, reasons
+from src.reporting.words import Cell, count, counted, seed_cells, sheet, verdicts
 
-STYLE = Path(__file__).with_name("style.css")
 FILM_LIMIT = 2_000_000  # bytes; a page holds one for each recipe
-
-# Nothing may be loaded and nothing run, whatever a folder held.
-POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
-
 
 STATISTICS = """Means come with the half-width of their 95 % t-interval over training seeds (Student 1908). Recipes are compared
 by the paired t-test on common seeds, adjusted for the number of comparisons in a table (Holm 1979): <em>better</em> or
 <em>worse</em> where the adjusted p is below 0.05, otherwise <em>inconclusive</em>, and always so with fewer than five common
-seeds. A training that diverged has no distance: it is counted and named, not averaged. The floor is the distance of real
-training images to the reference, the ceiling that of noise; training copies are what every distance takes for perfect."""
+seeds. A training that diverged has no value: it is counted and named, not averaged. Grey rows are controls, what baselines and
+cheats score; the first is the floor. A mark names a control that does better than a recipe, or than all recipes."""
 
 
 def page(tables: list[Table], films: bool = True) -> str:
     """All tables with their charts and pictures, and what it takes to make the runs again."""
     sections = [section(table, tables, films) for table in tables]
     return document(_title(tables), provenance.origin(tables), [*sections, provenance.making(tables)], STATISTICS)
-
-
-def document(title: str, lead: str, sections: Iterable[str], notes: str) -> str:
-    """A whole file; the title is text, the rest HTML."""
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{POLICY}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>{escape(title)}</title>
-<style>
-{STYLE.read_text()}</style>
-</head>
-<body>
-<header>
-<h1>{escape(title)}</h1>
-{lead}
-</header>
-<main>
-{"".join(sections)}
-</main>
-<footer>
-<p>{notes}</p>
-</footer>
-</body>
-</html>
-"""
 
 
 def _title(tables: list[Table]) -> str:
@@ -69,107 +34,76 @@ def _title(tables: list[Table]) -> str:
         (len({run.seed for run in runs}), "seed"),
         (len({table.data for table in tables}), "data set"),
     ]
-    return ", ".join(f"{n} {noun}{'' if n == 1 else 's'}" for n, noun in counts)
+    return ", ".join(counted(n, noun) for n, noun in counts)
 
 
 def section(table: Table, tables: list[Table], films: bool) -> str:
+    main = escape(table.main)
+    legend = "".join(f'<span class="key">{name_of(group, index)}</span>' for index, group in enumerate(table.groups))
     return f"""<section>
 <h2>{escape(table.data)}</h2>
-<p class="lead">{_measured(table, tables)}</p>
+<p class="lead">{escape(_measured(table, tables))}</p>
 {_verdicts(table)}
 {_means(table)}
-{figure(charts.dots(table), f"{escape(table.main)} of each seed (dots), mean and 95 % interval of the mean (bars)")}
+{figure(charts.dots(table), f"{main} of each seed (dots), mean and 95 % interval of the mean (bars)")}
 {_seeds(table)}
-{figure(charts.training_curves(table), f"Distance to the validation split, a line for each seed {_legend(table)}")}
+{figure(charts.training_curves(table), f"Validation {main}, a line for each seed {legend}")}
 {_pictures(table)}
 {_films(table) if films else ""}
-{_protocol(table)}
+{folded("protocol", listing(leaves(table.protocol)))}
 </section>
 """
 
 
 def _measured(table: Table, tables: list[Table]) -> str:
-    """What is measured, and how it differs from another table of the same data."""
+    """What is measured, and how it differs from another table of the same data and metric."""
     if not table.protocol:
         return "No run has finished."
     samples = table.protocol.get("samples")
-    words = f"{escape(table.main)}" + (
-        f", {samples:,} images against as many of the " if isinstance(samples, int) else " on the "
-    )
-    words += f"{escape(str(table.protocol.get('split', 'test')))} split."
-    other = next((t for t in tables if t.data == table.data and t.protocol), table)
+    words = table.main + (f", {samples:,} samples" if isinstance(samples, int) else "")
+    words += f", {table.protocol.get('split', 'test')} split; {table.better} is better."
+    other = next(t for t in tables if (t.data, t.main) == (table.data, table.main) and t.protocol)
     if other is not table:
-        changes = "; ".join(escape(change) for change in differences(other.protocol, table.protocol))
-        words += f" Measured otherwise than the table above, and not to be held against it: {changes}."
+        changes = "; ".join(differences(other.protocol, table.protocol))
+        words += f" The protocol differs from that of the table above, so do not compare the two: {changes}."
     return words
 
 
 def _verdicts(table: Table) -> str:
     items = [
-        f'<li><span class="verdict {c.verdict.split(":")[0]}">{escape(c.verdict)}</span> '
-        f"<strong>{escape(c.label)}</strong>: {escape(reasons(c, table.main))}.</li>"
-        for c in table.comparisons
-    ]
-    items += [
-        f'<li><span class="verdict {state}">{state}</span> <strong>{escape(group.label)}</strong>: {seeds}.</li>'
-        for group in table.groups
-        for state, seeds in losses(group)
+        f'<li><span class="verdict {verdict.split(":")[0]}">{verdict}</span> '
+        f"<strong>{escape(label)}</strong>: {escape(words)}.</li>"
+        for verdict, label, words in verdicts(table)
     ]
     return f'<ul class="verdicts">{"".join(items)}</ul>' if items else ""
 
 
 def _means(table: Table) -> str:
-    if not table.anchors:
+    if not table.columns:
         return ""
-    floor = table.anchors["real"]
-    shown = columns(floor, table.extractor)
+    found = sheet(table, table.columns)
+    meanings = {column.header: f"{column.key}: {column.meaning}" for column in table.columns}
     heads = [
-        f'<th scope="col"><abbr title="{escape(f"{key}: {metric.meaning}")}">{metric.header}</abbr></th>'
-        for key, metric in shown
+        f'<abbr title="{escape(meanings.get(head.text, "mean divided by the floor"))}">{escape(head.text)}</abbr>{_marks(head)}'
+        for head in found.heads
     ]
-    heads.insert(1, '<th scope="col"><abbr title="mean divided by the distance of real images">&times; floor</abbr></th>')
     rows = []
-    for index, group in enumerate(table.groups):
-        means = [mean(group.summary(key)) for key, _ in shown]
-        cells = [f"<td>{middle}<small>{half}</small></td>" for middle, half in means]
-        summary = group.summary(table.main)
-        cells.insert(1, f"<td>{times_floor(summary.mean if summary else None, floor[table.main])}</td>")
-        rows.append(f"<tr>{_row_head(group, index)}<td>{count(group)}</td>{''.join(cells)}</tr>")
-    for name in ANCHORS:
-        cells = anchor_cells(table.anchors[name], shown)
-        cells.insert(1, times_floor(table.anchors[name][table.main], floor[table.main]))
-        rows.append(f'<tr class="anchor"><th scope="row">{ANCHOR_NAMES[name]}</th><td></td>{cells_of(cells)}</tr>')
-    return grid(f'<th scope="col">recipe</th><th scope="col">seeds</th>{"".join(heads)}', rows)
+    for index, (group, cells) in enumerate(zip(table.groups, found.recipes, strict=True)):
+        means = (f"{cell.text}{_marks(cell)}<small>{cell.half}</small>" for cell in cells)
+        rows.append(row(name_of(group, index), [count(group), *means]))
+    for name, cells in found.controls.items():
+        rows.append(row(escape(name), ["", *(cell.text for cell in cells)], "control"))
+    note = f'<p class="note">{escape(found.note)}</p>' if found.note else ""
+    return grid(["recipe", "seeds", *heads], rows) + note
+
+
+def _marks(cell: Cell) -> str:
+    return f"<sup>{cell.marks}</sup>" if cell.marks else ""
 
 
 def _seeds(table: Table) -> str:
-    seeds = sorted({run.seed for run in table.runs})
-    rows = [
-        f"<tr>{_row_head(group, index)}{cells_of(seed_cell(group, seed, table.main) for seed in seeds)}</tr>"
-        for index, group in enumerate(table.groups)
-    ]
-    heads = "".join(f'<th scope="col">seed {seed}</th>' for seed in seeds)
-    return grid(f'<th scope="col">{escape(table.main)}</th>{heads}', rows)
-
-
-def _row_head(group: Group, index: int) -> str:
-    return f'<th scope="row">{charts.swatch(index)} {escape(group.label)}</th>'
-
-
-def cells_of(values: Iterable[object]) -> str:
-    return "".join(f"<td>{escape(str(value))}</td>" for value in values)
-
-
-def grid(head: str, rows: list[str]) -> str:
-    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
-
-
-def figure(chart: str, caption: str) -> str:
-    return f"<figure>{chart}<figcaption>{caption}</figcaption></figure>" if chart else ""
-
-
-def _legend(table: Table) -> str:
-    return "".join(f'<span class="key">{charts.swatch(i)} {escape(group.label)}</span>' for i, group in enumerate(table.groups))
+    rows = [row(name_of(group, index), texts(seed_cells(table, group))) for index, group in enumerate(table.groups)]
+    return grid([escape(table.main), *(f"seed {seed}" for seed in table.seeds)], rows)
 
 
 def _pictures(table: Table) -> str:
@@ -181,8 +115,11 @@ def _pictures(table: Table) -> str:
         others += grids[1:]
     if not first:
         return ""
-    row = f'<h3>Samples at the last step</h3><div class="pictures">{"".join(first)}</div>'
-    return row + (_folded_pictures(f"the other seeds ({len(others)})", others) if others else "")
+    return (
+        "<h3>Samples at the last step</h3>"
+        + _side_by_side(first)
+        + folded(f"the other seeds ({len(others)})", _side_by_side(others))
+    )
 
 
 def _films(table: Table) -> str:
@@ -192,21 +129,15 @@ def _films(table: Table) -> str:
         run = next((run for run in group.finished if run.film), None)
         if run and run.film and run.film.stat().st_size < FILM_LIMIT:
             films.append(_picture(group, run, run.film))
-    return _folded_pictures("films of the training", films) if films else ""
+    return folded("films of the training", _side_by_side(films))
 
 
 def _picture(group: Group, run: Run, path: Path) -> str:
     kind = "gif" if path.suffix == ".gif" else "png"
     data = base64.b64encode(path.read_bytes()).decode()
     words = escape(f"{group.label}, seed {run.seed}" + ("" if run.finished else f" ({run.state})"))
-    image = f'<img src="data:image/{kind};base64,{data}" alt="{words}">'
-    return f"<figure>{image}<figcaption>{words}</figcaption></figure>"
+    return figure(f'<img src="data:image/{kind};base64,{data}" alt="{words}">', words)
 
 
-def _folded_pictures(words: str, pictures: list[str]) -> str:
-    return f'<details><summary>{words}</summary><div class="pictures">{"".join(pictures)}</div></details>'
-
-
-def _protocol(table: Table) -> str:
-    items = "".join(f"<dt>{escape(key)}</dt><dd>{escape(str(value))}</dd>" for key, value in leaves(table.protocol))
-    return f"<details><summary>protocol</summary><dl>{items}</dl></details>" if items else ""
+def _side_by_side(pictures: list[str]) -> str:
+    return f'<div class="pictures">{"".join(pictures)}</div>' if pictures else ""

@@ -12,7 +12,7 @@ from src.config.checks import short_hash
 from src.config.errors import UserError
 from src.runs.folder import RunFolder
 
-ANCHORS = ("real", "noise", "training_copies")
+RECORD = ("main", "columns", "metrics", "controls", "control_names", "protocol")  # keys of a metrics.json
 SET_ASIDE = re.compile(r"\.kept\d+$")  # what fresh=true keeps of an earlier run
 
 
@@ -26,7 +26,7 @@ class Run:
     manifest: dict[str, Any]
     result: dict[str, Any] | None  # metrics.json
     recipe: str  # short hash of the config, the same for all seeds
-    curve: dict[int, tuple[int, float]]  # step -> images seen, validation distance
+    curve: dict[int, tuple[int, float]]  # step -> samples seen, value of the main metric on the validation split
     grid: Path | None
     film: Path | None
 
@@ -39,14 +39,14 @@ class Run:
         return self.manifest.get("ended", {})
 
     @property
-    def minutes_per_image(self) -> float:
-        """Of training, with validation and sample grids; 0 where it is not known."""
-        images = self.ended.get("images_seen")
-        return self.ended.get("seconds", 0) / 60 / images if images else 0.0
+    def minutes_per_sample(self) -> float:
+        """Minutes of training, with validation and sample grids; 0 where they are not known."""
+        samples = self.ended.get("samples_seen")
+        return self.ended.get("seconds", 0) / 60 / samples if samples else 0.0
 
     @property
     def failed(self) -> bool:
-        """The training came to no end: a result like others, and counted."""
+        """Whether the training diverged, which is a result and is counted."""
         return self.ended.get("reason") == "diverged"
 
     @property
@@ -64,9 +64,15 @@ class Run:
         return {key: float(value) for key, value in found.items() if isinstance(value, int | float)}
 
     @property
+    def record(self) -> dict[str, Any]:
+        """The final evaluation of a finished run."""
+        assert self.result is not None, "a finished run"
+        return self.result
+
+    @property
     def main(self) -> str:
-        """The metric that recipes are compared by: the Fréchet distance, under the name that its extractor gives it."""
-        return next(key for key in self.metrics if key == "fid" or key.startswith("fd_"))
+        """The metric that recipes are compared by."""
+        return self.record["main"]["name"]
 
 
 def find_runs(roots: str | list[str]) -> list[Run]:
@@ -87,8 +93,7 @@ def find_runs(roots: str | list[str]) -> list[Run]:
                 "python -m src.train model=mlp_gan, or name another folder"
             )
         paths |= {path.resolve(): _name(path, root) for path in found}
-    runs = [read_run(path, name) for path, name in paths.items()]
-    return _once(sorted(runs, key=lambda run: (run.recipe, run.seed, run.name)))
+    return _once([read_run(path, name) for path, name in paths.items()])
 
 
 def read_run(path: Path, name: str) -> Run:
@@ -103,31 +108,29 @@ def read_run(path: Path, name: str) -> Run:
             result=folder.result(),
             recipe=short_hash(config),
             curve=validation_curve(folder),
-            grid=folder.last_grid() or _if_there(path / "samples.png"),
+            grid=folder.last_preview() or _if_there(path / "samples.png"),
             film=_if_there(folder.samples / "film.gif") or _if_there(path / "film.gif"),
         )
         _check(run)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, StopIteration, yaml.YAMLError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
         reason = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
         raise UserError(f"{name} cannot be read ({' '.join(reason.split())}): mend it, or leave it out of runs=") from error
     return run
 
 
 def _check(run: Run) -> None:
-    """Stumble now, with the folder's name at hand, over what all later steps take for granted."""
-    names = run.config["name"], run.config["data"]["name"], run.config["evaluation"]["extractor"]
-    if not (all(isinstance(name, str) for name in names) and isinstance(run.seed, int)):
-        raise ValueError("name, data.name and evaluation.extractor must be words, seed a whole number")
-    for key in ("step", "images_seen", "seconds", "cpu_seconds", "cpu_energy_joules", "peak_memory_mb", "gpu_peak_memory_mb"):
-        if not isinstance(run.ended.get(key, 0), int | float):
-            raise ValueError(f"{key} is not a number")
-    if run.finished:
-        assert run.result is not None, "it has finished"
-        values = [run.metrics[run.main], *(run.result["anchors"][name][run.main] for name in ANCHORS)]
-        if not all(map(math.isfinite, values)):
-            raise ValueError(f"{run.main} is not a finite number")
-        if missing := {"data", "extractor"} - run.result["protocol"].keys():
-            raise ValueError(f"the protocol does not name its {' and '.join(sorted(missing))}")
+    """Raise ValueError for a run that tables cannot be made of, while its name is at hand."""
+    if not (isinstance(run.config["data"]["name"], str) and isinstance(run.seed, int)):
+        raise ValueError("data.name must be a word, seed a whole number")
+    if not run.finished:
+        return
+    if missing := [key for key in RECORD if key not in run.record]:
+        raise ValueError(
+            f"metrics.json has no {' and no '.join(missing)}: python -m src.evaluate run={run.name} makes it again"
+        )
+    of_controls = [metrics[run.main] for metrics in run.record["controls"].values() if run.main in metrics]
+    if not all(map(math.isfinite, [run.metrics[run.main], *of_controls])):
+        raise ValueError(f"{run.main} is not a finite number")
 
 
 def _if_there(path: Path) -> Path | None:
@@ -135,7 +138,7 @@ def _if_there(path: Path) -> Path | None:
 
 
 def _name(path: Path, root: Path) -> str:
-    """A path without what only this machine knows."""
+    """A path relative to the working directory, or to the folder that was asked for: the same on every machine."""
     path, root, here = path.resolve(), root.resolve(), Path.cwd()
     if path.is_relative_to(here):
         return path.relative_to(here).as_posix()
@@ -143,40 +146,33 @@ def _name(path: Path, root: Path) -> str:
 
 
 def _once(runs: list[Run]) -> list[Run]:
-    """Sorted runs without second copies of one, or such as have not come as far.
-
-    Raises UserError where one seed of a recipe has two results.
-    """
-    kept: list[Run] = []
-    for run in runs:
-        before = kept[-1] if kept else None
-        if before is None or (before.recipe, before.seed) != (run.recipe, run.seed):
-            kept.append(run)
-        elif _stage(before) != _stage(run):
-            kept[-1] = max(before, run, key=_stage)
-        elif _outcome(before) != _outcome(run):
+    """One run for each recipe and seed, the one that came farthest; raises UserError where two have different results."""
+    kept: dict[tuple[str, int], Run] = {}
+    for run in sorted(runs, key=lambda run: (run.recipe, run.seed, -_stage(run), run.name)):
+        first = kept.setdefault((run.recipe, run.seed), run)
+        if _stage(first) == _stage(run) and _outcome(first) != _outcome(run):
             raise UserError(
-                f"{before.name} and {run.name} are the same config and seed with different results: leave one out of runs="
+                f"{first.name} and {run.name} are the same config and seed with different results: leave one out of runs="
             )
-    return kept
+    return [*kept.values()]
 
 
 def _stage(run: Run) -> int:
-    """How far a run has come: begun, trained, or with an outcome."""
+    """How far a run has come: 0 begun, 1 trained, 2 evaluated or diverged."""
     return bool(run.ended) + (run.state != "unfinished")
 
 
 def _outcome(run: Run) -> tuple[Any, ...]:
-    """What a second training of the same gives again, other than its cost."""
-    ended = [run.ended.get(key) for key in ("reason", "step", "best_step", "best_distance")]
+    """What a second training of the same run must reproduce; its cost may differ."""
+    ended = [run.ended.get(key) for key in ("reason", "step", "best_step", "best")]
     return run.result, run.manifest.get("final_weights"), ended
 
 
 def validation_curve(run: RunFolder) -> dict[int, tuple[int, float]]:
-    """step -> (images seen, distance), by a run's scalars."""
+    """step -> (samples seen, value of the main metric on the validation split), from metrics.jsonl."""
     curve = {}
     for line in run.scalars():
         for key, value in line.items():
             if key.startswith("validation/"):
-                curve[int(line["step"])] = (int(line["images_seen"]), float(value))
+                curve[int(line["step"])] = (int(line["samples_seen"]), float(value))
     return curve

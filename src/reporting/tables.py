@@ -1,7 +1,4 @@
-"""Runs gathered into what can be compared: recipes over their seeds, one table per data set and protocol.
-
-Lower is better throughout: recipes are compared by their Fréchet distance.
-"""
+"""Runs grouped into recipes, and recipes into tables: one for each data set, main metric and protocol."""
 
 import json
 import statistics
@@ -9,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from src.config.checks import differences
 from src.config.errors import UserError, nearest
@@ -19,8 +16,18 @@ from src.reporting.runs import Run
 ALPHA = 0.05
 SEEDS_NEEDED = 5  # common ones, for a verdict
 
-# What the protocol says of one run or one recipe alone; the rest must be the same wherever numbers stand side by side.
-OF_A_RUN = ("checkpoint", "generator_sha256", "weights")
+# Entries of a protocol that may differ within a table.
+OF_A_RUN = ("checkpoint", "network_sha256", "weights")
+
+
+class Column(NamedTuple):
+    """A metric as a record describes it."""
+
+    key: str
+    header: str
+    meaning: str
+    better: str | None  # "lower" or "higher"; None where neither end is good by itself
+    page_only: bool = False  # Markdown has no room for it
 
 
 @dataclass(frozen=True)
@@ -71,15 +78,16 @@ class Group:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A recipe against the baseline, paired by seed: difference = its distance - the baseline's, on the common seeds."""
+    """A recipe against the baseline, paired by seed: difference = its main metric - the baseline's, on the common seeds."""
 
     label: str
     baseline: str
+    better: str  # "lower" or "higher"
     seeds: list[int]
     difference: float | None  # None without a common seed
     interval: Interval | None
     p: float | None  # adjusted by Holm over the table; None with too few seeds
-    lost: int  # started but not finished runs of the two: the comparison is silent about them
+    lost: int  # started but not finished runs of the two, which the comparison leaves out
 
     @property
     def verdict(self) -> str:
@@ -87,18 +95,24 @@ class Comparison:
             return "inconclusive: too few seeds"
         if self.p >= ALPHA:
             return "inconclusive"
-        return "better" if self.difference < 0 else "worse"
+        return "better" if beats(self.difference, 0, self.better) else "worse"
+
+
+def beats(value: float, other: float, better: str) -> bool:
+    return value > other if better == "higher" else value < other
 
 
 @dataclass(frozen=True)
 class Table:
-    """What may stand side by side: one data set, one extractor, one protocol."""
+    """Recipes that may be compared. `main` is "score", and most else empty, where no run has finished."""
 
     data: str
-    extractor: str
-    main: str  # the metric recipes are compared by
-    protocol: dict[str, Any]  # empty where no run has finished
-    anchors: dict[str, dict[str, Any]]  # real, noise, training_copies -> metrics; empty where no run has finished
+    main: str  # the metric that recipes are compared by
+    better: str  # "lower" or "higher"
+    columns: list[Column]
+    protocol: dict[str, Any]
+    controls: dict[str, dict[str, Any]]  # name -> metrics; the first is the floor
+    control_names: dict[str, str]
     groups: list[Group]
     comparisons: list[Comparison]
 
@@ -106,14 +120,36 @@ class Table:
     def runs(self) -> list[Run]:
         return [run for group in self.groups for run in group.runs]
 
+    @property
+    def seeds(self) -> list[int]:
+        return sorted({run.seed for run in self.runs})
+
+    @property
+    def floor(self) -> float | None:
+        """The main metric of the first control; None where it has none."""
+        return next(iter(self.controls.values()), {}).get(self.main)
+
+    @property
+    def unit(self) -> float | None:
+        """The floor where values can be told as multiples of it: it is positive, and lower values are better."""
+        return self.floor if self.better == "lower" and self.floor and self.floor > 0 else None
+
+    def beaten_by(self, control: str, column: Column) -> tuple[list[str], bool]:
+        """Labels of the recipes whose mean a control beats in a column, and whether that is all of them."""
+        means = {group.label: summary.mean for group in self.groups if (summary := group.summary(column.key))}
+        value = self.controls[control].get(column.key)
+        if value is None or column.better is None:
+            return [], False
+        beaten = [label for label, mean in means.items() if beats(value, mean, column.better)]
+        return beaten, len(beaten) == len(means)
+
 
 def shared_protocol(run: Run) -> dict[str, Any]:
-    assert run.result is not None, "a finished run"
-    return {key: value for key, value in run.result["protocol"].items() if key not in OF_A_RUN}
+    return {key: value for key, value in run.record["protocol"].items() if key not in OF_A_RUN}
 
 
 def group_runs(runs: Iterable[Run]) -> list[Group]:
-    """Groups by label: config name and data set, and the config's short hash where that alone would name two."""
+    """Groups by label: config name and data set, and the config's short hash where two recipes share these."""
     recipes: dict[str, list[Run]] = defaultdict(list)
     for run in runs:
         recipes[run.recipe].append(run)
@@ -127,22 +163,23 @@ def group_runs(runs: Iterable[Run]) -> list[Group]:
 
 
 def make_tables(runs: Iterable[Run], baseline: str | None = None) -> list[Table]:
-    """One table per data set, extractor and protocol.
+    """One table for each data set, main metric and protocol.
 
-    baseline: the label or the config name of the recipe that others are held against. In a table without it, and where it
+    baseline: the label or the config name of the recipe that others are compared to. In a table without it, and where it
     is None, that is the first finished one by label. Raises UserError for a baseline that no table or two rows have.
     """
     tables: dict[str, list[Group]] = defaultdict(list)
-    pending = []
-    for group in group_runs(runs):
-        if (protocol := group.protocol) is None:
-            pending.append(group)
+    home: dict[str, str] = {}  # data set and evaluation settings -> the table of the recipes that have them
+    for group in sorted(group_runs(runs), key=lambda group: not group.finished):
+        config, protocol = group.runs[0].config, group.protocol
+        data = config["data"]["name"]
+        settings = json.dumps([data, config["evaluation"]], sort_keys=True)
+        if protocol is None:
+            key = home.get(settings, settings)
         else:
-            tables[json.dumps([protocol["data"], protocol["extractor"], protocol], sort_keys=True)].append(group)
-    for group in pending:  # stand with those that they would have been compared to
-        config = group.runs[0].config
-        start = json.dumps([config["data"]["name"], config["evaluation"]["extractor"]])[:-1]
-        tables[next((key for key in sorted(tables) if key.startswith(f"{start},")), f"{start}]")].append(group)
+            key = json.dumps([data, group.finished[0].main, protocol], sort_keys=True)
+            home.setdefault(settings, key)
+        tables[key].append(group)
     names = {name for groups in tables.values() for group in groups for name in (group.label, group.runs[0].config["name"])}
     if baseline is not None and baseline not in names:
         raise UserError(f"baseline={baseline} is none of these recipes: {nearest(baseline, names)}")
@@ -150,31 +187,30 @@ def make_tables(runs: Iterable[Run], baseline: str | None = None) -> list[Table]
 
 
 def _table(groups: list[Group], baseline: str | None) -> Table:
-    config = groups[0].runs[0].config
+    data = groups[0].runs[0].config["data"]["name"]
     measured = [group for group in groups if group.finished]
     if not measured:
-        extractor = config["evaluation"]["extractor"]
-        return Table(config["data"]["name"], extractor, f"fd_{extractor}", {}, {}, groups, [])
+        return Table(data, "score", "lower", [], {}, {}, {}, groups, [])
+    columns: dict[str, Column] = {}
+    controls: dict[str, dict[str, Any]] = defaultdict(dict)
+    for group in measured:  # some recipes have more metrics than others: class-conditional ones do
+        record = group.finished[0].record
+        columns |= {entry["key"]: Column(**entry) for entry in record["columns"] if entry["key"] not in columns}
+        for name, metrics in record["controls"].items():
+            controls[name] |= metrics
     first = measured[0].finished[0]
-    assert first.result is not None, "a finished run"
+    main, better = first.main, first.record["main"]["better"]
     return Table(
-        data=first.result["protocol"]["data"],
-        extractor=first.result["protocol"]["extractor"],
-        main=first.main,
+        data=data,
+        main=main,
+        better=better,
+        columns=list(columns.values()),
         protocol=shared_protocol(first),
-        anchors=_anchors(measured),
+        controls=dict(controls),
+        control_names=first.record["control_names"],
         groups=groups,
-        comparisons=_compare(measured, _baseline(groups, baseline) or measured[0], first.main),
+        comparisons=_compare(measured, _baseline(groups, baseline) or measured[0], main, better),
     )
-
-
-def _anchors(groups: list[Group]) -> dict[str, dict[str, Any]]:
-    """Of all groups together: class-conditional ones have more metrics, and what two have is the same in both."""
-    anchors: dict[str, dict[str, Any]] = defaultdict(dict)
-    for group in groups:
-        for name, metrics in (group.finished[0].result or {})["anchors"].items():
-            anchors[name] |= metrics
-    return dict(anchors)
 
 
 def _baseline(groups: list[Group], name: str | None) -> Group | None:
@@ -184,7 +220,7 @@ def _baseline(groups: list[Group], name: str | None) -> Group | None:
     return chosen[0] if chosen else None
 
 
-def _compare(groups: list[Group], baseline: Group, metric: str) -> list[Comparison]:
+def _compare(groups: list[Group], baseline: Group, metric: str, better: str) -> list[Comparison]:
     """Every other group against the baseline; Holm over those with enough seeds to be tested."""
     reference = baseline.summary(metric)
     values = reference.seeds if reference else {}
@@ -199,6 +235,7 @@ def _compare(groups: list[Group], baseline: Group, metric: str) -> list[Comparis
         Comparison(
             label=label,
             baseline=baseline.label,
+            better=better,
             seeds=list(found),
             difference=statistics.fmean(found.values()) if found else None,
             interval=mean_interval(list(found.values())),

@@ -6,53 +6,37 @@ import json
 import re
 from typing import Any
 
-from src.reporting.runs import ANCHORS
 from src.reporting.tables import Group, Table
-from src.reporting.words import Metric, columns, count, losses, mean, number, reasons
-
-# What a README has room for.
-SHOWN = (
-    *("fd", "fid", "kid", "precision", "recall", "coverage", "copies", "class_min_share"),
-    *("accuracy", "fd_class_mean", "modes", "kl", "high_quality"),
-)
-ANCHOR_NAMES = {"real": "real images (floor)", "noise": "noise (ceiling)", "training_copies": "training copies"}
+from src.reporting.words import Cell, count, number, seed_cells, sheet, verdicts
 
 
 def markdown(tables: list[Table]) -> str:
-    """A table of means, one of seeds and the verdicts, for each data set."""
+    """A table of means, one of seeds and the verdicts, for each table."""
     return "\n".join(_markdown(table) for table in tables)
 
 
 def _markdown(table: Table) -> str:
     samples = table.protocol.get("samples")
-    images = f"{samples:,} images, " if isinstance(samples, int) else ""
-    lines = [f"**{table.data}**: {images}mean ± half of its 95 % t-interval over seeds", ""]
-    if table.anchors:
-        floor = table.anchors["real"]
-        shown = [(key, metric) for key, metric in columns(floor, table.extractor) if metric.prefix in SHOWN]
-        headers = [table.main if key == table.main else metric.header for key, metric in shown]
-        headers.insert(1, "times the floor")
-        rows = []
-        for group in table.groups:
-            cells = [" ".join(mean(group.summary(key))).strip() for key, _ in shown]
-            summary = group.summary(table.main)
-            cells.insert(1, times_floor(summary.mean if summary else None, floor[table.main]))
-            rows.append([f"`{group.label}`", count(group), *cells])
-        for name in ANCHORS:
-            cells = anchor_cells(table.anchors[name], shown)
-            cells.insert(1, times_floor(table.anchors[name][table.main], floor[table.main]))
-            rows.append([f"*{ANCHOR_NAMES[name]}*", "", *cells])
-        lines += [*_grid(["recipe", "seeds", *headers], rows), ""]
+    measured = f"{samples:,} samples, " if isinstance(samples, int) else ""
+    lines = [f"**{table.data}**: {measured}mean ± half of its 95 % t-interval over seeds", ""]
+    if shown := [column for column in table.columns if not column.page_only]:
+        found = sheet(table, [column._replace(header=table.main) if column.key == table.main else column for column in shown])
+        rows = [
+            [f"`{group.label}`", count(group), *map(_cell, cells)]
+            for group, cells in zip(table.groups, found.recipes, strict=True)
+        ]
+        rows += [[f"*{name}*", "", *map(_cell, cells)] for name, cells in found.controls.items()]
+        lines += [*_grid(["recipe", "seeds", *map(_cell, found.heads)], rows), ""]
+        lines += [found.note, ""] if found.note else []
 
-    seeds = sorted({run.seed for run in table.runs})
-    rows = [
-        [f"`{group.label}`", *(seed_cell(group, seed, table.main) for seed in seeds), further_seed(group, table.main)]
-        for group in table.groups
-    ]
-    lines += [*_grid([f"{table.main} of seed", *map(str, seeds), "one further seed (95 %)"], rows), ""]
-    verdicts = [f"- `{c.label}`: **{c.verdict}**: {reasons(c, table.main)}." for c in table.comparisons]
-    failures = [f"- `{group.label}`: **{state}**: {seeds}." for group in table.groups for state, seeds in losses(group)]
-    return "\n".join([*lines, *verdicts, *failures, *([""] if verdicts or failures else [])])
+    rows = [[f"`{group.label}`", *seed_cells(table, group), further_seed(group, table.main)] for group in table.groups]
+    lines += [*_grid([f"{table.main} of seed", *map(str, table.seeds), "one further seed (95 %)"], rows), ""]
+    lines += (items := [f"- `{label}`: **{verdict}**: {words}." for verdict, label, words in verdicts(table)])
+    return "\n".join([*lines, *([""] if items else [])])
+
+
+def _cell(cell: Cell) -> str:
+    return " ".join(filter(None, (cell.text, cell.half, cell.marks)))
 
 
 def _grid(headers: list[str], rows: list[list[str]]) -> list[str]:
@@ -60,25 +44,8 @@ def _grid(headers: list[str], rows: list[list[str]]) -> list[str]:
     return ["| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in line) + " |" for line in lines]
 
 
-def anchor_cells(anchor: dict[str, Any], shown: list[tuple[str, Metric]]) -> list[str]:
-    """An anchor's numbers; it may have too few samples of a class for one that others have."""
-    return [number(anchor[key]) if key in anchor else "-" for key, _ in shown]
-
-
-def times_floor(value: float | None, floor: float) -> str:
-    return "-" if value is None or floor <= 0 else f"{value / floor:.1f}"
-
-
-def seed_cell(group: Group, seed: int, metric: str) -> str:
-    """A seed's value, what became of it, or nothing where it was not started."""
-    run = next((run for run in group.runs if run.seed == seed), None)
-    if run is None:
-        return ""
-    return number(run.metrics[metric]) if run.finished else run.state
-
-
 def further_seed(group: Group, metric: str) -> str:
-    """The prediction interval; nothing where a single seed leaves it open."""
+    """The prediction interval; empty with fewer than two seeds."""
     summary = group.summary(metric)
     return " to ".join(map(number, summary.prediction)) if summary and summary.prediction else ""
 
@@ -86,10 +53,10 @@ def further_seed(group: Group, metric: str) -> str:
 def results(tables: list[Table]) -> dict[str, Any]:
     """Every number with its intervals, for programs.
 
-    label -> `config` (short hash), `data`, `main` (the metric recipes are compared by), `started` (runs), `failed` and
-    `unfinished` (their seeds), `against` (the verdict; null for the baseline), and for each metric `mean`, `low` and
-    `high` (95 % interval of the mean), `predict_low` and `predict_high` (95 % interval of one further seed), `n`, and
-    `seeds`: seed -> value. Intervals are null for a single seed.
+    label -> `config` (short hash), `data`, `main` (the metric recipes are compared by), `better` (lower or higher), `started`
+    (runs), `failed` and `unfinished` (their seeds), `against` (the verdict; null for the baseline), and for each metric
+    `mean`, `low` and `high` (95 % interval of the mean), `predict_low` and `predict_high` (95 % interval of one further
+    seed), `n`, and `seeds`: seed -> value. Intervals are null for a single seed.
     """
     return {group.label: _result(group, table) for table in tables for group in table.groups}
 
@@ -115,6 +82,7 @@ def _result(group: Group, table: Table) -> dict[str, Any]:
         "config": group.recipe,
         "data": table.data,
         "main": table.main,
+        "better": table.better,
         "started": len(group.runs),
         "failed": group.seeds("diverged"),
         "unfinished": group.seeds("unfinished"),
@@ -137,8 +105,7 @@ def metrics_files(tables: list[Table]) -> dict[str, str]:
     files = {}
     for table in tables:
         for group in table.groups:
-            shown = columns(table.anchors.get("real", {}), table.extractor)
-            means = {key: summary.mean for key, _ in shown if (summary := group.summary(key))}
+            means = {column.key: summary.mean for column in table.columns if (summary := group.summary(column.key))}
             values = {"started": len(group.runs), "finished": len(group.finished), **means}
             name = re.sub(r"[^\w.-]", "_", group.label)  # a config's name may hold anything
             files[f"{name}.json"] = json.dumps(values, indent=2) + "\n"
@@ -146,10 +113,10 @@ def metrics_files(tables: list[Table]) -> dict[str, str]:
 
 
 def curves(tables: list[Table]) -> str:
-    """CSV of every validation distance: recipe, seed, step, images seen, distance."""
+    """CSV of the main metric on the validation split while training."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(["recipe", "seed", "step", "images_seen", "validation_distance"])
+    writer.writerow(["recipe", "seed", "step", "samples_seen", "validation"])
     for table in tables:
         for group in table.groups:
             for run in group.runs:

@@ -1,42 +1,71 @@
-"""How the report says things: numbers, the names of metrics, verdicts."""
+"""Numbers, verdicts and the table of means as text, before it is HTML or Markdown."""
 
 import math
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import NamedTuple
 
-from src.reporting.tables import Comparison, Group, Summary
+from src.reporting.tables import Column, Comparison, Group, Summary, Table
 
-
-class Metric(NamedTuple):
-    prefix: str  # of its key, which ends in the extractor's name
-    header: str
-    meaning: str
+MARKS = "†‡§¶"
 
 
-# The columns, in their order. Other numbers of a record (standard deviations over subsets, D's outputs) stay in the JSON.
-METRICS = (
-    Metric("fd", "FD ↓", "Fréchet distance between the features of generated and real images; lower is better"),
-    Metric("fid", "FID ↓", "Fréchet inception distance; lower is better"),
-    Metric("kid", "KD ↓", "kernel distance: unbiased squared maximum mean discrepancy of features; lower is better"),
-    Metric("is", "IS ↑", "inception score: sure and varied classes; higher is better, and blind within a class"),
-    Metric("precision", "precision ↑", "share of generated images inside the manifold of real ones (3 neighbours)"),
-    Metric("recall", "recall ↑", "share of real images inside the manifold of generated ones (3 neighbours)"),
-    Metric("density", "density ↑", "how many real neighbourhoods hold a generated image, 1 for real data (5 neighbours)"),
-    Metric("coverage", "coverage ↑", "share of real images with a generated one in their neighbourhood (5 neighbours)"),
-    Metric("copies", "copies", "share of images suspiciously close to a training image; 0.05 for unseen real ones"),
-    Metric("class_min_share", "rarest class", "share of the class that is drawn least; 0 means that one is never drawn"),
-    Metric("modes", "modes ↑", "how many of the classes, or of the data's modes, are found at least once"),
-    Metric("kl", "KL ↓", "Kullback-Leibler divergence of the generated classes from the real ones, in nats; lower is better"),
-    Metric("high_quality", "high quality ↑", "share of points within 3 standard deviations of a mode; 0.989 for real ones"),
-    Metric("accuracy", "accuracy ↑", "share of samples in which a classifier sees the class that was asked for"),
-    Metric("fd_class_mean", "class FD ↓", "mean Fréchet distance of samples of a class to real images of it; lower is better"),
-)
+class Cell(NamedTuple):
+    text: str
+    half: str = ""  # half-width of an interval, with its sign
+    marks: str = ""  # one for each control that does better
 
 
-def columns(metrics: Mapping[str, Any], extractor: str) -> list[tuple[str, Metric]]:
-    """(key, metric) of what a record measured, in the order of the table. The Fréchet distance comes first."""
-    keys = [(key, metric) for metric in METRICS for key in (metric.prefix, f"{metric.prefix}_{extractor}")]
-    return [(key, metric) for key, metric in keys if key in metrics]
+class Sheet(NamedTuple):
+    """The table of means, without the recipes' labels and counts."""
+
+    heads: list[Cell]
+    recipes: list[list[Cell]]
+    controls: dict[str, list[Cell]]  # name for people -> cells
+    note: str  # what the marks mean; empty where there are none
+
+
+def sheet(table: Table, columns: Sequence[Column]) -> Sheet:
+    """The means in these columns, each marked where a control other than the floor does better.
+
+    Where a control beats all recipes, the column's head has the mark in their place: training copies beat nearly every
+    generator by every distance.
+    """
+    names = {name: table.control_names.get(name, name) for name in table.controls}
+    marks: dict[str, str] = {}
+    flags: dict[tuple[str, str], str] = defaultdict(str)  # (label, or "" of the head; key of the column) -> marks
+    for name in [*names][1:]:
+        for column in columns:
+            beaten, everywhere = table.beaten_by(name, column)
+            for label in [""] if beaten and everywhere else beaten:
+                mark = MARKS[len(marks) % len(MARKS)] * (len(marks) // len(MARKS) + 1)
+                flags[label, column.key] += marks.setdefault(names[name], mark)
+
+    def row(label: str, texts: Sequence[tuple[str, str]], floor: str) -> list[Cell]:
+        cells = [Cell(*text, flags[label, column.key]) for text, column in zip(texts, columns, strict=True)]
+        if table.unit:
+            cells.insert(1 + [column.key for column in columns].index(table.main), Cell(floor))
+        return cells
+
+    def times(value: float | None) -> str:
+        return f"{value / table.unit:.1f}" if value is not None and table.unit else "-"
+
+    recipes = []
+    for group in table.groups:
+        main = group.summary(table.main)
+        means = [mean(group.summary(column.key)) for column in columns]
+        recipes.append(row(group.label, means, times(main.mean if main else None)))
+    controls = {}
+    for name, metrics in table.controls.items():
+        values = [(number(metrics[column.key]) if column.key in metrics else "-", "") for column in columns]
+        controls[names[name]] = row(names[name], values, times(metrics.get(table.main)))
+    listed = "; ".join(f"{mark} {name}" for name, mark in marks.items())
+    return Sheet(
+        heads=row("", [(column.header, "") for column in columns], "times the floor"),
+        recipes=recipes,
+        controls=controls,
+        note=f"{listed}: better than the recipe, or in a column's head than every recipe." if listed else "",
+    )
 
 
 def number(value: float) -> str:
@@ -63,16 +92,33 @@ def mean(summary: Summary | None) -> tuple[str, str]:
     return rounded(summary.mean, half), f"± {rounded(half, half)}"
 
 
+def counted(n: int, noun: str) -> str:
+    return f"{n} {noun}{'' if n == 1 else 's'}"
+
+
 def count(group: Group) -> str:
     finished, started = len(group.finished), len(group.runs)
     words = f"{finished} of {started}"
     return f"{words} (one seed)" if finished == 1 else words
 
 
-def losses(group: Group) -> list[tuple[str, str]]:
-    """(what became of them, which) of the seeds that gave no number."""
-    found = [(state, group.seeds(state)) for state in ("diverged", "unfinished")]
-    return [(state, f"seed{'' if len(seeds) == 1 else 's'} {', '.join(map(str, seeds))}") for state, seeds in found if seeds]
+def verdicts(table: Table) -> list[tuple[str, str, str]]:
+    """(verdict, label, reasons) of each comparison, and (state, label, seeds) of the runs that gave no number."""
+    found = [(comparison.verdict, comparison.label, reasons(comparison, table.main)) for comparison in table.comparisons]
+    for group in table.groups:
+        for state in ("diverged", "unfinished"):
+            if seeds := group.seeds(state):
+                found.append((state, group.label, f"seed{'' if len(seeds) == 1 else 's'} {', '.join(map(str, seeds))}"))
+    return found
+
+
+def seed_cells(table: Table, group: Group) -> list[str]:
+    """For each seed of the table its value, or the state of its run; empty where it was not started."""
+    runs = {run.seed: run for run in group.runs}
+    return [
+        ("" if seed not in runs else number(runs[seed].metrics[table.main]) if runs[seed].finished else runs[seed].state)
+        for seed in table.seeds
+    ]
 
 
 def p_words(p: float) -> str:
@@ -80,8 +126,7 @@ def p_words(p: float) -> str:
 
 
 def reasons(comparison: Comparison, metric: str) -> str:
-    """What a verdict rests on, in one sentence without its full stop."""
-    seeds = f"{len(comparison.seeds)} common seed{'' if len(comparison.seeds) == 1 else 's'}"
+    """The numbers behind a verdict, in one sentence without its full stop."""
     if comparison.difference is None:
         return f"no common seed with {comparison.baseline}"
     difference, interval = comparison.difference, comparison.interval
@@ -90,11 +135,9 @@ def reasons(comparison: Comparison, metric: str) -> str:
     words = f"{metric} is {size} {'lower' if difference < 0 else 'higher'} than that of {comparison.baseline}"
     if interval:
         words += f" (95 % interval of the difference {rounded(interval.low, half)} to {rounded(interval.high, half)})"
-    words += f", {seeds}"
+    words += f", {counted(len(comparison.seeds), 'common seed')}"
     if comparison.p is not None:
         words += f", Holm-adjusted {p_words(comparison.p)}"
     if comparison.lost:
-        words += (
-            f"; {comparison.lost} run{'' if comparison.lost == 1 else 's'} of the two did not finish and cannot be compared"
-        )
+        words += f"; {counted(comparison.lost, 'run')} of the two did not finish and cannot be compared"
     return words

@@ -1,7 +1,10 @@
 """The code that a result can depend on: the files that its config's targets and the entry point import, directly or not."""
 
 import ast
+import functools
 import importlib.util
+import sys
+import sysconfig
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,14 +19,13 @@ HARMLESS = {
 }
 
 
-def sources(entry: str, config: Mapping[str, Any], kind: str) -> dict[str, str]:
+def sources(entry: str, config: Mapping[str, Any]) -> dict[str, str]:
     """File -> start of its SHA-256, of all own code behind an entry point; found in a tenth of a second, without torch.
 
     entry: "src.train" or another module. config: plain; its targets are built by name, which no import shows.
-    kind: of the data (`spec.kind`), whose modality is imported by name too.
     """
     targets = [value for key, value in entries(config) if key.rpartition(".")[2] == "_target_"]
-    roots = [entry, f"src.modalities.{kind}", *(target.rpartition(".")[0] for target in targets)]
+    roots = [entry, *(target.rpartition(".")[0] for target in targets)]
     files = closure(roots)
     names = {module: module.replace(".", "/") + "/__init__" * (file.stem == "__init__") for module, file in files.items()}
     return {f"{names[module]}.py": sha256(files[module])[:16] for module in sorted(files)}
@@ -50,7 +52,7 @@ def locate(module: str) -> Path | None:
     None for a package without code of its own, for other people's, and where there is nothing of that name.
     """
     package, *parts = module.split(".")
-    found = importlib.util.find_spec(package) if package in ("src", *user_packages()) else None  # imports nothing
+    found = importlib.util.find_spec(package) if is_own(package, tuple(sys.path)) else None  # imports nothing
     if found and found.origin and not found.submodule_search_locations:  # one file
         return Path(found.origin) if not parts and found.origin.endswith(".py") else None
     for folder in (found and found.submodule_search_locations) or ():
@@ -61,6 +63,25 @@ def locate(module: str) -> Path | None:
         if parts and file.is_file():
             return file
     return None
+
+
+def is_own(package: str, path: tuple[str, ...]) -> bool:
+    """Whether a package is ours, one that the user has named, or one that is not installed: the lock file names the others."""
+    return package in ("src", *user_packages()) or not is_installed(package, path)
+
+
+@functools.cache
+def is_installed(package: str, path: tuple[str, ...]) -> bool:
+    """Whether a package is in Python's library or among the installed ones, or is nowhere on this `sys.path`."""
+    found = importlib.util.find_spec(package) if package not in ("", "__main__") else None
+    places = [*(found.submodule_search_locations or [found.origin or ""])] if found else []
+    library = Path(sysconfig.get_path("stdlib"))
+    own = [
+        place
+        for place in map(Path, places)
+        if place.is_absolute() and not {"site-packages", "dist-packages"} & {*place.parts} and not place.is_relative_to(library)
+    ]
+    return not own
 
 
 def has_code(path: Path) -> bool:

@@ -21,24 +21,17 @@ import filelock
 import yaml
 from omegaconf import OmegaConf
 
-from src.config.build import instantiate
-from src.config.checks import differences, short_hash, validate
+from src.config.checks import differences, validate, with_data_in
 from src.config.errors import UserError, nearest
+from src.config.experiment import Experiment
+from src.data.spec import Spec
 from src.runs.checkpoints import digest_path, drop_checkpoint, is_whole, load_checkpoint, save_checkpoint, step_of
 from src.runs.manifest import data_changes
 from src.system.files import check_writable, read_json, remove_leftovers, write_atomic, write_json
 
 # Of every run's config.
-SECTIONS = {"seed": int, "name": str, **dict.fromkeys(("data", "model", "trainer", "logger", "evaluation"), dict)}
+SECTIONS = {"seed": int, "name": str, **dict.fromkeys(("data", "model", "trainer", "evaluation", "stop"), dict)}
 START_AGAIN = "put back a whole copy, or train again with fresh=true"
-
-
-def default_path(config: dict[str, Any]) -> Path:
-    """runs/<name>-<data>-<hash of the config>/<seed>, unless the config says run_dir."""
-    if config["run_dir"]:
-        return Path(config["run_dir"])
-    name = f"{config['name']}-{config['data']['name']}-{short_hash(config)}"
-    return Path(config["paths"]["runs"]) / name / str(config["seed"])
 
 
 class RunFolder:
@@ -98,8 +91,8 @@ class RunFolder:
         """Whether no earlier run has left anything here."""
         return not (self.started() or (self.path / "manifest.json").is_file() or any(self.checkpoints.glob("*.ckpt")))
 
-    def config(self) -> dict[str, Any]:
-        """The run's own config, checked like any other: a folder from elsewhere is not trusted."""
+    def config(self, trusted: bool = True) -> dict[str, Any]:
+        """The run's own config. trusted: False where something is built from it, for a folder may come from elsewhere."""
         path = self.path / "config.yaml"
         try:
             config: dict[str, Any] = OmegaConf.to_container(OmegaConf.load(path))  # type: ignore[assignment]
@@ -108,8 +101,25 @@ class RunFolder:
         for name, kind in SECTIONS.items():
             if not isinstance(config.get(name), kind):
                 raise UserError(f"{path} is damaged (no {name} in it): {START_AGAIN}")
-        validate(config)
+        validate(config, trusted=trusted)
         return config
+
+    def experiment(self, data: str | None = None, **overrides: Any) -> Experiment:
+        """What the run's config describes; data: the folder where its data are now, None for where they were.
+
+        Raises UserError where the config names a class that one from elsewhere may not build.
+        """
+        config = with_data_in(data, self.config(trusted=False)) | overrides
+        try:
+            return Experiment(config, trusted=False)
+        except (KeyError, TypeError) as error:
+            path = self.path / "config.yaml"
+            raise UserError(f"{path} is damaged or of an earlier version ({error}): {START_AGAIN}") from error
+
+    def spec(self) -> Spec | None:
+        """The spec of the data that it was trained on; None before its training has begun."""
+        record = self.manifest().get("spec")
+        return Spec.from_record(record) if record else None
 
     def write_config(self, config: dict[str, Any]) -> None:
         write_atomic(self.path / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(config)).encode())
@@ -181,9 +191,11 @@ class RunFolder:
                 write_atomic(folder / name, (self.path / name).read_bytes())
             elif not again:  # what is there is of another run
                 (folder / name).unlink(missing_ok=True)
-        for picture, name in ((self.last_grid(), "samples.png"), (self.samples / "film.gif", "film.gif")):
-            if picture is not None and picture.is_file():
-                write_atomic(folder / name, picture.read_bytes())
+        preview = self.last_preview()
+        named = [(preview, f"samples{preview.suffix}")] if preview else []
+        for path, name in [*named, (self.samples / "film.gif", "film.gif")]:
+            if path.is_file():
+                write_atomic(folder / name, path.read_bytes())
 
     def check_publishable(self, folder: Path) -> None:
         """Raise UserError where publishing there would cost another run what it goes on from, or cannot be done."""
@@ -193,8 +205,8 @@ class RunFolder:
             raise UserError(f"publish={folder} is where a run is trained: choose a folder of its own")
         check_writable(folder, "publish")
 
-    def last_grid(self) -> Path | None:
-        return max(self.samples.glob("step-*.png"), default=None)
+    def last_preview(self) -> Path | None:
+        return max(self.samples.glob("step-*"), default=None)
 
     # Checkpoints
 
@@ -244,53 +256,17 @@ class RunFolder:
 
 
 def summary(result: dict[str, Any]) -> str:
-    """The numbers of a metrics.json for people, each beside those of real images and of noise."""
-    floor, noise = result["anchors"]["real"], result["anchors"]["noise"]
+    """The numbers of a metrics.json for people, each beside those of the controls."""
     lines, width = [], max(22, *map(len, result["metrics"]))
     for name, value in result["metrics"].items():
         if isinstance(value, int | float):
-            beside = f"   (real {short(floor[name])}, noise {short(noise[name])})" if name in floor else ""
-            lines.append(f"  {name:{width}} {short(value):>9}{beside}")
+            beside = ", ".join(
+                f"{control} {short(metrics[name])}" for control, metrics in result["controls"].items() if name in metrics
+            )
+            lines.append(f"  {name:{width}} {short(value):>9}{f'   ({beside})' if beside else ''}")
     return "\n".join(lines)
 
 
 def short(value: float) -> str:
     """Three decimals, or four digits where that would be nothing; whole numbers as they are."""
     return str(value) if isinstance(value, int) else f"{value:.3f}" if abs(value) >= 0.001 or not value else f"{value:.1e}"
-
-
-# Back from a folder to a model
-
-
-def build_dataset(config: dict[str, Any]) -> Any:
-    """The data set that a config names (a src.data.dataset.Dataset)."""
-    return instantiate(config["data"]["source"], "data.source")
-
-
-def build_model(config: dict[str, Any], spec: Any) -> Any:
-    """The model that a config names, for data of this spec; its initial weights are a function of the seed.
-
-    UserError where the model says that it is not for such data.
-    """
-    from src.training import rng
-
-    rng.seed_layers(config["seed"], step=-1)
-    build = instantiate(config["model"], "model")
-    try:
-        return build(spec=spec, seed=config["seed"])
-    except ValueError as error:
-        raise UserError(f"model: {error}") from error
-
-
-def load_run(path: str | Path, which: str = "best") -> Any:
-    """The trained model of a run folder, on the CPU, ready for `sample(seeds)`: the best checkpoint, or the "last"."""
-    run = RunFolder.existing(path)
-    config = run.config()
-    model = build_model(config, build_dataset(config).spec)
-    checkpoint = load_checkpoint(run.checkpoint(which))
-    try:
-        model.load_state_dict(checkpoint["state_dict"])
-    except RuntimeError as error:
-        raise UserError(f"{run.checkpoint(which)} is of another model than {run.path / 'config.yaml'} says") from error
-    model.set_clock(checkpoint["clock"])
-    return model.eval()

@@ -12,18 +12,14 @@ from src.system.files import sha256
 
 ROOT = Path(__file__).parents[2]
 MACHINE = ("threads", "cpu", "cpu_model", "cpu_capability", "matmul_precision", "channels_last", "cuda")
-SPLIT = ("processes", "nodes", "accumulate")  # into how many parts a batch goes, beside each other and one after the other
+SPLIT = ("processes", "nodes")  # into how many parts a batch goes
 STRATEGY = "strategy"  # of as many processes
 PACKAGES = ("torch", "pytorch-lightning", "numpy", "torch-fidelity")
 
 
-def software(config: Mapping[str, Any], kind: str) -> dict[str, Any]:
-    """The code that makes a config's run on data of this kind, file by file, and the lock file; found without torch."""
-    return {
-        "commit": commit(),
-        "lock": sha256(ROOT / "requirements.lock"),
-        "sources": sources("src.train", config, kind),
-    }
+def software(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The code that makes a config's run, file by file, and the lock file; found without torch."""
+    return {"commit": commit(), "lock": sha256(ROOT / "requirements.lock"), "sources": sources("src.train", config)}
 
 
 # What a manifest written before these were settings stands for.

@@ -52,45 +52,39 @@ def read_space(space: Mapping[str, Any]) -> list[Parameter]:
     """The parameters of a sweep's `space`; raises UserError for the first that makes no sense."""
     if not space:
         raise UserError("the search space is empty: give space some keys of python -m src.train's config")
-    return [read_parameter(key, entry) for key, entry in space.items()]
+    return [read_parameter(str(key), entry) for key, entry in space.items()]
 
 
 def read_parameter(key: str, entry: Any) -> Parameter:
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
     where = f"space: {key}"
-    if not isinstance(key, str):
-        raise UserError(f"{where} is no key of python -m src.train's config: write it as there, such as model.d_steps")
     kind = entry.get("type") if isinstance(entry, Mapping) else None
     if not isinstance(kind, str) or kind not in FIELDS:
         raise UserError(f"{where} needs a type: float, int or categorical")
-    if unknown := [name for name in entry if name not in ("type", *FIELDS[kind])]:
+    values = {name: value for name, value in entry.items() if name != "type" and value is not None}
+    if unknown := [name for name in values if name not in FIELDS[kind]]:
         raise UserError(f"{where} has no setting {unknown[0]!r}: {nearest(unknown[0], ('type', *FIELDS[kind]))}")
     if NOT_IDENTITY.match(key) or NOT_SEARCHED.match(key):
         raise UserError(f"{where} cannot be searched: it is no part of the recipe, or of how trials are compared")
     if kind == "categorical":
-        choices = entry.get("choices")
+        choices = values.get("choices")
         if not isinstance(choices, list) or len(choices) < 2 or any(isinstance(choice, dict) for choice in choices):
             raise UserError(f"{where} needs choices: a list of at least two words, numbers, lists or null")
         named = {json.dumps(choice) if isinstance(choice, list) else choice: choice for choice in choices}
         if len(named) < len(choices):
             raise UserError(f"{where} has one of its choices twice: {literal(choices)}")
         return Parameter(key, CategoricalDistribution(list(named)), named)
-
-    check, distribution = {"float": (is_number, FloatDistribution), "int": (is_whole, IntDistribution)}[kind]
-    low, high, log, step = (entry.get(name) for name in FIELDS[kind])
-    for name, value in (("low", low), ("high", high), *([("step", step)] if step is not None else [])):
-        if not check(value):
-            raise UserError(f"{where}: {name}={value!r} must be {'a whole number' if kind == 'int' else 'a number'}")
-    if log is not None and not isinstance(log, bool):
-        raise UserError(f"{where}: log={log!r} must be true or false")
-    if low >= high:
-        raise UserError(f"{where}: low={low} must be below high={high}")
+    number, what = (is_number, "a number") if kind == "float" else (is_whole, "a whole number")
+    for name in ("low", "high", *(["step"] if "step" in values else [])):
+        if not number(values.get(name)):
+            raise UserError(f"{where}: {name}={values.get(name)!r} must be {what}")
+    if not isinstance(values.get("log", False), bool):
+        raise UserError(f"{where}: log={values['log']!r} must be true or false")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # of a range that the step does not divide
-            options = {"step": step} if step is not None else {}
-            return Parameter(key, distribution(low, high, log=bool(log), **options), {})
+            return Parameter(key, (FloatDistribution if kind == "float" else IntDistribution)(**values), {})
     except (ValueError, UserWarning) as error:
         raise UserError(f"{where}: {' '.join(str(error).split())}") from error
 

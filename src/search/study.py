@@ -2,8 +2,6 @@
 
 import hashlib
 import math
-import os
-import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -16,25 +14,18 @@ from optuna.distributions import BaseDistribution
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.pruners import BasePruner, MedianPruner, NopPruner, SuccessiveHalvingPruner
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
-from optuna.storages import BaseStorage, JournalStorage, RDBStorage
-from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
-from optuna.study import Study
+from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
+from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
 from src.config.checks import leaves
 from src.config.errors import UserError
 from src.reporting.search import Trial
 from src.search.space import Parameter
 
-# What a sweep's trials have in common: of other ones, a store's earlier results would say nothing.
-CONTENTS = ("base", "recipe", "stop", "space", "sampler", "startup", "pruner", "prune_from", "reduction", "seed")
-
-# What a store or a disk raises that no longer does its work.
-FAULTS = (optuna.exceptions.StorageInternalError, SQLAlchemyError, OSError)
-
-ATTEMPTS = 5  # to make a study, a second apart
-
+FAULTS = (optuna.exceptions.StorageInternalError, SQLAlchemyError, OSError)  # of a store or a disk that does not work
+HEARTBEAT, GRACE = 15, 60  # seconds between two signs of a trial's life in the store; without one until it is taken up
 STATES = {
     TrialState.COMPLETE: "complete",
     TrialState.PRUNED: "stopped early",
@@ -43,7 +34,7 @@ STATES = {
     TrialState.WAITING: "waiting",
 }
 
-optuna.logging.set_verbosity(optuna.logging.WARNING)
+optuna.logging.set_verbosity(optuna.logging.ERROR)
 warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
 
 
@@ -64,7 +55,7 @@ class Keyed(BaseSampler):
         return {}
 
     def sample_independent(self, study: Study, trial: FrozenTrial, name: str, distribution: BaseDistribution) -> Any:
-        digest = hashlib.sha256(f"{self.seed} {trial.number} {name}".encode()).digest()
+        digest = hashlib.sha256(f"{self.seed} {number_of(study, trial.number)} {name}".encode()).digest()
         return self.make(int.from_bytes(digest[:4])).sample_independent(study, trial, name, distribution)
 
 
@@ -87,40 +78,70 @@ def make_pruner(config: Mapping[str, Any]) -> BasePruner:
     return NopPruner()
 
 
-def open_study(config: Mapping[str, Any], folder: Path) -> Study:
-    """The study of this name in the store, made where there is none; raises UserError for one of another sweep.
+def open_study(config: Mapping[str, Any], contents: Mapping[str, Any], folder: Path) -> Study:
+    """The study of this name in the store, made where there is none; UserError for one of another sweep.
 
-    config: the sweep's, with what its words stand for as `recipe`.
+    contents: what the sweep's trials have in common, its `better` among it.
     """
-    with filelock.FileLock(folder / ".open.lock"):  # a store is not made by two at once
-        return claim_study(config, config["store"] or sqlite(folder / "study.db"))
-
-
-def claim_study(config: Mapping[str, Any], store: str) -> Study:
-    """The study in this store, marked as this sweep's, or as such already."""
+    address = config["store"] or f"SQLite in {folder}"
+    direction = StudyDirection.MAXIMIZE if contents["better"] == "higher" else StudyDirection.MINIMIZE
     try:
-        study = create_study(config, store)
-        theirs, started = study.user_attrs.get("sweep"), bool(study.get_trials(deepcopy=False))
+        study = optuna.create_study(
+            storage=open_store(config["store"], folder),
+            sampler=make_sampler(config),
+            pruner=make_pruner(config),
+            study_name=config["name"],
+            direction=direction,
+            load_if_exists=True,
+        )
+        theirs, directions, begun = study.user_attrs.get("sweep"), study.directions, bool(study.get_trials(deepcopy=False))
     except UserError:
         raise
     except ImportError as error:
-        raise UserError(f"store={store} needs a driver that is not installed ({error}): pip install it") from error
+        raise UserError(f"store={address} needs a driver that is not installed ({error}): pip install it") from error
     except Exception as error:  # each database has errors of its own
-        raise UserError(f"cannot open store={store} ({reason_of(error)}): mend it, or choose another store=") from error
-
-    ours = {key: config[key] for key in CONTENTS}
-    remedy = "put it back, or choose another name= for this sweep"
-    if theirs is None and started:
-        raise UserError(f"store={store} holds a study {config['name']} that no sweep of ours made: choose another name=")
-    if len(study.directions) != 1 or study.direction != optuna.study.StudyDirection.MINIMIZE:
-        raise UserError(f"store={store} holds a study {config['name']} with another objective: choose another name=")
-    if theirs is None:
-        study.set_user_attr("sweep", ours)
-    elif changes := differences(theirs, ours):
+        raise UserError(f"cannot open store={address} ({reason_of(error)}): mend it, or choose another store=") from error
+    if theirs is None and not begun and directions == [direction]:
+        study.set_user_attr("sweep", dict(contents))
+    elif theirs is None:
+        raise UserError(f"store={address} holds a study {config['name']} that no sweep of ours made: choose another name=")
+    elif changes := differences(theirs, contents):
         said = [change for change in changes if not change.startswith("recipe.")] or changes  # what made the recipe another
         shown = "; ".join(said[:5]) + (f" and {len(said) - 5} more" if len(said) > 5 else "")
-        raise UserError(f"store={store} holds a study {config['name']} of another sweep ({shown}): {remedy}")
+        remedy = "put it back, or choose another name= for this sweep"
+        raise UserError(f"store={address} holds a study {config['name']} of another sweep ({shown}): {remedy}")
     return study
+
+
+class Store(RDBStorage):
+    """Optuna's, in which a waiting trial is begun once: in SQLite nothing else keeps two workers from taking the same."""
+
+    def __init__(self, lock: Path, *words: Any, **options: Any) -> None:
+        super().__init__(*words, **options)
+        self._lock = filelock.FileLock(lock)  # between the threads of a command, and between commands
+
+    def set_trial_state_values(self, trial_id: int, state: TrialState, values: Sequence[float] | None = None) -> bool:
+        with self._lock:
+            return super().set_trial_state_values(trial_id, state, values)
+
+
+def open_store(address: str | None, folder: Path) -> RDBStorage:
+    """The database at this address, for None SQLite in the sweep's folder. A trial whose command dies is begun once more."""
+    url = sqlalchemy.make_url(address) if address else sqlalchemy.URL.create("sqlite", database=str(folder / "study.db"))
+    options: dict[str, Any] = {"pool_pre_ping": True}
+    if url.get_backend_name() == "sqlite":
+        if url.database in (None, "", ":memory:"):
+            raise UserError(f"store={address} is kept in memory and would be lost: name a file, sqlite:///PATH")
+        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+        options = {"connect_args": {"timeout": 60}}  # seconds for another one's write
+    return Store(
+        folder / ".store.lock",
+        url.render_as_string(hide_password=False),
+        engine_kwargs=options,
+        heartbeat_interval=HEARTBEAT,
+        grace_period=GRACE,
+        heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(),
+    )
 
 
 def reason_of(error: BaseException) -> str:
@@ -130,77 +151,6 @@ def reason_of(error: BaseException) -> str:
     return " ".join(str(error).split())[:300] or type(error).__name__
 
 
-def create_study(config: Mapping[str, Any], store: str) -> Study:
-    """Made, or found; another command that shares the store, and not the folder, may be at the same."""
-    for left in reversed(range(ATTEMPTS)):
-        try:
-            return optuna.create_study(
-                storage=open_store(store),
-                sampler=make_sampler(config),
-                pruner=make_pruner(config),
-                study_name=config["name"],
-                direction="minimize",
-                load_if_exists=True,
-            )
-        except SQLAlchemyError as error:
-            if not left or not (isinstance(error, IntegrityError) or "already exists" in str(error)):
-                raise
-            time.sleep(1)
-    raise AssertionError("the last attempt returns or raises")
-
-
-def sqlite(path: Path) -> str:
-    """The address of a database in a file."""
-    return sqlalchemy.URL.create("sqlite", database=str(path)).render_as_string()
-
-
-def open_store(address: str) -> BaseStorage:
-    """A database's address, or a path that ends in .journal (Optuna's append-only file, for shared file systems)."""
-    if address.endswith(".journal"):
-        Path(address).parent.mkdir(parents=True, exist_ok=True)
-        return JournalStorage(JournalFileBackend(address, JournalLock(address)))
-    if "://" not in address:
-        raise UserError(f"store={address} is neither a database's address (sqlite:///PATH, postgresql://...) nor a .journal")
-    if not address.startswith("sqlite"):
-        return RDBStorage(address, engine_kwargs={"pool_pre_ping": True})
-    database = sqlalchemy.make_url(address).database
-    if not database or ":memory:" in database or "mode=memory" in address:
-        raise UserError(f"store={address} is kept in memory and would be lost: name a file, sqlite:///PATH")
-    Path(database.removeprefix("file:")).parent.mkdir(parents=True, exist_ok=True)
-    return RDBStorage(address, engine_kwargs={"connect_args": {"timeout": 60}})  # seconds for another one's write
-
-
-class JournalLock(JournalFileSymlinkLock):
-    """Optuna's lock, a link beside the journal, which leads to it from any working directory and on any machine.
-
-    Optuna tells by the journal's time whether the lock is an old one, and waits for ever where the link leads nowhere.
-    It is taken for each write: what a crash has left of a line is cut off first.
-    """
-
-    def __init__(self, path: str) -> None:
-        super().__init__(path)
-        self._path, self._lock_target_file = path, Path(path).name
-
-    def acquire(self) -> bool:
-        super().acquire()
-        try:
-            drop_cut_line(self._path)
-        except BaseException:
-            self.release()
-            raise
-        return True
-
-
-def drop_cut_line(path: str) -> None:
-    """Cut a journal's last line off where a crash has left a part of it: the next write would make both unreadable."""
-    with open(path, "rb+") as file:
-        size = file.seek(0, os.SEEK_END)
-        file.seek(max(0, size - 1))
-        if file.read() not in (b"", b"\n"):
-            file.seek(0)
-            file.truncate(file.read().rfind(b"\n") + 1)
-
-
 def differences(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> list[str]:
     """What sets two sweeps apart, as "key: old -> new"."""
     before, after = dict(leaves(theirs)), dict(leaves(ours))
@@ -208,10 +158,32 @@ def differences(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> list[str]
     return [f"{key}: {before.get(key)} -> {after.get(key)}" for key in keys if before.get(key) != after.get(key)]
 
 
-def winner(study: Study) -> FrozenTrial | None:
-    """The complete trial of the smallest distance, the first of equals; None where none is complete."""
-    complete = [trial for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)) if trial.value is not None]
-    return min(complete, key=lambda trial: (trial.value, trial.number), default=None)
+# Optuna gives a trial that is gone on with another number. People, folders and the sampler keep the first.
+
+
+def first_of(trial: FrozenTrial) -> int:
+    """Optuna's number of the trial that this one goes on with; its own where it goes on with none."""
+    first = RetryHeartbeatStaleTrialCallback.retried_trial_number(trial)
+    return trial.number if first is None else first
+
+
+def counted(study: Study) -> dict[int, FrozenTrial]:
+    """The trials by the numbers that people see; of one that was interrupted the last sitting."""
+    latest = {first_of(trial): trial for trial in study.get_trials(deepcopy=False)}
+    return dict(enumerate(latest.values()))
+
+
+def number_of(study: Study, number: int) -> int:
+    """What Optuna's number of a trial is for people."""
+    trials = study.get_trials(deepcopy=False)
+    return sum(first_of(trial) == trial.number for trial in trials[: first_of(trials[number])])
+
+
+def winner(study: Study) -> tuple[int, FrozenTrial] | None:
+    """Number and record of the best complete trial, the first of equals; None where none is complete."""
+    sign = -1 if study.direction == StudyDirection.MAXIMIZE else 1
+    complete = [(number, trial) for number, trial in counted(study).items() if trial.state == TrialState.COMPLETE]
+    return min(complete, key=lambda found: sign * (found[1].value or 0.0), default=None)
 
 
 def importances(study: Study) -> dict[str, float]:
@@ -232,14 +204,14 @@ def trials_of(study: Study, parameters: Sequence[Parameter]) -> list[Trial]:
     """The study as the report takes it."""
     return [
         Trial(
-            number=trial.number,
+            number=number,
             state=STATES[trial.state],
             value=trial.value if trial.state != TrialState.FAIL else None,
             point={p.key: p.word(trial.params[p.key]).partition("=")[2] for p in parameters if p.key in trial.params},
             curve=dict(sorted(trial.intermediate_values.items())),
-            images=trial.user_attrs.get("images", 0),
+            samples=trial.user_attrs.get("samples", 0),
             seconds=trial.user_attrs.get("seconds", 0.0),
             reason=trial.user_attrs.get("reason", ""),
         )
-        for trial in study.get_trials(deepcopy=False)
+        for number, trial in counted(study).items()
     ]

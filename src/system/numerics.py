@@ -6,11 +6,8 @@ torch is imported where it is needed, for those who have things to check before.
 import contextlib
 import ctypes
 import functools
-from collections.abc import Mapping
-from typing import Any
 
-from src.parallel.place import Place
-from src.runs.manifest import cpu, machine, machine_changes
+from src.runs.manifest import cpu
 
 PRODUCT = (128, 784, 512)  # rows, inputs, outputs of the product that `auto` is judged by
 
@@ -18,28 +15,20 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 LARGE = 32 * 2**20  # bytes; the most that glibc takes for the second
 
 
-def set_up(config: dict[str, Any], place: Place) -> None:
-    """Have torch compute in this process as the config's `trainer` says."""
+def set_up(threads: int | None, matmul_precision: str, processes_here: int = 1) -> None:
+    """Have torch compute in this process as a config's `trainer` says.
+
+    threads: None for torch's own choice, shared out among the processes of this machine.
+    """
     import torch
 
-    threads = config["trainer"]["threads"] or max(1, threads_of_torch() // place.devices)
-    set_numerics(threads if threads != torch.get_num_threads() else None, config["trainer"]["matmul_precision"])
+    threads = threads or max(1, threads_of_torch() // processes_here)
+    set_numerics(threads if threads != torch.get_num_threads() else None, matmul_precision)
     # Deterministic algorithms are wanted, the costly filling of fresh memory that comes with them is not.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
     # Numbers below 1e-38 are zero: they take a CPU a hundred times as long as others, and mean nothing here.
     torch.set_flush_denormal(True)
-
-
-def here(config: dict[str, Any], place: Place) -> dict[str, Any]:
-    """What the rounding of this config's run depends on, as a manifest has it, with torch set up for it."""
-    set_up(config, place)
-    return machine(place.channels_last(config)) | place.record()
-
-
-def moved(made: Mapping[str, Any], config: dict[str, Any], place: Place) -> list[str]:
-    """What of the machine is not as a run's manifest has it; nothing where the run has none."""
-    return machine_changes(made, here(config, place)) if "threads" in made else []
 
 
 def keep_freed_memory() -> None:

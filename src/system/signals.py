@@ -10,7 +10,8 @@ ONCE = 2.0  # seconds
 class NotedSignals:
     """From `catch` to `release` the first signal is noted in `number`; a second one raises KeyboardInterrupt.
 
-    SIGTERM twice within `ONCE` seconds counts once: it was sent to all processes, and by one of them to those it had started.
+    The same signal within `ONCE` seconds counts once: a terminal or scheduler sends it to all processes, and the launcher,
+    which gets it too, passes it on to its ranks.
 
     answer: what is printed after the first one's name; "" prints nothing.
     """
@@ -22,8 +23,10 @@ class NotedSignals:
         self._handlers: dict[int, Any] = {}
 
     def catch(self) -> None:
+        """Again after another library has set its own handlers (Lightning does, before `on_train_start`): they are dropped."""
         for number in (signal.SIGINT, signal.SIGTERM):
-            self._handlers[number] = signal.signal(number, self._note)
+            self._handlers.setdefault(number, signal.getsignal(number))
+            signal.signal(number, self._note)
 
     def release(self) -> None:
         while self._handlers:
@@ -37,7 +40,7 @@ class NotedSignals:
         self.release()
 
     def _note(self, number: int, _: Any) -> None:
-        if number == self.number == signal.SIGTERM and time.monotonic() - self._since < ONCE:
+        if number == self.number and time.monotonic() - self._since < ONCE:
             return
         if self.number is not None:
             raise KeyboardInterrupt

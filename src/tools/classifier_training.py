@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from torchmetrics.classification import MulticlassAccuracy
 
 from src.config.errors import UserError
-from src.data.dataset import Dataset
+from src.data.dataset import Dataset, whole
 from src.data.pixels import from_uint8
 from src.models.augment import Translate
 from src.networks.classifier import Classifier
@@ -31,8 +31,7 @@ def train_extractor(
     with the same number of threads, the weights are bitwise the same.
     """
     train = dataset.split("train")
-    assert train.y is not None, f"{dataset.name} has no labels to train a classifier on"
-    x, y = torch.from_numpy(train.x.copy()), torch.from_numpy(train.y.copy())
+    x, y = (torch.from_numpy(whole(train, name).copy()) for name in ("x", "y"))
     if len(x) < batch_size:
         raise UserError(f"data={dataset.name}: {len(x)} training images are fewer than a batch of {batch_size}: add images")
 
@@ -63,11 +62,10 @@ def train_extractor(
 def measure_accuracy(model: Classifier, dataset: Dataset) -> float:
     """Share of the test split that the classifier, in evaluation mode, labels rightly: 0 to 1."""
     test = dataset.split("test")
-    assert test.y is not None, f"{dataset.name} has no labels to compare with"
-    y = torch.from_numpy(test.y.copy())
+    x, y = whole(test, "x"), torch.from_numpy(whole(test, "y").copy())
     accuracy = MulticlassAccuracy(len(dataset.spec.classes), average="micro")
-    for start in range(0, len(test.x), 1000):
-        images = torch.from_numpy(test.x[start : start + 1000].copy())
+    for start in range(0, len(x), 1000):
+        images = torch.from_numpy(x[start : start + 1000].copy())
         accuracy.update(model(from_uint8(images))[1], y[start : start + 1000])
     return float(accuracy.compute())
 

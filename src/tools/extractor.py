@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from src.config import command_line
+from src.config.build import instantiate
 from src.config.errors import UserError
-from src.runs.folder import build_dataset
 from src.system.files import check_writable
 
 
 def extractor(config: dict[str, Any]) -> None:
     """Train on the config's data, write the weights to `output`, and say whether they are the pinned ones."""
-    dataset, output = build_dataset(config), Path(config["output"])
+    dataset, output = instantiate(config["data"]["source"], "data.source"), Path(config["output"])
     if dataset.spec.shape != (1, 28, 28) or not dataset.spec.classes:
         raise UserError(f"data={dataset.name}: the classifier takes grey images of 28 x 28 with classes, such as data=mnist")
     if output.is_dir():

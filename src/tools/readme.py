@@ -52,20 +52,20 @@ def record(folder: Path) -> dict[str, Any]:
     path = folder / "metrics.json"
     read(path)
     result = read_json(path, "make repro makes it again")
-    if missing := {"metrics", "anchors", "protocol"} - result.keys():
+    if missing := {"metrics", "controls", "protocol"} - result.keys():
         raise UserError(f"{path} has no {' and no '.join(sorted(missing))}: make repro makes it again")
     return result
 
 
 def table(result: dict[str, Any]) -> str:
-    """One run beside its anchors."""
-    extractor, anchors = result["protocol"]["extractor"], result["anchors"]
+    """One run beside its controls."""
+    extractor, controls = result["protocol"]["extractor"], result["controls"]
     rows = {
         "**model=mlp_gan**": result["metrics"],
         "the same, weights not averaged": result["raw"],
-        "real: training images (floor)": anchors["real"],
-        "copies of training images": anchors["training_copies"],
-        "noise (ceiling)": anchors["noise"],
+        "real: training images (floor)": controls["real"],
+        "copies of training images": controls["training_copies"],
+        "noise (ceiling)": controls["noise"],
     }
     samples = f"{result['protocol']['samples']:,} images"
     lines = [
@@ -75,7 +75,7 @@ def table(result: dict[str, Any]) -> str:
     for label, values in rows.items():
         cells = (f"{values[f'{name}_{extractor}']:.{digits}f}" for name, digits in COLUMNS.items())
         lines.append(f"| {label} | {' | '.join(cells)} |")
-    times = result["metrics"][f"fd_{extractor}"] / anchors["real"][f"fd_{extractor}"]
+    times = result["metrics"][f"fd_{extractor}"] / controls["real"][f"fd_{extractor}"]
     return "\n".join(lines) + (
         f"\n\nOne seed, MNIST test split, features of the digit classifier (all names carry `_{extractor}`, see below).\n"
         f"The distance is {times:.1f} times the floor."
@@ -94,7 +94,7 @@ def story_row(line: str, results: Path) -> str:
     experiment = name.strip("`")
     result = record(results / experiment)
     extractor = result["protocol"]["extractor"]
-    distance, floor = (part[f"fd_{extractor}"] for part in (result["metrics"], result["anchors"]["real"]))
+    distance, floor = (part[f"fd_{extractor}"] for part in (result["metrics"], result["controls"]["real"]))
     rare = result["metrics"][f"{RARE}_{extractor}"]
     picture = f'<img src="{(results / experiment).as_posix()}/samples.png" width="160">'
     return f"| {name} | {adds} | {distance:.2f} | {distance / floor:.0f} | {rare:.1%} | {picture} |".replace("%", " %")

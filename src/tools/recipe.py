@@ -18,18 +18,17 @@ from omegaconf import OmegaConf
 from src.config import command_line
 from src.config.errors import UserError
 from src.runs.code import sources
-from src.runs.folder import build_dataset
 from src.system.files import write_atomic
 
 
 def recipe(config: dict[str, Any]) -> None:
     if not config["publish"]:
         raise UserError("say where the recipe goes: publish=FOLDER")
-    folder, kind = Path(config["publish"]), build_dataset(config).spec.kind
+    folder = Path(config["publish"])
     folder.mkdir(parents=True, exist_ok=True)
     write_atomic(folder / "params.yaml", OmegaConf.to_yaml(OmegaConf.create(config)).encode())
     for name in ("train", "evaluate"):
-        files = json.dumps(sources(f"src.{name}", config, kind), sort_keys=True)
+        files = json.dumps(sources(f"src.{name}", config), sort_keys=True)
         write_atomic(folder / f"{name}.code", (hashlib.sha256(files.encode()).hexdigest() + "\n").encode())
 
 

@@ -1,4 +1,4 @@
-"""Exponential moving average of the generator's weights."""
+"""Exponential moving average of a network's weights."""
 
 import copy
 
@@ -9,14 +9,14 @@ from torch import Tensor, nn
 class EMA(nn.Module):
     """A running average of a network's parameters, whose samples are steadier than those of the weights in training.
 
-    The decay is given as a half-life in images, so that it means the same at any batch size, and it ramps up with the images
+    The decay is given as a half-life in samples, so that it means the same at any batch size, and it ramps up with the samples
     seen, so that the random weights of the start are soon forgotten (Karras et al. 2022, EDM, appendix F.1;
-    half-life = min(half_life, ramp_up * images_seen)). Batch-norm statistics are averaged with the weights they belong to:
+    half-life = min(half_life, ramp_up * samples_seen)). Batch-norm statistics are averaged with the weights they belong to:
     those of the moment are noisy, and do not fit weights averaged over thousands of steps. Other buffers
     (counters, spectral norm's unit vectors) are copied.
 
-    half_life: images after which an old weight counts half; 0 follows the weights exactly.
-    ramp_up: fraction of the images seen that the half-life may reach.
+    half_life: samples after which an old weight counts half; 0 follows the weights exactly.
+    ramp_up: fraction of the samples seen that the half-life may reach.
     """
 
     def __init__(self, network: nn.Module, half_life: float, ramp_up: float = 0.05) -> None:
@@ -25,10 +25,10 @@ class EMA(nn.Module):
         self.network = copy.deepcopy(network).eval().requires_grad_(False)
 
     @torch.no_grad()
-    def update(self, network: nn.Module, images: int, images_seen: int) -> None:
-        """Move the average towards `network` by one step of `images` images, the `images_seen`-th just shown."""
-        half_life = min(self.half_life, self.ramp_up * images_seen)
-        decay = 0.5 ** (images / half_life) if half_life > 0 else 0.0
+    def update(self, network: nn.Module, samples: int, samples_seen: int) -> None:
+        """Move the average towards `network` by one step of `samples` samples, the `samples_seen`-th just shown."""
+        half_life = min(self.half_life, self.ramp_up * samples_seen)
+        decay = 0.5 ** (samples / half_life) if half_life > 0 else 0.0
         averaged, copied = _tensors(self.network)
         current, counters = _tensors(network)
         torch._foreach_lerp_(averaged, current, 1.0 - decay)

@@ -1,130 +1,178 @@
-"""Training a run folder: from its config, or its newest whole checkpoint, to the final weights.
+"""The training itself, the same in every rank: from initial weights or a checkpoint to the final weights."""
 
-torch and all that needs it (`src/training/learn.py`) are imported when everything that can be checked without them has been.
-"""
-
-import math
+import logging
+import os
+import signal
+import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from src.config.errors import UserError
+import torch
+from pytorch_lightning import Callback, Trainer
+from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.loggers import Logger
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
+
+from src.config.errors import Diverged, Interrupted, UserError
+from src.config.experiment import Cadence, StopRule, TrainerSettings
 from src.data.dataset import Dataset
+from src.data.loader import DataModule
+from src.evaluation.suite import Suite
+from src.models.model import Model, OneLoss, Samples
+from src.parallel.batch_norm import synchronise
+from src.parallel.collectives import is_first
 from src.parallel.place import Place
-from src.parallel.processes import ALONE, Team
-from src.runs.checkpoints import load_checkpoint, step_of
-from src.runs.folder import START_AGAIN, RunFolder, build_dataset, build_model
-from src.runs.manifest import MACHINE, PACKAGES, SPLIT, STRATEGY, data_changes, machine_changes, software, software_changes
-from src.system.interpreter import gc_paused
-from src.system.numerics import here, set_up
+from src.runs.checkpoints import step_of
+from src.runs.export import save_safetensors, state_hash
+from src.runs.folder import RunFolder
+from src.system.files import sha256
+from src.training.callbacks.budget import Budget
+from src.training.callbacks.checkpoint import AtomicCheckpointIO, Checkpoint
+from src.training.callbacks.profile import Profile
+from src.training.callbacks.progress import Progress
+from src.training.callbacks.samples import DrawSamples
+from src.training.callbacks.scalars import LogScalars
+from src.training.callbacks.stop_on_signal import StopOnSignal
+from src.training.callbacks.validation import Validate
+from src.training.loggers import NoRecord, Record
 
 
-def stop_step(config: dict[str, Any], train_samples: int) -> tuple[int | None, str]:
-    """The generator step at which the budget of images or epochs is used up, and which of the two it is."""
-    stop, batch = config["stop"], config["data"]["batch_size"]
-    if config["model"].get("loss", True) in (None, {}):
-        raise UserError(f"{config['name']} needs an adversarial loss: loss=non_saturating or another of conf/loss")
-    if all(value is None for value in stop.values()):
-        raise UserError("the run would never end: set stop.epochs, stop.images, stop.minutes or stop.distance")
-    if batch > train_samples:
-        raise UserError(f"data.batch_size={batch} is more than the {train_samples} training samples: make it smaller")
-    images = {"images": stop["images"], "epochs": stop["epochs"] and stop["epochs"] * train_samples}
-    budgets = {reason: count for reason, count in images.items() if count is not None}
-    if not budgets:
-        return None, ""
-    reason = min(budgets, key=lambda name: budgets[name])
-    return max(1, math.floor(budgets[reason] / (batch * config["model"].get("d_steps", 1)))), reason
-
-
-def fit(config: dict[str, Any], run: RunFolder, dataset: Dataset, stop: int | None, reason: str, team: Team = ALONE) -> None:
-    """Train from the newest whole checkpoint, or from the start, until the first budget is used up."""
-    set_up(config, team.place)
-    checkpoint = run.newest("step")
-    if checkpoint:
-        go_on(config, run, dataset, team.place, checkpoint)
-    run.drop_results()
-    made_with = software(config, dataset.spec.kind) | {"data": dataset.hashes()} if team.place.external else {}
-    team.order(follow_fit, config, made_with, team.place, run.path, checkpoint, stop, reason)
-
-    with gc_paused():
-        from src.training.learn import learn
-
-    learn(config, team.place, run, dataset, checkpoint, stop, reason)
-
-
-def follow_fit(
-    config: dict[str, Any],
-    made_with: dict[str, Any],
+def fit(
+    run: RunFolder,
+    model: Model,
+    dataset: Dataset,
+    suite: Suite,
+    modality: Any,
+    *,
+    stop: StopRule,
+    cadence: Cadence,
+    settings: TrainerSettings,
     place: Place,
-    path: Path,
-    checkpoint: Path | None,
-    stop: int | None,
-    reason: str,
+    batch_size: int,
+    workers: int = 0,
+    checkpoint: Path | None = None,
+    loggers: Sequence[Logger] = (),
+    replay: bool = True,
+    callbacks: Sequence[Callback] = (),
 ) -> None:
-    """What the other processes do of `fit`. On other machines they must have the code and data that it is `made_with`."""
-    set_up(config, place)
-    dataset = build_dataset(config)
-    dataset.prepare()
-    if place.external:
-        changes = software_changes(made_with, software(config, dataset.spec.kind))
-        changes += data_changes(made_with["data"], dataset.hashes())
-        if changes:
-            raise UserError(f"this machine has something else than the first ({'; '.join(changes)}): give all the same")
+    """Train up to where `stop` says, from a checkpoint or from the model's initial weights, and write how it ended.
 
-    with gc_paused():
-        from src.training.learn import learn
-
-    learn(config, place, RunFolder(path), dataset, checkpoint, stop, reason)
-
-
-def follow_evaluate(config: dict[str, Any], place: Place, path: Path) -> None:
-    """What the other processes do of the evaluation."""
-    set_up(config, place)
-
-    from src.evaluation.scoring import follow_score
-
-    follow_score(path, config)
-
-
-def go_on(config: dict[str, Any], run: RunFolder, dataset: Dataset, place: Place, checkpoint: Path) -> None:
-    """Refuse to continue with what makes another result than the run's beginning, or note it down where that is wanted."""
-    before, step = run.made_with(), step_of(checkpoint)
-    if "threads" not in before:
-        raise UserError(f"{run.path / 'manifest.json'} is damaged: {START_AGAIN}")
-    now = software(config, dataset.spec.kind) | here(config, place) | {"data": dataset.hashes()}
-    changes = run.changes(config, dataset.hashes()) + software_changes(before, now) + machine_changes(before, now)
-    if changes and config["on_change"] != "accept":
-        raise UserError(changed(run, changes))
-    if changes:
-        check_fits(config, dataset, checkpoint)
-        run.write_config(config)
-        note = {"step": step, "changes": changes, "promise": promise(changes, before, place), "with": now}
-        run.update_manifest(continued=[*before.get("continued", []), note])
-    print(f"going on from step {step:,}" + "".join(f"\n  with other {change}" for change in changes))
-    if changes:
-        print(f"  the promise: {note['promise']}")
-
-
-def check_fits(config: dict[str, Any], dataset: Dataset, checkpoint: Path) -> None:
-    """Raise UserError where the config's model is not the one whose weights a checkpoint has."""
+    loggers: rank 0's; other ranks have `DummyLogger` in their place. replay: whether they are told again what was logged before
+    the checkpoint. callbacks: the user's.
+    Raises Diverged, which is written too, and Interrupted after a signal, when everything is saved.
+    """
+    quiet_lightning()
+    place_model(model, settings, place)
+    last_step, reason = stop.last_step(len(dataset.split("train")), batch_size * model.batches_per_update)
+    step = step_of(checkpoint) if checkpoint else 0
+    record = Record(run.path, step, loggers, replay and checkpoint is not None) if is_first() else NoRecord()
+    signals = StopOnSignal()
+    validate = Validate(run, record, signals, suite.main, lambda model: suite.validate(model, dataset), cadence.validate)
+    budget = Budget(last_step, stop.minutes, stop.target, validate, reason)
+    own: list[Any] = [signals, LogScalars(record, cadence.log)]
+    if settings.profile and is_first():
+        own.insert(0, Profile(run.path / "profile", settings.profile))
+    if isinstance(model, Samples):
+        own.append(DrawSamples(run.samples, record, signals, modality, n=cadence.previews, per_decade=cadence.per_decade))
+    own += [validate, budget]
+    if is_first():
+        own.append(Progress(validate, budget, last_step))
+    own.append(Checkpoint(run, record, signals, cadence.checkpoint, cadence.keep))
+    data = DataModule(
+        dataset,
+        batch_size=batch_size,
+        seed=model.seed,
+        workers=workers,
+        stop=last_step,
+        block=settings.block,
+        cut=lambda step: any(callback.due(step) for callback in own if hasattr(callback, "due")),
+    )
+    trainer = make_trainer(settings, place, run.path, [*callbacks, *own], loggers)
+    finished = False
     try:
-        build_model(config, dataset.spec).load_state_dict(load_checkpoint(checkpoint)["state_dict"])
-    except RuntimeError as error:
-        raise UserError(f"{checkpoint} is of another model than is asked for: put that back, or add fresh=true") from error
+        trainer.fit(model, datamodule=data, ckpt_path=checkpoint)
+        finished = signals.number is None
+    except Diverged as error:
+        if is_first():
+            run.update_manifest(ended={"reason": "diverged", **model.clock(), **budget.spent(), "message": str(error)})
+        raise
+    except MisconfigurationException as error:  # a callback of the user's, mostly
+        raise UserError(f"Lightning says: {' '.join(str(error).split())}") from error
+    except ValueError as error:
+        if "more than 1 value per channel" in str(error):
+            raise UserError("batch norm needs more than one sample at a time: raise data.batch_size") from error
+        raise
+    except SystemExit as error:  # Lightning's, after a second Ctrl-C
+        if isinstance(error.__context__, KeyboardInterrupt):
+            raise Interrupted(signals.noted or signal.SIGINT, agreed=False) from None
+        raise
+    finally:
+        signals.release()
+        record.close(exit_code=0 if finished else 1)
+    if signals.number is not None:
+        if is_first():
+            print(f"stopped at step {model.step:,}; the same command (without fresh=true) goes on from there")
+        raise Interrupted(signals.number)
+    if is_first():
+        save_safetensors(model.network(), run.path / "weights.safetensors", {"run": run.path.parent.name})
+        run.update_manifest(
+            device=trainer.strategy.root_device.type,
+            final_weights=state_hash(model.state_dict()),
+            samples={path.name: sha256(path) for path in sorted(run.samples.glob("step-*"))},
+            ended={
+                "reason": budget.reason,
+                **model.clock(),
+                **budget.spent(),
+                "best_step": validate.best_step,
+                "best": validate.best,
+            },
+        )
 
 
-def promise(changes: list[str], before: dict[str, Any], place: Place) -> str:
-    """Which part of README's promise a run keeps that goes on with these changes."""
-    if any(not change.startswith((*SPLIT, STRATEGY, *MACHINE, *PACKAGES)) for change in changes):
-        return "none, this is another training from here on"
-    if any(not change.startswith((*SPLIT, STRATEGY)) for change in changes):
-        return "its metric falls in the interval of one further seed"
-    if "per process" in (before.get("batch_norm"), place.record()["batch_norm"]):
-        return "its metric falls in the interval of one further seed (batch norm is over each process's part of the batch)"
-    return "equal within rounding over the next steps, but for what looks at one process's part of the batch"
+def quiet_lightning() -> None:
+    """Its advice is for users of its own loops; its errors still come through."""
+    for name in ("pytorch_lightning", "lightning_fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+        warnings.filterwarnings("ignore", module=name)
+    # It has CUDA asked for through NVML, without a cache: each optimizer step would look for a library that is not there.
+    os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "0"
 
 
-def changed(run: RunFolder, changes: list[str], over: bool = False) -> str:
-    """What to say to someone whose command is not the one that this run was started with; over: it cannot go on."""
-    remedies = ["put it back", "choose another run_dir=", "add fresh=true to start again"]
-    remedies += [] if over else ["add on_change=accept to go on all the same"]
-    return f"{run.path} was started with something else ({'; '.join(changes)}): {', '.join(remedies[:-1])}, or {remedies[-1]}"
+def place_model(model: Model, settings: TrainerSettings, place: Place) -> None:
+    """Give a model the memory layout and the batch norm that its place needs."""
+    if settings.channels_last:
+        model.to(memory_format=torch.channels_last)
+    if place.processes > 1 and settings.sync_batchnorm:
+        synchronise(model)
+    model.sharded = place.strategy == "fsdp"
+    if model.sharded and not isinstance(model, OneLoss):
+        raise UserError("trainer=fsdp is for rules with one loss and one optimizer: take trainer=ddp")
+
+
+def make_trainer(
+    settings: TrainerSettings, place: Place, folder: Path, callbacks: Sequence[Callback], loggers: Sequence[Logger]
+) -> Trainer:
+    """Lightning's, with the user's arguments, our checkpoints and no others."""
+    own: dict[str, Any] = {
+        "accelerator": settings.accelerator,
+        "devices": place.devices,
+        "num_nodes": place.nodes,
+        "strategy": place.lightning_strategy(),
+        "precision": settings.precision,
+        "deterministic": settings.deterministic,
+        "max_epochs": -1,  # Budget ends it
+        "callbacks": list(callbacks),
+        "plugins": [AtomicCheckpointIO()],
+        "logger": list(loggers) or False,
+        "log_every_n_steps": 1,  # of Lightning's batches, which are blocks of updates
+        "enable_checkpointing": any(isinstance(callback, ModelCheckpoint) for callback in callbacks),
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+        "use_distributed_sampler": False,
+        "default_root_dir": folder,
+    }
+    try:
+        return Trainer(**{**own, **settings.arguments})
+    except TypeError as error:
+        raise UserError(f"trainer: {error}: see pytorch_lightning.Trainer for its arguments") from error

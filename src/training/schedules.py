@@ -1,25 +1,25 @@
 """Schedules: pure functions of the clock, so that a resumed run needs to remember nothing.
 
-Values follow `images_seen` (real images shown so far); events follow `step` (generator updates).
+Values follow `samples_seen` (real samples shown so far); events follow `step` (updates).
 """
 
 import math
 
 
-def linear_decay(images_seen: int, start: int = 0, end: int | None = None, final: float = 0.0) -> float:
-    """A factor that is 1 until `start` images and falls on a line to `final` at `end`; constant where `end` is None."""
+def linear_decay(samples_seen: int, start: int = 0, end: int | None = None, final: float = 0.0) -> float:
+    """A factor that is 1 until `start` samples and falls on a line to `final` at `end`; constant where `end` is None."""
     if end is None:
         return 1.0
-    progress = min(max((images_seen - start) / max(end - start, 1), 0.0), 1.0)
+    progress = min(max((samples_seen - start) / max(end - start, 1), 0.0), 1.0)
     return 1.0 + (final - 1.0) * progress
 
 
-def cosine(images_seen: int, initial: float, final: float, end: int, start: int = 0) -> float:
-    """A value that is `initial` until `start` images, goes on half a cosine to `final` at `end`, and then stays there.
+def cosine(samples_seen: int, initial: float, final: float, end: int, start: int = 0) -> float:
+    """A value that is `initial` until `start` samples, goes on half a cosine to `final` at `end`, and then stays there.
 
     Loshchilov and Hutter 2017 (SGDR), eq. 5, without restarts; R3GAN's learning rate, beta2 and gamma follow it.
     """
-    progress = min(max((images_seen - start) / max(end - start, 1), 0.0), 1.0)
+    progress = min(max((samples_seen - start) / max(end - start, 1), 0.0), 1.0)
     return initial + (final - initial) * (1 - math.cos(math.pi * progress)) / 2
 
 

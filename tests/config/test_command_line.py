@@ -34,7 +34,7 @@ CASES = {
     "wrong type": (["train", "data.batch_size=big"], "data.batch_size='big': must be a whole number"),
     "negative lr": (["train", "model.g_optimizer.lr=-1"], "model.g_optimizer.lr=-1: must be a number above 0"),
     "z_dim 0": (["train", "model.generator.z_dim=0"], "model.generator.z_dim=0: must be"),
-    "no end": (["train", "data=digits", "stop.images=null"], "the run would never end"),
+    "no end": (["train", "data=digits", "stop.samples=null"], "the run would never end"),
     "batch over data": (["train", "data=digits", "data.batch_size=5000"], "more than the"),
     "a batch that does not divide": (["train", "data=digits", "devices=3"], "does not divide by 3 processes"),
     "no devices": (["train", "data=digits", "trainer.devices=none"], "trainer.devices='none': must be a whole number"),
@@ -44,27 +44,43 @@ CASES = {
         "trainer.strategy=dpp is not known: did you mean ddp",
     ),
     "unknown accelerator": (["train", "data=digits", "trainer.accelerator=gpuu"], "trainer.accelerator=gpuu"),
-    "unknown wandb mode": (["train", "data=digits", "logger.mode=on"], "logger.mode=on"),
+    "unknown wandb mode": (
+        ["train", "data=digits", "logger.wandb.mode=on"],
+        "logger.wandb.mode=on is not known: did you mean o",
+    ),
+    "what Lightning would end it by": (["train", "data=digits", "+trainer.max_epochs=3"], "so say it by stop.epochs"),
     "unknown extractor": (["train", "data=digits", "evaluation.extractor=digit"], "did you mean digits"),
     "unfit extractor": (
         ["train", "data=digits", "evaluation.extractor=points"],
         "evaluation.extractor=points cannot measure samples of shape [1, 8, 8]",
     ),
+    "text for images": (
+        ["train", "model=mlp_gan", "data=text", "data.path=README.md"],
+        "evaluation=images measures images and points, not tokens: take another evaluation=",
+    ),
     "no weights": (["train", "data=digits", "evaluation.weights=nope"], "evaluation.weights=nope is no file"),
-    "no epochs": (["extractor", "epochs=0"], "epochs=0: must be"),
-    "no whole epochs": (["extractor", "epochs=0.01"], "epochs=0.01: must be a whole number"),
-    "no image for the classifier": (["extractor", "data=gaussians"], "the classifier takes grey images of 28 x 28"),
-    "too small for the classifier": (["extractor", "data=digits"], "the classifier takes grey images of 28 x 28"),
-    "colours for the classifier": (["extractor", "data=stacked_mnist"], "the classifier takes grey images of 28 x 28"),
-    "unwritable weights": (["extractor", "output=/dev/null/x"], "cannot write to /dev/null"),
-    "a folder for weights": (["extractor", "output=src"], "output=src is a folder"),
-    "no README": (["readme", "readme=nope"], "readme=nope is no file: run this where README.md lies"),
-    "a folder for README": (["readme", "readme=src"], "readme=src is no file"),
+    "no epochs": (["tools.extractor", "epochs=0"], "epochs=0: must be"),
+    "too small for the classifier": (["tools.extractor", "data=digits"], "the classifier takes grey images of 28 x 28"),
+    "unwritable weights": (["tools.extractor", "output=/dev/null/x"], "cannot write to /dev/null"),
+    "a folder for weights": (["tools.extractor", "output=src"], "output=src is a folder"),
+    "no README": (["tools.readme", "readme=nope"], "readme=nope is no file: run this where README.md lies"),
     "two pages, one file": (["report", "runs=results", "out=x", "table=./x"], "must name different files"),
     "unknown run": (["evaluate", "run=runs/none"], "is not a run folder"),
     "no run": (["generate"], "say which run"),
     "unknown format": (["generate", "run=runs/none", "format=gif"], "format=gif"),
-    "forbidden target": (["train", "model._target_=os.system"], "is not allowed"),
+    "no target": (["train", "model._target_=GAN"], "model._target_='GAN': must be the dotted name of a class or function"),
+    "no such module": (
+        ["train", "data=digits", "data.source._target_=my_lab.Data"],
+        "no module my_lab: correct it, or set PYTHONPATH",
+    ),
+    "no such class": (
+        ["train", "data=digits", "data.source._target_=src.data.digits.Digit"],
+        "data.source._target_=src.data.digits.Digit: src.data.digits defines no class or function of that name",
+    ),
+    "no such argument": (
+        ["train", "data=digits", "+data.source.pth=x"],
+        "data.source: src.data.digits.Digits has no argument 'pth'",
+    ),
     "unwritable folder": (["train", "data=digits", "run_dir=/dev/null/run"], "cannot write to /dev/null/run"),
 }
 
@@ -91,7 +107,10 @@ def test_a_config_that_is_no_yaml(command: Any, no_torch: dict[str, str], tmp_pa
 
 def test_torchrun_is_for_trainings(command: Any, no_torch: dict[str, str]) -> None:
     answer = command("evaluate", "run=runs/none", env={**no_torch, "TORCHELASTIC_RUN_ID": "x", "RANK": "1"})
-    assert (answer.returncode, answer.stderr) == (2, "error: torchrun is for python -m src.train: leave it out here\n")
+    assert (answer.returncode, answer.stderr) == (
+        2,
+        "error: torchrun and srun are for python -m src.train: leave them out here\n",
+    )
 
 
 def test_help_needs_no_torch(command: Any, no_torch: dict[str, str]) -> None:
@@ -116,7 +135,7 @@ def test_a_failed_job_of_several_does_not_stop_the_rest(command: Any, tmp_path: 
 
 def test_nothing_is_left_behind(command: Any, tmp_path: Path) -> None:
     command("train", "data=digits", "data.batch_size=0", f"run_dir={tmp_path}/run")
-    command("train", "data=digits", "stop.images=null", f"run_dir={tmp_path}/run")
+    command("train", "data=digits", "stop.samples=null", f"run_dir={tmp_path}/run")
     assert list(tmp_path.iterdir()) == []
 
 

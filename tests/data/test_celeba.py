@@ -61,9 +61,10 @@ def test_the_centre_is_cropped(folder, crop, top, left):
     celeba.prepare()
     expected = FACES[:, top : top + crop, left : left + crop].transpose(0, 3, 1, 2)
     for name, rows in Small.rows.items():
-        x, y = celeba.split(name)
+        split = celeba.split(name)
+        assert list(split.fields) == ["x"]
+        x = split["x"]
         np.testing.assert_array_equal(x, expected[rows])
-        assert y is None
         assert isinstance(x, np.memmap)
         assert not x.flags.writeable
 
@@ -72,7 +73,7 @@ def test_the_crop_comes_before_the_resize(folder):
     celeba = Small(folder, sources=[])
     celeba.prepare()
     face = Image.fromarray(FACES[11]).crop((0, 20, 178, 198)).resize((64, 64), Image.Resampling.BICUBIC)
-    np.testing.assert_array_equal(celeba.split("test").x[1], np.asarray(face).transpose(2, 0, 1))
+    np.testing.assert_array_equal(celeba.split("test")["x"][1], np.asarray(face).transpose(2, 0, 1))
 
 
 def test_sizes_do_not_share_a_cache_and_the_archive_may_go(folder, capsys):
@@ -83,7 +84,7 @@ def test_sizes_do_not_share_a_cache_and_the_archive_may_go(folder, capsys):
     celeba = Small(folder, 16, 140, sources=[])
     celeba.prepare()
     assert capsys.readouterr().out == ""
-    assert celeba.split("train").x.shape == (8, 3, 16, 16)
+    assert celeba.split("train")["x"].shape == (8, 3, 16, 16)
     assert celeba.hashes() == {
         ARCHIVE: Small.files[ARCHIVE],
         "images.npy": hashlib.sha256((folder / "16-of-140" / "images.npy").read_bytes()).hexdigest(),

@@ -106,7 +106,8 @@ def test_the_pinned_sizes_are_the_papers():
 def test_splits(small):
     small.prepare()
     for name, rows in (("train", slice(0, 90)), ("validation", slice(90, 100)), ("test", slice(100, 120))):
-        x, y = small.split(name)
+        split = small.split(name)
+        x, y = split["x"], split["y"]
         np.testing.assert_array_equal(x, X[rows])
         np.testing.assert_array_equal(y, Y[rows])
         assert (x.dtype, y.dtype) == (np.uint8, np.int64)
@@ -134,7 +135,7 @@ def test_a_download_goes_on_where_it_broke(server, tmp_path, begun):
     good = begun == BYTES[:10_000]
     assert [wanted for _, wanted in asked] == [f"bytes={len(begun)}-"] + ([] if good else [None])
     assert not list(tmp_path.glob("*.part"))
-    np.testing.assert_array_equal(small.split("test").x, X[100:])
+    np.testing.assert_array_equal(small.split("test")["x"], X[100:])
 
 
 def test_a_mirror_with_other_bytes(server, tmp_path, capsys):
@@ -170,19 +171,19 @@ def test_a_bit_that_changed_is_found_and_mended(small, capsys):
     path.write_bytes(content)
     small.prepare()
     assert "decoded: damaged" in capsys.readouterr().out
-    np.testing.assert_array_equal(small.split("test").x, X[100:])
+    np.testing.assert_array_equal(small.split("test")["x"], X[100:])
 
 
 def test_the_archive_may_be_deleted_afterwards(small):
     small.prepare()
     (small.folder / ARCHIVE).unlink()
     small.prepare()
-    assert len(small.split("train").x) == 90
+    assert len(small.split("train")["x"]) == 90
 
 
-def test_configs_may_not_name_what_writes_arrays():
+def test_configs_from_elsewhere_may_not_name_what_writes_arrays():
     with pytest.raises(UserError, match="not allowed"):
-        check_target("data.source.sources.0._target_", "src.data.decoded.Decoded")
+        check_target("data.source.sources.0._target_", "src.data.decoded.Decoded", trusted=False)
 
 
 # What is decoded once.

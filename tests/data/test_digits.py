@@ -11,7 +11,8 @@ def test_splits():
     digits: Dataset = Digits()
     digits.prepare()
     for name, size in zip(SPLITS, (1_197, 300, 300), strict=True):
-        x, y = digits.split(name)
+        split = digits.split(name)
+        x, y = split["x"], split["y"]
         assert x.shape == (size, *digits.spec.shape) == (size, 1, 8, 8)
         assert (x.dtype, y.dtype) == (np.uint8, np.int64)
         assert (x.min(), x.max()) == (0, 255)
@@ -20,8 +21,8 @@ def test_splits():
 
 def test_the_splits_are_the_source_once_each():
     digits = Digits()
-    x = np.concatenate([digits.split(name).x for name in SPLITS])[:, 0]
-    y = np.concatenate([digits.split(name).y for name in SPLITS])
+    x = np.concatenate([digits.split(name)["x"] for name in SPLITS])[:, 0]
+    y = np.concatenate([digits.split(name)["y"] for name in SPLITS])
     source = load_digits()
     back = [(label, *np.round(image / 255 * 16).astype(int).ravel()) for label, image in zip(y, x, strict=True)]
     assert sorted(back) == sorted((label, *row.astype(int)) for label, row in zip(source.target, source.data, strict=True))
@@ -30,6 +31,6 @@ def test_the_splits_are_the_source_once_each():
 
 def test_other_arrays_are_refused(monkeypatch):
     digits = Digits()
-    digits.split("train").x[0, 0, 0, 0] ^= 1
+    digits.split("train")["x"][0, 0, 0, 0] ^= 1
     with pytest.raises(UserError, match="scikit-learn"):
         digits.prepare()

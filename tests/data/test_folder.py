@@ -67,7 +67,7 @@ def places(tmp_path: Path) -> list[str]:
 
 def contents(folder: Folder) -> dict[bytes, str]:
     """Split by image."""
-    return {image.tobytes(): name for name in SPLITS for image in folder.split(name).x}
+    return {image.tobytes(): name for name in SPLITS for image in folder.split(name)["x"]}
 
 
 # One image.
@@ -159,15 +159,16 @@ def test_every_image_is_in_one_split(make):
     folder: Dataset = make()
     assert folder.spec.shape == (3, 8, 8)
     assert folder.spec.classes == ()
-    found = np.concatenate([folder.split(name).x for name in SPLITS])
+    found = np.concatenate([folder.split(name)["x"] for name in SPLITS])
     expected = [picture(number).transpose(2, 0, 1).tobytes() for number in range(200)]
     assert sorted(image.tobytes() for image in found) == sorted(expected)
     for name in SPLITS:
-        x, y = folder.split(name)
+        split = folder.split(name)
+        assert list(split.fields) == ["x"]
+        x = split["x"]
         assert x.dtype == np.uint8
         assert isinstance(x, np.memmap)
         assert not x.flags.writeable
-        assert y is None
 
 
 def test_the_splits_are_those_of_the_files_hashes(make, pictures):
@@ -188,7 +189,7 @@ def test_a_file_more_moves_no_other_and_a_copy_shares_the_split(make, pictures):
     assert after.items() >= before.items()
     shutil.copy(pictures / "3.png", pictures / "a copy.png")
     folder = make()
-    assert sum(len(folder.split(name).x) for name in SPLITS) == 251
+    assert sum(len(folder.split(name)) for name in SPLITS) == 251
     assert contents(folder) == after
 
 
@@ -212,7 +213,7 @@ def test_every_split_has_enough_images_to_measure_a_distance(tmp_path, test, val
         assert "\n" not in str(error.value)
     else:
         folder.prepare()
-        assert [len(folder.split(name).x) for name in SPLITS] == [40, 5, 5]
+        assert [len(folder.split(name)) for name in SPLITS] == [40, 5, 5]
 
 
 def test_sub_folders_are_classes(tmp_path):
@@ -229,7 +230,8 @@ def test_sub_folders_are_classes(tmp_path):
     expected = {picture(number).transpose(2, 0, 1).tobytes(): name for number, name in enumerate(names)}
     found = {}
     for name in SPLITS:
-        x, y = folder.split(name)
+        split = folder.split(name)
+        x, y = split["x"], split["y"]
         assert y.dtype == np.int64
         found |= {image.tobytes(): folder.spec.classes[label] for image, label in zip(x, y, strict=True)}
     assert found == expected
@@ -248,7 +250,7 @@ def test_links_to_folders_outside_are_followed_and_circles_are_not(tmp_path):
     folder = Folder(tmp_path / "pictures", tmp_path / "cache", size=8)
     folder.prepare()
     assert folder.spec.classes == ("cats", "dogs", "mice")
-    labels = np.concatenate([folder.split(name).y for name in SPLITS])
+    labels = np.concatenate([folder.split(name)["y"] for name in SPLITS])
     assert np.bincount(labels).tolist() == [100, 100, 100]
 
 
@@ -313,7 +315,7 @@ def test_a_damaged_cache_is_made_again(make, tmp_path, capsys):
     capsys.readouterr()
     assert make().hashes() == hashes
     assert "damaged" in capsys.readouterr().out
-    assert make().split("train").x.shape[0] > 100
+    assert make().split("train")["x"].shape[0] > 100
 
 
 def test_ctrl_c_leaves_nothing_half_written(tmp_path):
@@ -363,7 +365,7 @@ def test_too_many_broken_files(make, pictures):
     with pytest.raises(UserError, match=r"11 of 200 images are broken, for one '\d+.png' .*data.max_broken=") as error:
         make()
     assert "\n" not in str(error.value)
-    assert sum(len(make(max_broken=0.06).split(name).x) for name in SPLITS) == 189
+    assert sum(len(make(max_broken=0.06).split(name)) for name in SPLITS) == 189
     with pytest.raises(UserError, match="11 of 200 images are broken"):
         make()
 

@@ -1,58 +1,123 @@
-from itertools import islice
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from pytorch_lightning import Trainer
 from torch.utils.data import DataLoader
 
-from src.data.dataset import Split
-from src.data.loader import Blocks, Rows
+from src.data.dataset import Arrays
+from src.data.digits import Digits
+from src.data.loader import BLOCK_BYTES, Blocks, DataModule, Rows
+from src.models.model import Model
 
 
-def flat(blocks: Blocks, count: int) -> list[list[int]]:
-    """The first `count` batches, whatever blocks they come in."""
-    return [batch.tolist() for batch in islice((batch for block in blocks for batch in block), count)]
+def make(**changes: Any) -> Blocks:
+    return Blocks(**{"samples": 23, "batch_size": 4, "seed": 1} | changes)
 
 
-def make(**changes: object) -> Blocks:
-    return Blocks(**{"samples": 23, "batch_size": 4, "seed": 1, "start": 0, "stop": None} | changes)  # type: ignore[arg-type]
+def batches(count: int, start: int = 0, **changes: Any) -> list[list[int]]:
+    """The first `count` batches from a step on, over as many epochs as they take, whatever blocks they come in."""
+    step, found = start, []
+    blocks = make(at=lambda: step, **changes)
+    while len(found) < count and step != blocks.stop:
+        epoch = list(blocks)
+        found += [batch.tolist() for block in epoch for batch in block]
+        step += sum(map(len, epoch)) // blocks.batches_per_update
+    return found[:count]
 
 
 def test_an_epoch_shows_every_sample_at_most_once_and_epochs_differ() -> None:
-    batches = flat(make(), 10)  # 23 // 4 = 5 batches to an epoch
-    first, second = np.concatenate(batches[:5]), np.concatenate(batches[5:])
+    first, second = (np.concatenate(part) for part in np.split(np.array(batches(10)), 2))  # 23 // 4 = 5 batches to an epoch
     assert len(set(first)) == len(set(second)) == 20
     assert first.tolist() != second.tolist()
 
 
+def test_an_iteration_ends_where_the_epoch_of_the_data_ends() -> None:
+    """An update that takes batches of two epochs belongs to the first."""
+    for step, left in enumerate([3, 2, 1, 2, 1, 3]):  # of 5 batches, two to an update
+        blocks = make(at=lambda step=step: step, batches_per_update=2)
+        assert len(list(blocks)) == left
+
+
 def test_order_depends_on_the_seed() -> None:
-    assert flat(make(), 5) != flat(make(seed=2), 5)
+    assert batches(5) != batches(5, seed=2)
 
 
-@pytest.mark.parametrize("start", range(12))
+@pytest.mark.parametrize("start", range(7))
 def test_starting_late_goes_on_with_the_same_batches(start: int) -> None:
-    assert flat(make(start=start, d_steps=2), 6) == flat(make(d_steps=2), 2 * start + 6)[2 * start :]
+    assert batches(6, start, batches_per_update=2) == batches(2 * start + 6, batches_per_update=2)[2 * start :]
 
 
-@pytest.mark.parametrize("size", [1, 3, 50])
+@pytest.mark.parametrize("size", [3, 50])
 def test_blocks_change_no_batch(size: int) -> None:
-    assert flat(make(size=size, stop=12), 99) == flat(make(stop=12), 99)
+    assert batches(99, size=size, stop=12) == batches(99, stop=12)
+    assert len(batches(99, stop=12)) == 12
 
 
 def test_blocks_end_at_cuts_and_at_the_end() -> None:
-    blocks = list(make(size=4, start=1, stop=12, d_steps=2, cut=lambda step: step in (2, 7)))
+    changes = {"samples": 400, "size": 4, "stop": 12, "batches_per_update": 2, "cut": lambda step: step in (2, 7)}
+    blocks = list(make(at=lambda: 1, **changes))
     assert [len(block) // 2 for block in blocks] == [1, 4, 1, 4, 1]  # steps 2, 6, 7, 11, 12
 
 
 def test_ranks_share_each_batch() -> None:
-    whole = flat(make(), 7)
-    halves = [flat(make(rank=rank, world_size=2), 7) for rank in (0, 1)]
-    assert [a + b for a, b in zip(*halves, strict=True)] == whole
+    halves = [batches(7, local=rows) for rows in (slice(0, 2), slice(2, 4))]
+    assert [a + b for a, b in zip(*halves, strict=True)] == batches(7)
 
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_any_number_of_workers_gives_the_same_batches(workers: int) -> None:
-    split = Split(np.arange(23, dtype=np.uint8).reshape(23, 1), np.arange(23))
-    loader = DataLoader(Rows(split), batch_size=None, sampler=make(size=3, stop=9), num_workers=workers)
-    rows = torch.cat([block.x.flatten(0, 1) for block in loader]).flatten()
-    assert rows.tolist() == np.concatenate(flat(make(stop=9), 9)).tolist()
+    split = Arrays(x=np.arange(23, dtype=np.uint8).reshape(23, 1), y=np.arange(23))
+    loader = DataLoader(Rows(split), batch_size=None, sampler=make(size=3), num_workers=workers)
+    for name in ("x", "y"):
+        rows = torch.cat([block[name].flatten(0, 1) for block in loader]).flatten()
+        assert rows.tolist() == np.concatenate(batches(5)).tolist()
+
+
+class Counting(Model):
+    batches_per_update = 3
+
+    def configure_optimizers(self) -> None:
+        pass
+
+    def update(self, batches: Any, *optimizers: Any) -> None:
+        self.count(batches)
+
+
+def loaded(world_size: int = 1, rank: int = 0, **settings: Any) -> list[Any]:
+    """The blocks of the first epoch of the digits, without a Trainer."""
+    data = DataModule(Digits(), seed=0, **settings)
+    data.trainer = SimpleNamespace(  # type: ignore[assignment]
+        lightning_module=Counting(Digits().spec, seed=0),
+        world_size=world_size,
+        global_rank=rank,
+        strategy=SimpleNamespace(root_device=torch.device("cpu")),
+    )
+    return list(data.train_dataloader())
+
+
+def test_blocks_are_kept_within_their_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sample has 64 bytes of pixels and 8 of label."""
+    assert max(len(block["x"]) for block in loaded(batch_size=10, block=4)) == 4 * 3
+    monkeypatch.setattr("src.data.loader.BLOCK_BYTES", 2 * 3 * 10 * 72)
+    assert max(len(block["x"]) for block in loaded(batch_size=10, block=4)) == 2 * 3
+    monkeypatch.setattr("src.data.loader.BLOCK_BYTES", 1)  # an update alone may take more
+    assert max(len(block["x"]) for block in loaded(batch_size=10, block=4)) == 3
+    assert BLOCK_BYTES >= 1_000_000
+
+
+def test_each_rank_loads_its_part() -> None:
+    whole, *parts = loaded(batch_size=10), loaded(2, 0, batch_size=10), loaded(2, 1, batch_size=10)
+    for block, *halves in zip(whole, *parts, strict=True):
+        assert torch.equal(block["x"], torch.cat([half["x"] for half in halves], dim=1))
+
+
+@pytest.mark.parametrize("stop", [None, 30])
+def test_epochs_of_a_stock_trainer_are_those_of_the_data(stop: int | None) -> None:
+    model = Counting(Digits().spec, seed=0)
+    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
+    data = DataModule(Digits(), batch_size=16, seed=0, block=5, stop=stop)
+    Trainer(accelerator="cpu", max_epochs=2, **quiet).fit(model, datamodule=data)  # type: ignore[arg-type]
+    assert model.step == (stop or 50)  # 2 * (1197 // 16) = 148 batches, three to an update

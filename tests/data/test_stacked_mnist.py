@@ -28,7 +28,8 @@ def test_splits(stacked):
     dataset: Dataset = stacked
     dataset.prepare()
     for name, size in zip(SPLITS, (128_000, 5_000, 26_000), strict=True):
-        x, y = dataset.split(name)
+        split = dataset.split(name)
+        x, y = split["x"], split["y"]
         assert len(x) == len(y) == size
         assert x.shape == (size, *dataset.spec.shape) == (size, 3, 28, 28)
         assert (x.dtype, y.dtype) == (np.uint8, np.int64)
@@ -41,23 +42,24 @@ def test_splits(stacked):
 def test_the_label_is_the_three_digits_the_first_channel_first(stacked, mnist):
     """Found again from the pixels: every image of MNIST's validation split is one of a kind."""
     single = mnist.split("validation")
-    label = {image.tobytes(): digit for image, digit in zip(single.x, single.y, strict=True)}
-    x, y = stacked.split("validation")
+    label = {image.tobytes(): digit for image, digit in zip(single["x"], single["y"], strict=True)}
+    split = stacked.split("validation")
+    x, y = split["x"], split["y"]
     for image, number in zip(x[:500], y[:500], strict=True):
         assert f"{number:03d}" == "".join(str(label[channel.tobytes()]) for channel in image)
 
 
 def test_each_split_is_made_of_its_own_digits(stacked, mnist):
     for name in SPLITS:
-        x = stacked.split(name).x
-        assert x.digits.tobytes() == mnist.split(name).x.tobytes()
-        assert (x.rows.min(), x.rows.max()) == (0, len(mnist.split(name).x) - 1)
+        x = stacked.split(name)["x"]
+        assert x.digits.tobytes() == mnist.split(name)["x"].tobytes()
+        assert (x.rows.min(), x.rows.max()) == (0, len(mnist.split(name)["x"]) - 1)
 
 
 def test_all_modes_are_there_about_equally_often(stacked, mnist):
-    y = stacked.split("train").y
+    y = stacked.split("train")["y"]
     counts = np.bincount(y, minlength=1000)
-    shares = np.bincount(mnist.split("train").y) / 55_000
+    shares = np.bincount(mnist.split("train")["y"]) / 55_000
     expected = 128_000 * np.einsum("a,b,c->abc", shares, shares, shares).ravel()
     chi_square = ((counts - expected) ** 2 / expected).sum()  # 999 degrees of freedom: standard deviation 44.7
     assert chi_square == pytest.approx(999, abs=5 * 44.7)
@@ -99,24 +101,24 @@ def test_it_becomes_an_array_wherever_one_is_asked_for(triples):
 @pytest.mark.parametrize("workers", [0, 2])
 def test_the_loader_reads_it(stacked, workers):
     split = stacked.split("train")
-    blocks = list(Blocks(samples=128_000, batch_size=8, seed=0, start=0, stop=4, size=2))
+    blocks = list(Blocks(samples=128_000, batch_size=8, seed=0, stop=4, size=2))
     loader = DataLoader(Rows(split), batch_size=None, sampler=blocks, num_workers=workers)
     for block, index in zip(loader, blocks, strict=True):
-        assert block.x.shape == (2, 8, 3, 28, 28)
-        np.testing.assert_array_equal(block.x.numpy(), split.x[index])
-        np.testing.assert_array_equal(block.y.numpy(), split.y[index])
+        assert block["x"].shape == (2, 8, 3, 28, 28)
+        for name in ("x", "y"):
+            np.testing.assert_array_equal(block[name].numpy(), split[name][index])
 
 
 def test_hashes_are_of_the_files_and_of_the_triples(stacked, mnist):
     hashes = stacked.hashes()
     assert hashes.items() >= mnist.files.items()
     for name in SPLITS:
-        assert hashes[f"{name} triples"] == hashlib.sha256(stacked.split(name).x.rows.tobytes()).hexdigest()
+        assert hashes[f"{name} triples"] == hashlib.sha256(stacked.split(name)["x"].rows.tobytes()).hexdigest()
     assert len(hashes) == 7
 
 
 def test_other_triples_are_refused(stacked):
-    stacked.split("test").x.rows[0, 0] ^= 1
+    stacked.split("test")["x"].rows[0, 0] ^= 1
     with pytest.raises(UserError, match="NumPy"):
         stacked.prepare()
 

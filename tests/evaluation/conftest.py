@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from src.data.dataset import Split
+from src.data.dataset import Arrays
 from src.data.mnist import MNIST
 from src.evaluation.extractors.extractor import Extractor, load_extractor
 
@@ -14,14 +14,14 @@ def digits() -> Extractor:
 
 
 @pytest.fixture(scope="session")
-def test_split(mnist: MNIST) -> Split:
+def test_split(mnist: MNIST) -> Arrays:
     return mnist.split("test")
 
 
 @pytest.fixture(scope="session")
-def test_images(test_split: Split) -> Tensor:
+def test_images(test_split: Arrays) -> Tensor:
     """[10000, 1, 28, 28]"""
-    return torch.from_numpy(np.array(test_split.x))
+    return torch.from_numpy(np.array(test_split["x"]))
 
 
 @pytest.fixture(scope="session")
@@ -33,7 +33,7 @@ def test_features(digits: Extractor, test_images: Tensor) -> Tensor:
 @pytest.fixture(scope="session")
 def train_images(mnist: MNIST) -> Tensor:
     """[5000, 1, 28, 28], the first of the training split."""
-    return torch.from_numpy(np.array(mnist.split("train").x[:5000]))
+    return torch.from_numpy(np.array(mnist.split("train")["x"][:5000]))
 
 
 @pytest.fixture(scope="session")

@@ -8,10 +8,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from src.data.dataset import Split
+from src.data.dataset import Arrays
 from src.data.digits import Digits
 from src.data.gaussians import CENTRES, Gaussians
 from src.data.mnist import MNIST
+from src.data.spec import Spec
 from src.data.stacked_mnist import StackedMNIST
 from src.evaluation import protocol as module
 from src.evaluation.extractors.extractor import load_extractor
@@ -23,11 +24,11 @@ DATA = Digits()
 
 def validation(n: int) -> Tensor:
     """A perfect generator: real images that are neither in the training nor in the test split."""
-    return torch.from_numpy(DATA.split("validation").x[:n].copy())
+    return torch.from_numpy(DATA.split("validation")["x"][:n].copy())
 
 
 def memorised(n: int) -> Tensor:
-    return torch.from_numpy(DATA.split("train").x[-n:].copy())
+    return torch.from_numpy(DATA.split("train")["x"][-n:].copy())
 
 
 def noise(n: int) -> Tensor:
@@ -50,13 +51,13 @@ def test_record_is_plain_and_says_how_it_was_measured(record: dict) -> None:
     assert record["protocol"]["samples_asked"] == 10_000
     assert record["protocol"]["data_sha256"] == DATA.hashes()
     assert len(record["protocol"]["weights_sha256"]) == 64
-    for measured in (record["metrics"], *record["anchors"].values()):
+    for measured in (record["metrics"], *record["controls"].values()):
         assert set(measured) == set(record["metrics"])
         assert all(key.endswith("_digits") for key in measured)
 
 
-def test_anchors_hold_the_models_between_them(record: dict, cache: Path) -> None:
-    real, ceiling, copied = (record["anchors"][name] for name in ("real", "noise", "training_copies"))
+def test_controls_hold_the_models_between_them(record: dict, cache: Path) -> None:
+    real, ceiling, copied = (record["controls"][name] for name in ("real", "noise", "training_copies"))
     assert record["metrics"]["fd_digits"] < 3 * real["fd_digits"]
     assert ceiling["fd_digits"] > 10 * real["fd_digits"]
     assert ceiling["precision_digits"] < 0.3 < 0.7 < real["precision_digits"]
@@ -79,9 +80,9 @@ def test_second_time_comes_from_the_cache_and_is_the_same(record: dict, cache: P
 class Shortened(Digits):
     """Another data set of the same name and file hashes."""
 
-    def split(self, name: str) -> Split:
-        x, y = super().split(name)
-        return Split(x[:200], None if y is None else y[:200])
+    def split(self, name: str) -> Arrays:
+        split = super().split(name)
+        return Arrays(x=split["x"][:200], y=split["y"][:200])
 
 
 def test_cache_is_keyed_by_data_weights_and_protocol(record: dict, cache: Path) -> None:
@@ -105,13 +106,13 @@ def test_cache_is_keyed_by_data_weights_and_protocol(record: dict, cache: Path) 
 def test_against_the_training_split(cache: Path) -> None:
     """As many papers measure: the floor is then that of the test images, and memorised ones still show."""
     found = evaluate(memorised, DATA, replace(PROTOCOL, split="train", samples=400), cache)
-    assert found["protocol"]["samples"] == 400 > len(DATA.split("test").x)
-    anchors = found["anchors"]
-    assert found["metrics"]["fd_digits"] < anchors["real"]["fd_digits"] < anchors["noise"]["fd_digits"]
+    assert found["protocol"]["samples"] == 400 > len(DATA.split("test"))
+    controls = found["controls"]
+    assert found["metrics"]["fd_digits"] < controls["real"]["fd_digits"] < controls["noise"]["fd_digits"]
     assert found["metrics"]["copies_digits"] == 1
-    test = torch.from_numpy(DATA.split("test").x.copy())
+    test = torch.from_numpy(DATA.split("test")["x"].copy())
     held_out = evaluate(lambda n: test[:n], DATA, replace(PROTOCOL, split="train", samples=len(test)), cache)
-    assert 0 < held_out["metrics"]["copies_digits"] == anchors["real"]["copies_digits"] < 0.2
+    assert 0 < held_out["metrics"]["copies_digits"] == controls["real"]["copies_digits"] < 0.2
 
 
 @pytest.mark.parametrize("damage", ["flip", "cut", "empty", "other"])
@@ -133,7 +134,7 @@ def test_damaged_cache_is_computed_again(
 
 def _is_of(path: Path, record: dict) -> bool:
     with np.load(path, allow_pickle=False) as stored:
-        return json.loads(str(stored["anchors"])) == record["anchors"]
+        return json.loads(str(stored["controls"])) == record["controls"]
 
 
 def test_validation_distance(tmp_path: Path) -> None:
@@ -148,9 +149,7 @@ def test_validation_distance(tmp_path: Path) -> None:
 
 
 def labels_of(split: str, n: int) -> Tensor:
-    y = DATA.split(split).y
-    assert y is not None
-    return torch.from_numpy(y[:n].copy())
+    return torch.from_numpy(DATA.split(split)["y"][:n].copy())
 
 
 def test_labels_add_accuracy_and_change_nothing_else(record: dict, cache: Path) -> None:
@@ -159,13 +158,13 @@ def test_labels_add_accuracy_and_change_nothing_else(record: dict, cache: Path) 
     assert json.loads(json.dumps(asked, allow_nan=False)) == asked
     assert asked["protocol"] == record["protocol"], "both stand in one table"
     for name in ("real", "noise", "training_copies"):
-        without = {key: value for key, value in asked["anchors"][name].items() if key != "accuracy_digits"}
-        assert without == record["anchors"][name]
+        without = {key: value for key, value in asked["controls"][name].items() if key != "accuracy_digits"}
+        assert without == record["controls"][name]
     assert asked["metrics"] == record["metrics"] | {"accuracy_digits": asked["metrics"]["accuracy_digits"]}
     assert asked["metrics"]["accuracy_digits"] > 0.9
-    assert asked["anchors"]["real"]["accuracy_digits"] > 0.9
-    assert asked["anchors"]["training_copies"]["accuracy_digits"] > 0.9
-    assert asked["anchors"]["noise"]["accuracy_digits"] == pytest.approx(0.1, abs=0.07)
+    assert asked["controls"]["real"]["accuracy_digits"] > 0.9
+    assert asked["controls"]["training_copies"]["accuracy_digits"] > 0.9
+    assert asked["controls"]["noise"]["accuracy_digits"] == pytest.approx(0.1, abs=0.07)
     confused = evaluate(validation, DATA, PROTOCOL, cache, (right + 1) % 10)
     assert confused["metrics"]["accuracy_digits"] < 0.05
     other = evaluate(validation, DATA, replace(PROTOCOL, extractor="fashion"), cache, right)
@@ -178,22 +177,21 @@ class ThreeDigits:
     name = "three digits"
 
     def __init__(self, mnist: MNIST) -> None:
-        self.mnist, self.spec = mnist, replace(mnist.spec, classes=("0", "1", "2"))
+        self.mnist, self.spec = mnist, Spec.of("image", (1, 28, 28), ("0", "1", "2"))
 
     def hashes(self) -> dict[str, str]:
         return {}
 
-    def split(self, name: str) -> Split:
-        x, y = self.mnist.split("train" if name == "train" else "test")
-        assert y is not None
-        rows = np.concatenate([np.flatnonzero(y == digit)[:250] for digit in range(3)])
-        return Split(x[rows], y[rows])
+    def split(self, name: str) -> Arrays:
+        split = self.mnist.split("train" if name == "train" else "test")
+        rows = np.concatenate([np.flatnonzero(split["y"] == digit)[:250] for digit in range(3)])
+        return Arrays(**split.batch(rows))
 
 
 def test_distance_of_each_class(mnist: MNIST, tmp_path: Path) -> None:
     data = ThreeDigits(mnist)
-    x, y = data.split("validation")
-    labels = torch.from_numpy(np.array(y))
+    x, y = (data.split("validation")[name] for name in "xy")
+    labels = torch.from_numpy(y)
     swapped = torch.tensor([1, 0, 2])[labels]
     found = evaluate(lambda n: torch.from_numpy(x[:n].copy()), data, Protocol("digits"), tmp_path, labels)  # type: ignore[arg-type]
     assert found["protocol"]["samples"] == 750
@@ -201,7 +199,7 @@ def test_distance_of_each_class(mnist: MNIST, tmp_path: Path) -> None:
     assert per_class == pytest.approx([0, 0, 0], abs=1e-2), "the same images"
     assert found["metrics"]["fd_class_mean_digits"] == pytest.approx(sum(per_class) / 3)
     assert "accuracy_digits" not in found["metrics"]
-    floor, noise = (found["anchors"][name]["fd_per_class_digits"] for name in ("real", "noise"))
+    floor, noise = (found["controls"][name]["fd_per_class_digits"] for name in ("real", "noise"))
     assert all(0.5 < near < far / 5 for near, far in zip(floor, noise, strict=True))
     wrong = evaluate(lambda n: torch.from_numpy(x[:n].copy()), data, Protocol("digits"), tmp_path, swapped)  # type: ignore[arg-type]
     assert wrong["metrics"]["fd_digits"] == found["metrics"]["fd_digits"]
@@ -211,11 +209,11 @@ def test_distance_of_each_class(mnist: MNIST, tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 2
 
 
-def test_a_bound_on_the_training_samples_is_named_and_shows_in_its_anchor(record: dict, cache: Path) -> None:
+def test_a_bound_on_the_training_samples_is_named_and_shows_in_its_control(record: dict, cache: Path) -> None:
     bounded = evaluate(memorised, DATA, replace(PROTOCOL, training=300), cache)
     assert bounded["protocol"] == record["protocol"] | {"training_samples": 300}
-    assert bounded["anchors"]["training_copies"]["copies_digits"] == pytest.approx(300 / 1197, abs=0.12)
-    assert bounded["anchors"]["real"]["fd_digits"] == record["anchors"]["real"]["fd_digits"]
+    assert bounded["controls"]["training_copies"]["copies_digits"] == pytest.approx(300 / 1197, abs=0.12)
+    assert bounded["controls"]["real"]["fd_digits"] == record["controls"]["real"]["fd_digits"]
     unbounded = evaluate(validation, DATA, replace(PROTOCOL, training=5000), cache)
     assert unbounded == record, "there are fewer"
 
@@ -225,9 +223,9 @@ def test_a_bound_on_the_training_samples_is_named_and_shows_in_its_anchor(record
 
 def test_points(tmp_path: Path) -> None:
     data, protocol = Gaussians(), Protocol("points", samples=1000, training=2000)
-    lost = evaluate(lambda n: torch.from_numpy(data.split("validation").x[:1].copy()).repeat(n, 1), data, protocol, tmp_path)
+    lost = evaluate(lambda n: torch.from_numpy(data.split("validation")["x"][:1].copy()).repeat(n, 1), data, protocol, tmp_path)
     assert lost["protocol"]["quantisation"] == "none"
-    real, noise = lost["anchors"]["real"], lost["anchors"]["noise"]
+    real, noise = lost["controls"]["real"], lost["controls"]["noise"]
     assert set(lost["metrics"]) == set(real)
     assert lost["metrics"]["modes_points"] == 1
     assert real["modes_points"] == 25
@@ -239,21 +237,21 @@ def test_points(tmp_path: Path) -> None:
     labels = torch.zeros(1000, dtype=torch.int64)
     first = evaluate(lambda n: torch.from_numpy(CENTRES[:1]).float().repeat(n, 1), data, protocol, tmp_path, labels)
     assert first["metrics"]["accuracy_points"] == 1
-    assert first["anchors"]["real"]["accuracy_points"] > 0.99
-    assert first["anchors"]["noise"]["accuracy_points"] == pytest.approx(0.04, abs=0.02)
+    assert first["controls"]["real"]["accuracy_points"] > 0.99
+    assert first["controls"]["noise"]["accuracy_points"] == pytest.approx(0.04, abs=0.02)
 
 
 class FewStacked(StackedMNIST):
-    def split(self, name: str) -> Split:
-        x, y = super().split(name)
-        return Split(x[:600], None if y is None else y[:600])
+    def split(self, name: str) -> Arrays:
+        split = super().split(name)
+        return Arrays(x=split["x"][:600], y=split["y"][:600])
 
 
 def test_stacked_digits(mnist: MNIST, tmp_path: Path) -> None:
     data, protocol = FewStacked(mnist.folder), Protocol("stacked_digits", training=300)
-    collapsed = data.split("validation").x[:3]
+    collapsed = data.split("validation")["x"][:3]
     found = evaluate(lambda n: torch.from_numpy(collapsed).repeat(n // 3, 1, 1, 1), data, protocol, tmp_path)
-    real = found["anchors"]["real"]
+    real = found["controls"]["real"]
     assert set(found["metrics"]) == set(real)
     assert not any("share" in key for key in real), "no list of 1,000"
     assert json.loads(json.dumps(found, allow_nan=False)) == found

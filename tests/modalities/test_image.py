@@ -1,6 +1,5 @@
 """Pixels, PNG files, grids, strips and films: exact, marked, whole."""
 
-import io
 import json
 import os
 from collections.abc import Iterator
@@ -14,9 +13,14 @@ from torch import Tensor
 
 from src.config.errors import UserError
 from src.data.pixels import from_uint8
-from src.modalities import image, pictures
+from src.data.spec import Field, Spec
+from src.modalities import pictures
+from src.modalities.image import Image as ImageModality
+from src.modalities.modality import Films, Modality, ShowsInterpolations, ShowsNeighbours
+from src.modalities.pictures import read_provenance
 
 PROVENANCE = {"model": "0123abcd" * 8, "run": "runs/mlp_gan-digits-1a2b/0", "step": 400, "ema": True}
+image = ImageModality(Spec.of("image", (1, 8, 8)))
 MARKS = {"Software": "AIGC Lab", "generated": "true", "model": PROVENANCE["model"]}
 
 
@@ -36,52 +40,51 @@ def names(folder: Path) -> list[str]:
 def test_quantisation_by_hand() -> None:
     """Ties go to the even neighbour; what lies beyond [-1, 1] is clamped."""
     x = torch.tensor([-1.0, 0.0, 1.0, -3.0, 7.0, float("-inf"), float("inf")])
-    assert image.to_uint8(x).tolist() == [0, 128, 255, 0, 255, 0, 255]  # 0.0 is the tie 127.5
+    assert image.finish(x).tolist() == [0, 128, 255, 0, 255, 0, 255]  # 0.0 is the tie 127.5
     tie = torch.tensor(128.5 / 127.5 - 1)
     assert (tie + 1) * 127.5 == 128.5
-    assert image.to_uint8(tie) == 128
-    assert image.to_uint8(torch.tensor([0.49, 0.51, 254.49, 254.51]) / 127.5 - 1).tolist() == [0, 1, 254, 255]
-    assert image.to_uint8(x).dtype == torch.uint8
+    assert image.finish(tie) == 128
+    assert image.finish(torch.tensor([0.49, 0.51, 254.49, 254.51]) / 127.5 - 1).tolist() == [0, 1, 254, 255]
+    assert image.finish(x).dtype == torch.uint8
 
 
 def test_every_pixel_comes_back() -> None:
     grid = torch.arange(256, dtype=torch.uint8)
-    assert torch.equal(image.to_uint8(from_uint8(grid)), grid)
+    assert torch.equal(image.finish(from_uint8(grid)), grid)
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
 def test_other_float_types(dtype) -> None:
     x = torch.tensor([-1, -0.25, 0.5, 1], dtype=dtype)
-    assert image.to_uint8(x).tolist() == [0, 96, 191, 255]  # in bfloat16 arithmetic 95.625 and 191.25 would go astray
+    assert image.finish(x).tolist() == [0, 96, 191, 255]  # in bfloat16 arithmetic 95.625 and 191.25 would go astray
 
 
 def test_samples_are_left_alone() -> None:
     x = torch.tensor([0.5, -0.5])
-    image.to_uint8(x)
+    image.finish(x)
     assert x.tolist() == [0.5, -0.5]
 
 
 def test_nan_is_never_a_black_picture() -> None:
     with pytest.raises(UserError, match="NaN"):
-        image.to_uint8(torch.tensor([0.0, float("nan")]))
+        image.finish(torch.tensor([0.0, float("nan")]))
 
 
 @pytest.mark.parametrize(("channels", "mode"), [(1, "L"), (3, "RGB")])
 def test_saved_samples_are_the_pixels_with_marks(tmp_path, channels, mode) -> None:
     x = pixels(3, channels, 8, 6)
     folder = tmp_path / "new" / "samples"
-    image.save(from_uint8(x), folder, [7, 0, 123], PROVENANCE)
+    image.save([from_uint8(x)], folder, [7, 0, 123], PROVENANCE)
     for name, sample, seed in zip(["000007.png", "000000.png", "000123.png"], x, ["7", "0", "123"], strict=True):
         path = folder / name
         with Image.open(path) as picture:
             assert (picture.format, picture.mode) == ("PNG", mode)
             assert np.array_equal(np.atleast_3d(np.asarray(picture)), sample.permute(1, 2, 0).numpy())
-        assert image.read_provenance(path) == {**MARKS, "seed": seed}
-        assert b"tEXtmodel\0" in path.read_bytes()
+        assert read_provenance(path) == {**MARKS, "seed": seed}
     record = json.loads((folder / "samples.json").read_text())
     assert record == {
         **MARKS,
-        "quantisation": image.QUANTISATION,
+        "quantisation": image.quantisation,
         "provenance": PROVENANCE,
         "seeds": {"000007.png": 7, "000000.png": 0, "000123.png": 123},
     }
@@ -90,19 +93,19 @@ def test_saved_samples_are_the_pixels_with_marks(tmp_path, channels, mode) -> No
 
 def test_saving_again_gives_the_same_bytes(tmp_path) -> None:
     x = pixels(2, 1, 8, 8)
-    image.save(x, tmp_path / "a", [0, 1], PROVENANCE)
-    image.save(from_uint8(x), tmp_path / "b", [0, 1], PROVENANCE)
+    image.save([x], tmp_path / "a", [0, 1], PROVENANCE)
+    image.save([from_uint8(x)], tmp_path / "b", [0, 1], PROVENANCE)
     for name in names(tmp_path / "a"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
 
 def test_long_seeds_are_padded_alike(tmp_path) -> None:
-    image.save(pixels(2, 1, 4, 4), tmp_path, [5, 2**33], PROVENANCE)
+    image.save([pixels(2, 1, 4, 4)], tmp_path, [5, 2**33], PROVENANCE)
     assert names(tmp_path) == ["0000000005.png", "8589934592.png", "samples.json"]
 
 
 def test_an_interrupted_save_leaves_nothing_half_written(tmp_path, monkeypatch) -> None:
-    image.save(pixels(2, 1, 8, 8), tmp_path, [0, 1], PROVENANCE)
+    image.save([pixels(2, 1, 8, 8)], tmp_path, [0, 1], PROVENANCE)
     replace, calls = os.replace, []
 
     def interrupt_third(source: Path, target: Path) -> None:
@@ -113,7 +116,7 @@ def test_an_interrupted_save_leaves_nothing_half_written(tmp_path, monkeypatch) 
 
     monkeypatch.setattr(os, "replace", interrupt_third)
     with pytest.raises(KeyboardInterrupt):
-        image.save(pixels(2, 1, 8, 8, seed=1), tmp_path, [0, 1], PROVENANCE)
+        image.save([pixels(2, 1, 8, 8, seed=1)], tmp_path, [0, 1], PROVENANCE)
     assert names(tmp_path) == ["000000.png", "unfinished.json"]  # whole and new; the older ones are gone with their list
 
 
@@ -124,15 +127,15 @@ def test_what_is_no_image_is_the_users_to_mend(tmp_path, shape) -> None:
         image.preview(x, tmp_path / "grid.png")
     assert "\n" not in str(error.value)
     with pytest.raises(UserError):
-        image.save(x, tmp_path, list(range(shape[0])), PROVENANCE)
+        image.save([x], tmp_path, list(range(shape[0])), PROVENANCE)
     assert names(tmp_path) == []
 
 
 def test_seeds_name_samples_one_to_one(tmp_path) -> None:
     with pytest.raises(UserError, match="seed occurs twice"):
-        image.save(pixels(2, 1, 8, 8), tmp_path, [3, 3], PROVENANCE)
+        image.save([pixels(2, 1, 8, 8)], tmp_path, [3, 3], PROVENANCE)
     with pytest.raises(ValueError, match="2 samples, but 1 seeds"):
-        image.save(pixels(2, 1, 8, 8), tmp_path, [3], PROVENANCE)
+        image.save([pixels(2, 1, 8, 8)], tmp_path, [3], PROVENANCE)
     with pytest.raises(ValueError, match="2 samples, but 3 seeds"):
         image.save(iter([pixels(2, 1, 8, 8)]), tmp_path, [3, 4, 5], PROVENANCE)
     assert "samples.json" not in names(tmp_path)
@@ -140,7 +143,7 @@ def test_seeds_name_samples_one_to_one(tmp_path) -> None:
 
 def test_portions_are_saved_as_the_whole(tmp_path) -> None:
     x = pixels(5, 1, 8, 8)
-    image.save(x, tmp_path / "whole", range(5), PROVENANCE)
+    image.save([x], tmp_path / "whole", range(5), PROVENANCE)
     image.save(iter([x[:2], x[2:3], x[3:]]), tmp_path / "portions", range(5), PROVENANCE)
     assert len(names(tmp_path / "whole")) == 6
     for name in names(tmp_path / "whole"):
@@ -155,14 +158,14 @@ def test_a_portion_that_fails_leaves_whole_pictures_that_the_next_save_deletes(t
     with pytest.raises(UserError, match="NaN"):
         image.save(portions(), tmp_path, range(4), PROVENANCE)
     assert names(tmp_path) == ["000000.png", "000001.png", "unfinished.json"]
-    image.save(pixels(1, 1, 8, 8), tmp_path, [9], PROVENANCE)
+    image.save([pixels(1, 1, 8, 8)], tmp_path, [9], PROVENANCE)
     assert names(tmp_path) == ["000009.png", "samples.json"]
 
 
 def test_an_archive_for_other_evaluators(tmp_path) -> None:
     x = pixels(3, 3, 8, 6)
     path = tmp_path / "new" / "samples.npz"
-    image.save_npz(from_uint8(x), path, range(5, 8), PROVENANCE)
+    image.save_archive(from_uint8(x), path, range(5, 8), PROVENANCE)
     with np.load(path) as archive:
         assert np.array_equal(archive["arr_0"], x.permute(0, 2, 3, 1).numpy())
         assert archive["arr_0"].dtype == np.uint8
@@ -170,7 +173,7 @@ def test_an_archive_for_other_evaluators(tmp_path) -> None:
         assert json.loads(str(archive["marks"])) == MARKS
     assert json.loads(path.with_suffix(".json").read_text())["provenance"] == PROVENANCE
     before = path.read_bytes()
-    image.save_npz(x, path, range(5, 8), PROVENANCE)
+    image.save_archive(x, path, range(5, 8), PROVENANCE)
     assert path.read_bytes() == before
 
 
@@ -225,14 +228,14 @@ def test_enlarged_pixels_are_the_nearest_ones(tmp_path) -> None:
 def test_a_preview_of_generated_samples_carries_marks_and_a_sidecar(tmp_path) -> None:
     path = tmp_path / "deep" / "000400.png"
     image.preview(pixels(4, 1, 8, 8), path, provenance=PROVENANCE)
-    assert image.read_provenance(path) == MARKS
+    assert read_provenance(path) == MARKS
     assert json.loads(path.with_suffix(".json").read_text()) == {
         **MARKS,
         "file": "000400.png",
         "provenance": PROVENANCE,
     }
     image.preview(pixels(4, 1, 8, 8), path)  # real images in its place: they are not called generated
-    assert image.read_provenance(path) == {}
+    assert read_provenance(path) == {}
     assert names(path.parent) == ["000400.png"]
 
 
@@ -242,7 +245,7 @@ def test_a_strip_has_a_row_for_each_pair(tmp_path) -> None:
     picture = read(tmp_path / "strip.png")
     assert picture.shape == (2 + 2 * 66, 2 + 5 * 66)
     assert np.array_equal(picture[68:132, 2 + 3 * 66 : 66 + 3 * 66], x[1, 3, 0].numpy())
-    assert image.read_provenance(tmp_path / "strip.png") == MARKS
+    assert read_provenance(tmp_path / "strip.png") == MARKS
 
 
 def test_neighbours_stand_right_of_their_sample(tmp_path) -> None:
@@ -278,7 +281,7 @@ def test_a_film_of_preview_files(tmp_path) -> None:
     for frame, path in zip(frames, paths, strict=True):
         difference = frame.astype(int) - read(path)[:, :, None]
         assert np.abs(difference).max() <= 5  # 32 greys: steps of 8.2, and their own rounding
-    assert image.read_provenance(tmp_path / "film.gif") == MARKS
+    assert read_provenance(tmp_path / "film.gif") == MARKS
     assert json.loads((tmp_path / "film.json").read_text())["provenance"] == PROVENANCE
 
 
@@ -292,7 +295,7 @@ def test_a_film_in_colour_with_captions(tmp_path) -> None:
     captions = [frame[64:] for frame in shown]
     assert all(caption.min() < 80 and caption.max() > 200 for caption in captions)
     assert not np.array_equal(*captions)
-    assert image.read_provenance(tmp_path / "film.gif") == {}
+    assert read_provenance(tmp_path / "film.gif") == {}
 
 
 def test_a_long_film_keeps_its_first_and_last_frame(tmp_path) -> None:
@@ -315,10 +318,72 @@ def test_films_that_cannot_be(tmp_path) -> None:
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (28, 28, 1), (5, 300, 1), (1, 1, 3), (32, 32, 3), (300, 5, 3)])
-def test_every_pixel_of_a_png_comes_back(shape: tuple[int, ...]) -> None:
+def test_every_pixel_of_a_png_comes_back(tmp_path: Path, shape: tuple[int, ...]) -> None:
     drawn = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-    with Image.open(io.BytesIO(pictures.png(drawn, {"seed": "7"}))) as found:
-        found.load()
+    path = tmp_path / "drawn.png"
+    path.write_bytes(pictures.png(drawn, {"seed": "7"}))
+    with Image.open(path) as found:
         assert found.mode == ("L" if shape[2] == 1 else "RGB")
         assert np.array_equal(np.asarray(found).reshape(shape), drawn)
-        assert found.text == {"seed": "7"}
+    assert read_provenance(path) == {"seed": "7"}
+
+
+def test_the_protocol_and_every_capability() -> None:
+    modality: Modality = image
+    assert modality.suffix == ".png"
+    for capability in (Films, ShowsInterpolations, ShowsNeighbours):
+        assert isinstance(image, capability)
+
+
+@pytest.mark.parametrize("shape", [(2, 8, 8), (8, 8), (2,)])
+def test_data_without_images_is_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(UserError, match="choose another modality"):
+        ImageModality(Spec.of("image", shape))
+
+
+def test_images_of_floats_stay_floats(tmp_path: Path) -> None:
+    floats = ImageModality(Spec({"x": Field("image", (1, 8, 8), "float32")}))
+    x = from_uint8(pixels(1, 1, 8, 8))
+    assert torch.equal(floats.finish(x), x)
+    floats.preview(floats.finish(x), tmp_path / "floats.png")
+    image.preview(image.finish(x), tmp_path / "bytes.png")
+    assert np.array_equal(read(tmp_path / "floats.png"), read(tmp_path / "bytes.png"))
+
+
+@pytest.mark.parametrize("theirs", ['{"seeds": {"holiday.png": 1}}', "[1]", "no JSON"])
+@pytest.mark.parametrize("name", ["samples.json", "unfinished.json"])
+def test_lists_of_other_programs_are_left_alone(tmp_path: Path, name: str, theirs: str) -> None:
+    (tmp_path / name).write_text(theirs)
+    (tmp_path / "holiday.png").write_text("mine")
+    with pytest.raises(UserError, match=f"{name} was not written by AIGC Lab") as error:
+        image.save([pixels(1, 1, 8, 8)], tmp_path, [1], PROVENANCE)
+    assert "\n" not in str(error.value)
+    assert names(tmp_path) == sorted(["holiday.png", name])
+    assert (tmp_path / name).read_text() == theirs
+
+
+def test_pictures_of_other_programs_are_left_alone(tmp_path: Path) -> None:
+    image.save([pixels(1, 1, 8, 8)], tmp_path, [1], PROVENANCE)
+    (tmp_path / "000002.png").write_text("mine")
+    with pytest.raises(UserError, match=r"000002.png was not written by AIGC Lab"):
+        image.save([pixels(2, 1, 8, 8)], tmp_path, [2, 3], PROVENANCE)
+    assert names(tmp_path) == ["000001.png", "000002.png", "samples.json"]
+    image.save([pixels(2, 1, 8, 8)], tmp_path, [3, 4], PROVENANCE)
+    assert names(tmp_path) == ["000002.png", "000003.png", "000004.png", "samples.json"]
+    assert (tmp_path / "000002.png").read_text() == "mine"
+
+
+def test_a_list_names_no_file_outside_its_folder(tmp_path: Path) -> None:
+    (tmp_path / "outside.png").write_text("")
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "samples.json").write_text(json.dumps({**MARKS, "seeds": {"../outside.png": 1}}))
+    image.save([pixels(1, 1, 8, 8)], tmp_path / "in", [1], PROVENANCE)
+    assert (tmp_path / "outside.png").exists()
+
+
+def test_a_sidecar_of_another_program_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "grid.json").write_text('{"rows": 3}')
+    with pytest.raises(UserError, match=r"grid.json was not written by AIGC Lab"):
+        image.preview(pixels(1, 1, 8, 8), tmp_path / "grid.png", PROVENANCE)
+    assert names(tmp_path) == ["grid.json"]
+    assert (tmp_path / "grid.json").read_text() == '{"rows": 3}'

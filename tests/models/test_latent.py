@@ -8,9 +8,9 @@ from torch import nn
 
 from src.config.errors import UserError
 from src.data.spec import Spec
-from src.models.latent import LatentModel
+from src.models.latent import LatentModel, normal_per_seed
 
-SPEC = Spec("image", (1, 8, 8), tuple("abc"))
+SPEC = Spec.of("image", (1, 8, 8), tuple("abc"))
 
 
 class Network(nn.Module):
@@ -43,10 +43,10 @@ class Single(Network):
 class Plain(LatentModel):
     def __init__(self, network: nn.Module) -> None:
         super().__init__(SPEC, seed=0)
-        self.network = network
+        self.learner = network
 
-    def sampler(self, weights: str = "ema") -> nn.Module:
-        return self.network
+    def network(self, weights: str = "ema") -> nn.Module:
+        return self.learner
 
 
 def test_samples_depend_on_their_seed_alone() -> None:
@@ -55,22 +55,20 @@ def test_samples_depend_on_their_seed_alone() -> None:
     assert many.shape == (300, 1, 8, 8)
     assert torch.equal(many[:5], model.sample(range(5)))
     assert torch.equal(many[[250, 7]], model.sample([250, 7]))
-    assert model.network.training  # sampling leaves the mode as it was
+    assert model.learner.training  # sampling leaves the mode as it was
     assert model.sample([]).numel() == 0
 
 
 def test_classes_go_round_unless_they_are_asked_for() -> None:
     model = Plain(Network(classes=3))
-    labels = model.labels([0, 1, 2, 3, 1_000_000])
-    assert labels is not None
-    assert labels.tolist() == [0, 1, 2, 0, 1]
+    assert model.conditions([0, 1, 2, 3, 1_000_000])["y"].tolist() == [0, 1, 2, 0, 1]
     plain = Plain(Network()).sample(range(6))
     torch.testing.assert_close(
         model.sample(range(6)) - plain, 100.0 * torch.tensor([0, 1, 2, 0, 1, 2]).view(6, 1, 1, 1).expand_as(plain)
     )
-    asked = model.sample(range(6), y=torch.full((6,), 2))
+    asked = model.sample(range(6), cond={"y": torch.full((6,), 2)})
     torch.testing.assert_close(asked - plain, torch.full_like(plain, 200.0))
-    assert Plain(Network()).labels([1]) is None
+    assert Plain(Network()).conditions([1]) == {}
 
 
 def test_truncated_latents_keep_their_order_and_their_bound() -> None:
@@ -108,7 +106,8 @@ def test_each_row_of_an_interpolation_has_its_class() -> None:
     strips = Plain(Network(classes=3)).interpolate(rows=3, steps=4, seed=0)
     means: Any = strips.flatten(2).mean(dim=2).div(100).round()
     assert means.tolist() == [[0] * 4, [1] * 4, [2] * 4]
-    means = Plain(Network(classes=3)).interpolate(2, 4, seed=0, y=torch.tensor([2, 0])).flatten(2).mean(dim=2).div(100).round()
+    strips = Plain(Network(classes=3)).interpolate(2, 4, seed=0, cond={"y": torch.tensor([2, 0])})
+    means = strips.flatten(2).mean(dim=2).div(100).round()
     assert means.tolist() == [[2] * 4, [0] * 4]
 
 
@@ -126,7 +125,14 @@ def test_interpolation_of_single_numbers_is_straight() -> None:
 
 
 def test_example_inputs_hold_every_class() -> None:
-    (z,) = Plain(Network()).example_inputs()
-    assert z.shape == (1, 64)
-    z, y = Plain(Network(classes=3)).example_inputs()
-    assert (z.shape, y.tolist()) == ((3, 64), [0, 1, 2])
+    assert {name: x.shape for name, x in Plain(Network()).example_inputs().items()} == {"z": (1, 64)}
+    inputs = Plain(Network(classes=3)).example_inputs()
+    assert list(inputs) == ["z", "y"]  # in the order of `forward`
+    assert (inputs["z"].shape, inputs["y"].tolist()) == ((3, 64), [0, 1, 2])
+
+
+def test_normal_per_seed_rows_depend_on_their_seed_alone() -> None:
+    many = normal_per_seed(range(10), 6)
+    assert torch.equal(many[3:5], normal_per_seed([3, 4], 6))
+    assert many.shape == (10, 6)
+    assert normal_per_seed([], 6).shape == (0, 6)

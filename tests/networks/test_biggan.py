@@ -6,8 +6,8 @@ from src.data.spec import Spec
 from src.networks.biggan import BigGANDiscriminator, BigGANGenerator, SelfAttention
 
 CLASSES = tuple("0123456789")
-CIFAR = Spec("image", (3, 32, 32), CLASSES)
-DIGITS = Spec("image", (1, 8, 8), CLASSES)
+CIFAR = Spec.of("image", (3, 32, 32), CLASSES)
+DIGITS = Spec.of("image", (1, 8, 8), CLASSES)
 ATTENTION = 2 * 256 * 32 + 2 * 256 * 128 + 1  # queries and keys, values and output, gamma
 
 
@@ -54,7 +54,7 @@ def test_hierarchical_latents() -> None:
 
 
 def test_each_part_of_a_hierarchical_latent_enters_at_its_own_block() -> None:
-    spec = Spec("image", (1, 16, 16), CLASSES)
+    spec = Spec.of("image", (1, 16, 16), CLASSES)
     generator = BigGANGenerator(spec, z_dim=6, width=8, hierarchical=True).eval()
     inputs: list[Tensor] = []
     generator.project.register_forward_hook(lambda module, args, output: inputs.append(args[0]))
@@ -95,7 +95,7 @@ def test_self_attention() -> None:
     [(32, 16, [16], [16]), (32, 8, [8], [8]), (28, 16, [14], [14]), (28, 28, [28], [14]), (8, 16, [8], [4]), (32, 0, [], [])],
 )
 def test_where_attention_is(side: int, attention: int, in_generator: list[int], in_discriminator: list[int]) -> None:
-    spec = Spec("image", (1, side, side), CLASSES)
+    spec = Spec.of("image", (1, side, side), CLASSES)
     assert attended(BigGANGenerator(spec, width=8, attention=attention), torch.zeros(1, 128)) == in_generator
     assert attended(BigGANDiscriminator(spec, width=8, attention=attention), torch.zeros(1, *spec.shape)) == in_discriminator
 
@@ -135,6 +135,6 @@ def test_the_labels_projection() -> None:
 
 def test_settings_that_do_not_fit() -> None:
     with pytest.raises(ValueError, match="3 equal parts: take 129"):
-        BigGANGenerator(Spec("image", (1, 28, 28), CLASSES), width=8, hierarchical=True)
+        BigGANGenerator(Spec.of("image", (1, 28, 28), CLASSES), width=8, hierarchical=True)
     with pytest.raises(ValueError, match="shared_dim above 0"):
         BigGANGenerator(CIFAR, width=8, shared_dim=0, hierarchical=True)

@@ -5,8 +5,8 @@ from torch import nn
 from src.data.spec import Spec
 from src.networks.cgan_pd import CGANPDDiscriminator, CGANPDGenerator
 
-CIFAR = Spec("image", (3, 32, 32), tuple("0123456789"))
-DIGITS = Spec("image", (1, 8, 8), ("a", "b", "c"))
+CIFAR = Spec.of("image", (3, 32, 32), tuple("0123456789"))
+DIGITS = Spec.of("image", (1, 8, 8), ("a", "b", "c"))
 
 
 @pytest.fixture(autouse=True)

@@ -6,9 +6,9 @@ from torch import Tensor, nn
 from src.data.spec import Spec
 from src.networks.dcgan import DCGANDiscriminator, DCGANGenerator
 
-DIGITS = Spec("image", (1, 8, 8), ("a", "b", "c"))
-MNIST = Spec("image", (1, 28, 28), tuple("0123456789"))
-LARGE = Spec("image", (3, 64, 64))
+DIGITS = Spec.of("image", (1, 8, 8), ("a", "b", "c"))
+MNIST = Spec.of("image", (1, 28, 28), tuple("0123456789"))
+LARGE = Spec.of("image", (3, 64, 64))
 LABELS = torch.tensor([0, 1, 2, 1, 0])
 BOTH = [{"conditional": False}, {"conditional": True}]
 SETTINGS = [{}, {"conditional": True}, {"batch_norm": False, "spectral_norm": True, "conditional": True}]
@@ -58,7 +58,7 @@ def test_parameter_counts_with_labels() -> None:
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 16, 16), (1, 28, 28), (3, 32, 32), (3, 64, 64)])
 @pytest.mark.parametrize("settings", BOTH)
 def test_sizes_come_from_the_spec(shape: tuple[int, ...], settings: dict[str, bool]) -> None:
-    spec = Spec("image", shape, DIGITS.classes)
+    spec = Spec.of("image", shape, DIGITS.classes)
     generator = DCGANGenerator(spec, z_dim=7, width=4, **settings)
     images = generator(torch.randn(5, 7), LABELS)
     assert images.shape == (5, *shape)
@@ -71,7 +71,7 @@ def test_sizes_come_from_the_spec(shape: tuple[int, ...], settings: dict[str, bo
 @pytest.mark.parametrize("shape", [(3, 8, 8), (1, 28, 28)])
 def test_the_label_stands_beside_the_image(shape: tuple[int, ...], spectral_norm: bool) -> None:
     """The same as K planes, one of ones and the others of zeros, through the first layer: at the borders too."""
-    spec = Spec("image", shape, DIGITS.classes)
+    spec = Spec.of("image", shape, DIGITS.classes)
     network = DCGANDiscriminator(spec, width=4, conditional=True, spectral_norm=spectral_norm).double().eval()
     x = torch.randn(5, *shape, dtype=torch.float64)
     planes = torch.zeros(5, 3, *shape[1:], dtype=torch.float64)
@@ -129,14 +129,14 @@ def test_spectral_norm_makes_the_scale_of_the_weights_immaterial() -> None:
 
 @pytest.mark.parametrize("settings", BOTH)
 def test_gradients_reach_every_weight_of_the_generator(settings: dict[str, bool]) -> None:
-    generator = DCGANGenerator(Spec("image", (1, 16, 16), DIGITS.classes), width=4, **settings)
+    generator = DCGANGenerator(Spec.of("image", (1, 16, 16), DIGITS.classes), width=4, **settings)
     images = generator(torch.randn(5, 100), LABELS)
     check_gradients(generator, images)
 
 
 @pytest.mark.parametrize("settings", [*SETTINGS, {"auxiliary": True}])
 def test_gradients_reach_every_weight_of_the_discriminator(settings: dict[str, bool]) -> None:
-    network = DCGANDiscriminator(Spec("image", (1, 16, 16), DIGITS.classes), width=4, **settings)
+    network = DCGANDiscriminator(Spec.of("image", (1, 16, 16), DIGITS.classes), width=4, **settings)
     x = torch.randn(5, 1, 16, 16)
     out = network(x, LABELS)
     check_gradients(network, torch.cat([out[:, None], network.classify(x)], 1) if "auxiliary" in settings else out)
@@ -150,7 +150,7 @@ def check_gradients(network: nn.Module, out: Tensor) -> None:
 @pytest.mark.parametrize("network", [DCGANGenerator, DCGANDiscriminator])
 def test_in_evaluation_a_sample_is_a_function_of_its_own_input(network: type[nn.Module]) -> None:
     """Whatever else is in the batch, and however often it is asked."""
-    net = network(Spec("image", (1, 16, 16), DIGITS.classes), width=4, conditional=True).double()
+    net = network(Spec.of("image", (1, 16, 16), DIGITS.classes), width=4, conditional=True).double()
     x = torch.randn(5, *([100] if network is DCGANGenerator else [1, 16, 16]), dtype=torch.float64)
     net(x, LABELS)  # the statistics of batch norm move
     net.eval()
@@ -163,7 +163,7 @@ def test_in_evaluation_a_sample_is_a_function_of_its_own_input(network: type[nn.
 @pytest.mark.parametrize("settings", SETTINGS)
 def test_a_gradient_penalty_can_be_minimised(settings: dict[str, bool]) -> None:
     """The second derivatives, against a difference of penalties along a random direction of all weights."""
-    network = DCGANDiscriminator(Spec("image", (1, 16, 16), DIGITS.classes), width=4, **settings).double().eval()
+    network = DCGANDiscriminator(Spec.of("image", (1, 16, 16), DIGITS.classes), width=4, **settings).double().eval()
     for parameter in network.parameters():  # from N(0, 0.02^2) the penalty is lost in rounding
         nn.init.normal_(parameter, std=0.3)
     x = torch.randn(5, 1, 16, 16, dtype=torch.float64).requires_grad_()
@@ -191,7 +191,7 @@ def test_settings_that_do_not_fit() -> None:
         with pytest.raises(ValueError, match="no classes: take labelled data"):
             network(LARGE, conditional=True)
         with pytest.raises(ValueError, match="side 28 or 8, 16, 32, 64"):
-            network(Spec("image", (1, 20, 20)))
+            network(Spec.of("image", (1, 20, 20)))
     with pytest.raises(ValueError, match="no classes"):
         DCGANDiscriminator(LARGE, auxiliary=True)
     with pytest.raises(ValueError, match="choose conditional or auxiliary"):

@@ -6,7 +6,7 @@ from src.data.spec import Spec
 from src.networks.implicit import ImplicitGenerator, ModulatedLinear, pixel_centres
 
 TEN = tuple("0123456789")
-MNIST, CIFAR, TINY = Spec("image", (1, 28, 28)), Spec("image", (3, 32, 32)), Spec("image", (3, 8, 8), TEN)
+MNIST, CIFAR, TINY = Spec.of("image", (1, 28, 28)), Spec.of("image", (3, 32, 32)), Spec.of("image", (3, 8, 8), TEN)
 SMALL = {"z_dim": 5, "width": 12, "depth": 2, "features": 6}
 
 
@@ -20,13 +20,13 @@ def test_parameters_by_hand() -> None:
     hidden = (64 * 128 + 128) + (128 * 64 + 64) + 3 * ((128 * 128 + 128) + (128 * 128 + 128))  # weights, then their scales
     assert count(ImplicitGenerator(MNIST)) == mapping + fourier + hidden + (128 + 1) + (128 * 128 + 128)
     assert count(ImplicitGenerator(CIFAR)) == mapping + fourier + hidden + (3 * 128 + 3) + (128 * 128 + 128)
-    labelled = Spec("image", (1, 28, 28), TEN)
+    labelled = Spec.of("image", (1, 28, 28), TEN)
     assert count(ImplicitGenerator(labelled, conditional=True)) - count(ImplicitGenerator(MNIST)) == 10 * 64 + 64 * 128
 
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 16, 16), (1, 28, 28), (3, 32, 32), (1, 64, 64)])
 def test_sizes_come_from_the_spec(shape: tuple[int, int, int]) -> None:
-    generator = ImplicitGenerator(Spec("image", shape), **SMALL)
+    generator = ImplicitGenerator(Spec.of("image", shape), **SMALL)
     assert (generator.z_dim, generator.classes) == (5, 0)
     images = generator(torch.randn(3, 5))
     assert images.shape == (3, *shape)

@@ -4,7 +4,7 @@ import torch
 from src.data.spec import Spec
 from src.networks.mlp import MLPDiscriminator, MLPGenerator
 
-MNIST, DIGITS = Spec("image", (1, 28, 28)), Spec("image", (1, 8, 8))
+MNIST, DIGITS = Spec.of("image", (1, 28, 28)), Spec.of("image", (1, 8, 8))
 
 
 def count(network: torch.nn.Module) -> int:
@@ -19,7 +19,7 @@ def test_the_listings_networks() -> None:
     assert count(MLPGenerator(MNIST)) - count(generator) == 256 + 128 + 784
 
 
-@pytest.mark.parametrize("spec", [MNIST, DIGITS, Spec("image", (3, 32, 32))])
+@pytest.mark.parametrize("spec", [MNIST, DIGITS, Spec.of("image", (3, 32, 32))])
 def test_sizes_come_from_the_spec(spec: Spec) -> None:
     images = MLPGenerator(spec, z_dim=7, widths=[5], batch_norm=True)(torch.randn(4, 7))
     assert images.shape == (4, *spec.shape)

@@ -9,7 +9,7 @@ from src.data.spec import Spec
 from src.networks.r3gan import DiscriminativeBasis, GenerativeBasis, R3GANDiscriminator, R3GANGenerator, Residual
 
 CLASSES = ("a", "b", "c")
-DIGITS, MNIST, COLOUR = Spec("image", (1, 8, 8), CLASSES), Spec("image", (1, 28, 28)), Spec("image", (3, 32, 32))
+DIGITS, MNIST, COLOUR = Spec.of("image", (1, 8, 8), CLASSES), Spec.of("image", (1, 28, 28)), Spec.of("image", (3, 32, 32))
 SMALL = {"widths": (8, 6, 4, 4), "blocks": 1, "cardinality": (2, 2, 2, 2)}
 
 
@@ -41,7 +41,7 @@ def count(network: nn.Module) -> int:
 def test_parameters_for_cifar_by_hand() -> None:
     """Eight blocks of 768 channels, 1536 within, in 96 groups of 16."""
     block = 2 * 768 * 1536 + 1536 * 16 * 9 + 2 * 1536
-    labelled = Spec("image", (3, 32, 32), tuple("0123456789"))
+    labelled = Spec.of("image", (3, 32, 32), tuple("0123456789"))
     with torch.device("meta"):
         assert count(R3GANGenerator(COLOUR)) == 8 * block + 768 * 16 + 64 * 768 + 3 * 768 == 20_732_160
         assert count(R3GANDiscriminator(COLOUR)) == 8 * block + 768 * 16 + 768 + 3 * 768 == 20_683_776
@@ -50,13 +50,13 @@ def test_parameters_for_cifar_by_hand() -> None:
 
 
 def test_changing_widths_take_a_linear_layer() -> None:
-    spec = Spec("image", (1, 16, 16))
+    spec = Spec.of("image", (1, 16, 16))
     wide, changing = R3GANGenerator(spec, 5, (8, 8, 8), 1, (2, 2, 2)), R3GANGenerator(spec, 5, (8, 8, 4), 1, (2, 2, 2))
     blocks = [2 * w * 2 * w + 2 * w * w * 9 + 2 * 2 * w for w in (8, 4)]
     assert count(changing) - count(wide) == blocks[1] - blocks[0] + 8 * 4 - (8 - 4)
 
 
-@pytest.mark.parametrize("spec", [DIGITS, MNIST, COLOUR, Spec("image", (3, 16, 16))])
+@pytest.mark.parametrize("spec", [DIGITS, MNIST, COLOUR, Spec.of("image", (3, 16, 16))])
 def test_shapes(spec: Spec) -> None:
     images = small(spec)(torch.randn(3, 5))
     assert images.shape == (3, *spec.shape)
@@ -66,7 +66,7 @@ def test_shapes(spec: Spec) -> None:
 def test_too_few_stages() -> None:
     for network in (R3GANGenerator, R3GANDiscriminator):
         with pytest.raises(ValueError, match=r"side 64 need 5 stages.*\(here 4 and 4\)"):
-            network(Spec("image", (3, 64, 64)))
+            network(Spec.of("image", (3, 64, 64)))
         with pytest.raises(ValueError, match=r"\(here 4 and 1\)"):
             network(COLOUR, cardinality=(96,))
 
@@ -82,7 +82,7 @@ def test_only_the_lowest_stages_are_taken() -> None:
 def test_a_side_that_cannot_be_built() -> None:
     for network in (R3GANGenerator, R3GANDiscriminator):
         with pytest.raises(ValueError, match="side 28 or 8, 16, 32, 64"):
-            network(Spec("image", (1, 12, 12)))
+            network(Spec.of("image", (1, 12, 12)))
         with pytest.raises(ValueError, match="the data has no classes"):
             network(MNIST, conditional=True)
 

@@ -24,8 +24,8 @@ from src.networks.residual import (
 from src.networks.sngan import SNGANDiscriminator, SNGANGenerator
 
 CLASSES = ("a", "b", "c")
-DIGITS = Spec("image", (1, 8, 8), CLASSES)
-SPECS = [DIGITS, *(Spec("image", shape, CLASSES) for shape in [(3, 16, 16), (1, 28, 28), (3, 32, 32), (3, 64, 64)])]
+DIGITS = Spec.of("image", (1, 8, 8), CLASSES)
+SPECS = [DIGITS, *(Spec.of("image", shape, CLASSES) for shape in [(3, 16, 16), (1, 28, 28), (3, 32, 32), (3, 64, 64)])]
 GENERATORS = [SNGANGenerator, CGANPDGenerator, BigGANGenerator]
 DISCRIMINATORS = [SNGANDiscriminator, CGANPDDiscriminator, BigGANDiscriminator]
 PAIRS = list(zip(GENERATORS, DISCRIMINATORS, strict=True))
@@ -46,15 +46,15 @@ def pool(x: Tensor) -> Tensor:
 
 
 def test_sides() -> None:
-    assert sides(Spec("image", (1, 8, 8))) == [4, 8]
-    assert sides(Spec("image", (1, 28, 28))) == [7, 14, 28]
-    assert sides(Spec("image", (3, 64, 64))) == [4, 8, 16, 32, 64]
+    assert sides(Spec.of("image", (1, 8, 8))) == [4, 8]
+    assert sides(Spec.of("image", (1, 28, 28))) == [7, 14, 28]
+    assert sides(Spec.of("image", (3, 64, 64))) == [4, 8, 16, 32, 64]
 
 
 @pytest.mark.parametrize("shape", [(2,), (1, 4, 4), (1, 7, 7), (1, 20, 20), (1, 30, 30), (1, 28, 32), (3, 32, 28), (32, 32)])
 def test_sides_that_cannot_be_built(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="side 28 or 8, 16, 32, 64"):
-        sides(Spec("image", shape))
+        sides(Spec.of("image", shape))
 
 
 def test_the_channels_halve_beyond_32() -> None:
@@ -97,7 +97,7 @@ def test_a_block_that_changes_nothing_has_no_weights_in_its_shortcut() -> None:
 @pytest.mark.parametrize(("side", "expected"), [(8, [4] * 3), (16, [8] * 3), (28, [14, 7, 7, 7]), (64, [32, 16, 8, 8, 8])])
 def test_the_discriminator_halves_to_at_most_8_and_adds_two_blocks(side: int, expected: list[int]) -> None:
     x, found = torch.zeros(1, 1, side, side), []
-    for block in discriminator_blocks(Spec("image", (1, side, side)), 4):
+    for block in discriminator_blocks(Spec.of("image", (1, side, side)), 4):
         x = block(x)
         found.append(x.shape[2])
     assert found == expected
@@ -149,7 +149,7 @@ def test_sizes_come_from_the_spec(
 @pytest.mark.parametrize("network", [CGANPDGenerator, CGANPDDiscriminator, BigGANGenerator, BigGANDiscriminator])
 def test_without_classes_a_conditional_network_says_so(network: Callable[..., nn.Module]) -> None:
     with pytest.raises(ValueError, match="no classes: take labelled data"):
-        network(Spec("image", (1, 8, 8)), width=8)
+        network(Spec.of("image", (1, 8, 8)), width=8)
 
 
 @pytest.mark.parametrize("network", [*GENERATORS, *DISCRIMINATORS])

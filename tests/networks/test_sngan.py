@@ -5,7 +5,7 @@ from torch import nn
 from src.data.spec import Spec
 from src.networks.sngan import SNGANDiscriminator, SNGANGenerator
 
-CIFAR = Spec("image", (3, 32, 32))
+CIFAR = Spec.of("image", (3, 32, 32))
 
 
 @pytest.fixture(autouse=True)
@@ -39,10 +39,10 @@ def test_the_features_are_summed_over_the_positions() -> None:
 
 def test_the_generator_starts_at_4_or_7() -> None:
     for side, start in [(8, 4), (28, 7), (32, 4)]:
-        assert SNGANGenerator(Spec("image", (1, side, side)), z_dim=5, width=8).project.weight.shape == (8 * start**2, 5)
+        assert SNGANGenerator(Spec.of("image", (1, side, side)), z_dim=5, width=8).project.weight.shape == (8 * start**2, 5)
 
 
 def test_labels_are_ignored() -> None:
-    generator = SNGANGenerator(Spec("image", (1, 8, 8), ("a", "b")), width=8).eval()
+    generator = SNGANGenerator(Spec.of("image", (1, 8, 8), ("a", "b")), width=8).eval()
     z = torch.randn(2, 128)
     assert torch.equal(generator(z), generator(z, torch.tensor([0, 1])))

@@ -21,7 +21,7 @@ from src.networks.stylegan2 import (
 from src.networks.stylegan2_discriminator import Block, MinibatchStd, StyleGAN2Discriminator
 
 CLASSES = ("a", "b", "c")
-DIGITS, MNIST, COLOUR = Spec("image", (1, 8, 8), CLASSES), Spec("image", (1, 28, 28)), Spec("image", (3, 32, 32))
+DIGITS, MNIST, COLOUR = Spec.of("image", (1, 8, 8), CLASSES), Spec.of("image", (1, 28, 28)), Spec.of("image", (3, 32, 32))
 FIR = torch.outer(torch.tensor([1.0, 3.0, 3.0, 1.0]), torch.tensor([1.0, 3.0, 3.0, 1.0])).double()[None, None] / 64
 
 
@@ -54,7 +54,7 @@ def fir(x: Tensor, before: int, after: int) -> Tensor:
 def test_parameters_are_those_of_the_official_networks() -> None:
     """At 1024 the official code prints 28,794,124 with two mapping layers of 262,656, and 29,012,513 for the discriminator."""
     with torch.device("meta"):
-        spec = Spec("image", (3, 1024, 1024))
+        spec = Spec.of("image", (3, 1024, 1024))
         assert count(StyleGAN2Generator(spec)) == 28_794_124 + 6 * 262_656
         assert count(StyleGAN2Discriminator(spec)) == 29_012_513
 
@@ -62,7 +62,7 @@ def test_parameters_are_those_of_the_official_networks() -> None:
 def test_parameters_at_28_by_hand() -> None:
     """7, 14, 28, with 512 channels at each."""
     dense, conv = 512 * 512 + 512, 512 * 512 * 9 + 512
-    labelled = Spec("image", (1, 28, 28), CLASSES)
+    labelled = Spec.of("image", (1, 28, 28), CLASSES)
     with torch.device("meta"):
         unconditional = count(StyleGAN2Generator(MNIST))
         assert unconditional == 8 * dense + 512 * 49 + 5 * (conv + dense + 1) + 3 * (512 + 1 + dense)
@@ -74,7 +74,7 @@ def test_parameters_at_28_by_hand() -> None:
         assert count(StyleGAN2Discriminator(labelled, conditional=True)) == 2 * 512 + blocks + last + 9 * dense + 3 * 512
 
 
-@pytest.mark.parametrize("spec", [DIGITS, MNIST, COLOUR, Spec("image", (3, 64, 64))])
+@pytest.mark.parametrize("spec", [DIGITS, MNIST, COLOUR, Spec.of("image", (3, 64, 64))])
 def test_shapes(spec: Spec) -> None:
     generator = small(spec)
     images = generator(torch.randn(3, 5))
@@ -97,7 +97,7 @@ def test_channels_halve_where_the_side_doubles() -> None:
 def test_a_side_that_cannot_be_built(shape: tuple[int, ...]) -> None:
     for network in (StyleGAN2Generator, StyleGAN2Discriminator):
         with pytest.raises(ValueError, match="side 28 or 8, 16, 32, 64"):
-            network(Spec("image", shape))
+            network(Spec.of("image", shape))
 
 
 def test_conditional_without_classes() -> None:

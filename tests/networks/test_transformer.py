@@ -9,7 +9,7 @@ from src.data.spec import Spec
 from src.networks.transformer import Block, TransformerDiscriminator, TransformerGenerator, plain_attention
 
 TEN = tuple("0123456789")
-MNIST, CIFAR, TINY = Spec("image", (1, 28, 28)), Spec("image", (3, 32, 32)), Spec("image", (1, 8, 8), TEN)
+MNIST, CIFAR, TINY = Spec.of("image", (1, 28, 28)), Spec.of("image", (3, 32, 32)), Spec.of("image", (1, 8, 8), TEN)
 SMALL = {"width": 16, "depth": 1, "heads": 2}
 
 
@@ -31,14 +31,14 @@ def test_parameters_by_hand() -> None:
         64 * 64 * 128 + 64 * 128 + 3 * block(128) + 256 * 32 + block(32) + 2 * 32 + 32 * 12 + 12
     )
     assert count(TransformerDiscriminator(MNIST)) == 16 * 128 + 128 + 49 * 128 + 3 * block(128) + 2 * 128 + 128 + 1
-    labelled = Spec("image", (1, 28, 28), TEN)
+    labelled = Spec.of("image", (1, 28, 28), TEN)
     assert count(TransformerGenerator(labelled, conditional=True)) - count(TransformerGenerator(MNIST)) == 640 + 64 * 49 * 128
     assert count(TransformerDiscriminator(labelled, conditional=True)) - count(TransformerDiscriminator(MNIST)) == 10 * 128
 
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 16, 16), (1, 28, 28), (3, 32, 32), (1, 64, 64)])
 def test_sizes_come_from_the_spec(shape: tuple[int, int, int]) -> None:
-    spec = Spec("image", shape)
+    spec = Spec.of("image", shape)
     generator = TransformerGenerator(spec, z_dim=5, **SMALL)
     assert (generator.z_dim, generator.classes) == (5, 0)
     images = generator(torch.randn(3, 5))
@@ -151,7 +151,7 @@ def test_labels() -> None:
 
 
 def test_what_cannot_be_built() -> None:
-    odd = Spec("image", (1, 30, 30))
+    odd = Spec.of("image", (1, 30, 30))
     with pytest.raises(ValueError, match="multiple of 4"):
         TransformerGenerator(odd)
     with pytest.raises(ValueError, match="multiple of 4"):

@@ -52,6 +52,8 @@ def process(rank: int, folder: str) -> None:
 
 
 def test_two_processes_are_one_batch(tmp_path: Path) -> None:
+    from test_batch_norm import process  # not of tests.parallel: a package of another library is called tests
+
     mp.spawn(process, (str(tmp_path),), nprocs=2)
     a, b = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1))
     whole = found(layer(), X)

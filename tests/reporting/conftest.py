@@ -59,3 +59,23 @@ def five_seeds(make_run: Callable[..., Path]) -> list[Run]:
     folders += [make_run("good", seed, 1.0 + d + 0.01 * seed) for seed, d in enumerate(noise)]
     folders += [make_run("same", seed, 2.0 - d) for seed, d in enumerate(noise)]
     return [read_run(folder, "/".join(folder.parts[-2:])) for folder in folders]
+
+
+@pytest.fixture
+def suite_run(make_run: Callable[..., Path], edit: Edit) -> Callable[..., Path]:
+    """suite_run("flow", 0, {"nats": 1.5}, better="lower", controls={"uniform": {"nats": 2.0}}): a run of any suite."""
+
+    def make(name: str, seed: int, metrics: dict[str, float], better: str, controls: dict[str, Any]) -> Path:
+        folder = make_run(name, seed)
+        record = {
+            "main": {"name": next(iter(metrics)), "better": better},
+            "columns": [{"key": key, "header": key, "meaning": f"the {key}", "better": better} for key in metrics],
+            "metrics": metrics,
+            "controls": controls,
+            "control_names": {control: f"{control} control" for control in controls},
+            "protocol": {"unit": "per sample"},
+        }
+        (folder / "metrics.json").write_text(json.dumps(record))
+        return folder
+
+    return make

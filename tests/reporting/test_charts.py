@@ -19,7 +19,6 @@ def test_axis() -> None:
     log = Axis(1, 100, 200, 100, log=True)
     assert [log.at(1), log.at(10), log.at(100), log.at(-3)] == [200, 150, 100, 200]
     assert log.ticks() == [1, 2, 5, 10, 20, 50, 100]
-    assert Axis(7, 18, 250, 100, log=True).ticks() == [8, 10, 12, 14, 16]  # 10 alone would not do, 18 is too near to 16
 
 
 @pytest.mark.parametrize("values", [[2.0, 2.0], [0.0, 0.0], [1.95, 2.05], [1e-4, 3.0], [-1.0, 4000.0]])
@@ -49,7 +48,7 @@ def test_dots_stand_where_their_numbers_are(five_seeds: list[Run]) -> None:
     for x, value in found:  # one linear axis for all
         assert x == pytest.approx(x0 + (x1 - x0) * (value - v0) / (v1 - v0), abs=0.5)
     assert 0 < x0 < x1 < WIDTH
-    assert f">floor {table.anchors['real']['fd_digits']:.3f}<" in chart
+    assert f">floor {table.floor:.3f}<" in chart
 
 
 def test_a_far_floor_does_not_press_the_dots_together(make_run: MakeRun, tmp_path: Path) -> None:

@@ -107,9 +107,14 @@ def test_what_comes_from_a_folder_is_escaped(make_run: MakeRun, edit: Edit, tmp_
     )
     edit(
         folder / "metrics.json",
-        lambda result: [
-            part.update({f"fd_{evil}": part.pop("fd_digits")}) for part in [result["metrics"], *result["anchors"].values()]
-        ],
+        lambda result: (
+            [part.update({f"fd_{evil}": part.pop("fd_digits")}) for part in [result["metrics"], *result["controls"].values()]]
+            + [
+                result["main"].update(name=f"fd_{evil}"),
+                result["columns"][0].update(key=f"fd_{evil}", header=evil, meaning=evil),
+            ]
+            + [result["control_names"].update(real=evil)]
+        ),
     )
     other = make_run("other", 0, state="diverged")
     edit(other / "config.yaml", lambda config: config["data"].update(name=evil.replace("/", "")))
@@ -124,7 +129,7 @@ def test_protocols_that_differ_are_said_to(make_run: MakeRun, edit: Edit, tmp_pa
     make_run("many", 0)
     edit(make_run("few", 0) / "metrics.json", lambda result: result["protocol"].update(samples=100))
     words = Parsed(page(make_tables(find_runs(str(tmp_path))))).words
-    assert "not to be held against it: samples: 100 -> 200." in words
+    assert "do not compare the two: samples: 100 -> 200." in words
 
 
 def test_code_that_differs_is_said_to(make_run: MakeRun, edit: Edit, tmp_path: Path) -> None:
@@ -161,7 +166,7 @@ def test_what_trainings_cost_and_gave(make_run: MakeRun, edit: Edit, tmp_path: P
     """By hand: a mean distance of 6 after 3 minutes of 1 and of 5, where the floor is 1.5."""
     for seed, distance, seconds in ((0, 4.0, 60), (1, 8.0, 300)):
         folder = make_run("mlp_gan", seed, distance)
-        edit(folder / "metrics.json", lambda result: result["anchors"]["real"].update(fd_digits=1.5))
+        edit(folder / "metrics.json", lambda result: result["controls"]["real"].update(fd_digits=1.5))
         ended = {
             "seconds": seconds,
             "cpu_seconds": 2 * seconds,

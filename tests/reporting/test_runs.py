@@ -10,6 +10,7 @@ from src.reporting.runs import find_runs, read_run
 
 MakeRun = Callable[..., Path]
 Edit = Callable[..., None]
+RECORD = {"main": {"name": "fd_digits"}, "columns": [], "controls": {}, "control_names": {}, "protocol": {}}
 
 
 def test_full_and_published_folders_read_alike(make_run: MakeRun, tmp_path: Path) -> None:
@@ -81,7 +82,7 @@ def test_two_trainings_of_the_same_count_once(make_run: MakeRun, edit: Edit, tmp
     shutil.copytree(folder := make_run("mlp_gan", 0), again := folder.with_name("again"))
     edit(again / "manifest.json", lambda manifest: manifest["ended"].update(seconds=1e4, cpu_seconds=1e4))
     assert len(find_runs(str(tmp_path))) == 1
-    edit(again / "manifest.json", lambda manifest: manifest["ended"].update(best_distance=9.0))
+    edit(again / "manifest.json", lambda manifest: manifest["ended"].update(best=9.0))
     with pytest.raises(UserError, match="same config and seed with different results"):
         find_runs(str(tmp_path))
 
@@ -90,7 +91,7 @@ def test_the_training_that_came_farthest_counts(make_run: MakeRun, edit: Edit, t
     folder = make_run("mlp_gan", 0)
     for name in ("a_begun", "trained", "z_begun"):
         (shutil.copytree(folder, folder.with_name(name)) / "metrics.json").unlink()
-        edit(folder.with_name(name) / "manifest.json", lambda manifest: manifest["ended"].update(best_distance=9.0))
+        edit(folder.with_name(name) / "manifest.json", lambda manifest: manifest["ended"].update(best=9.0))
         if "begun" in name:
             edit(folder.with_name(name) / "manifest.json", lambda manifest: manifest.pop("ended"))
     assert [run.path for run in find_runs(str(tmp_path))] == [folder.resolve()]
@@ -101,7 +102,7 @@ def test_the_training_that_came_farthest_counts(make_run: MakeRun, edit: Edit, t
 def test_a_line_that_a_crash_cut_short_is_passed_over(make_run: MakeRun) -> None:
     folder = make_run("mlp_gan", 0)
     with (folder / "metrics.jsonl").open("a") as file:
-        file.write('{"step": 30, "images_seen": 960, "validation/fd_dig')
+        file.write('{"step": 30, "samples_seen": 960, "validation/fd_dig')
     assert list(read_run(folder, "0").curve) == [10, 20]
 
 
@@ -117,8 +118,8 @@ def test_a_wrong_path_is_named(where: str, tmp_path: Path) -> None:
     [
         ("metrics.json", "{"),
         ("metrics.json", "[]"),
-        ("metrics.json", json.dumps({"metrics": {"is_digits": 3.0}, "anchors": {}, "protocol": {}})),
-        ("metrics.json", json.dumps({"metrics": {"fd_digits": float("nan")}, "anchors": {}, "protocol": {}})),
+        ("metrics.json", json.dumps(RECORD | {"metrics": {"is_digits": 3.0}})),
+        ("metrics.json", json.dumps(RECORD | {"metrics": {"fd_digits": float("nan")}})),
         ("manifest.json", "not json"),
         ("config.yaml", "name: [unclosed"),
         ("config.yaml", "name: mlp_gan"),
@@ -129,4 +130,12 @@ def test_a_wrong_path_is_named(where: str, tmp_path: Path) -> None:
 def test_a_damaged_folder_is_named(file: str, content: str, make_run: MakeRun, tmp_path: Path) -> None:
     (make_run("mlp_gan", 0) / file).write_text(content)
     with pytest.raises(UserError, match="runs/mlp_gan/0 cannot be read"):
+        find_runs(str(tmp_path / "runs"))
+
+
+def test_a_record_of_an_earlier_version_says_how_to_renew_it(make_run: MakeRun, edit: Edit, tmp_path: Path) -> None:
+    edit(make_run("mlp_gan", 0) / "metrics.json", lambda result: [result.pop(key) for key in ("main", "columns")])
+    with pytest.raises(
+        UserError, match=r"has no main and no columns: python -m src\.evaluate run=runs/mlp_gan/0 makes it again"
+    ):
         find_runs(str(tmp_path / "runs"))

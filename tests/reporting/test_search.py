@@ -1,13 +1,11 @@
 import re
-from collections.abc import Callable
 from html.parser import HTMLParser
-from pathlib import Path
 
 import pytest
 
 from src.reporting.charts import WIDTH
 from src.reporting.runs import Run
-from src.reporting.search import Trial, curve_chart, importance_chart, score_chart, sweep_page
+from src.reporting.search import Trial, curve_chart, score_chart, sweep_page
 from src.reporting.tables import make_tables
 
 
@@ -52,8 +50,8 @@ def test_the_page_says_what_happened(trials: list[Trial], five_seeds: list[Run])
     page = make_page(trials, trials[2], [run for run in five_seeds if run.config["name"] != "same"])
     for words in (
         "<h1>rates: 5 trials</h1>",
-        "2 complete, 1 failed, 1 running, 1 stopped early; 2500 training images in 3 minutes of all trials together.",
-        "The best validation distance is 10.00, of trial 2.",
+        "2 complete, 1 failed, 1 running, 1 stopped early; 2500 training samples in 3 minutes of all trials together.",
+        "The best validation score is 10.00, of trial 2.",
         "The winner: trial 2",
         "<td>0.002</td><td>0.001</td>",
         "failed: killed by &lt;i&gt;SIGKILL&lt;/i&gt;",
@@ -104,17 +102,19 @@ def test_curves_of_what_has_ended(trials: list[Trial]) -> None:
     assert curve_chart(trials[1:2]) == ""
     at_once = [Trial(0, "complete", 1.0, {}, {0: 1.0}, 100, 1.0, "")]  # ended in the first half per cent
     assert 'cx="52.0"' in curve_chart(at_once)
-    by_images = [Trial(0, "complete", 1.0, {}, {5000: 2.0, 10_000: 1.0}, 10_000, 1.0, "")]
-    assert "training images of a trial" in curve_chart(by_images)
+    by_samples = [Trial(0, "complete", 1.0, {}, {5000: 2.0, 10_000: 1.0}, 10_000, 1.0, "")]
+    assert "training samples of a trial" in curve_chart(by_samples)
 
 
-def test_bars_are_as_long_as_their_shares() -> None:
-    chart = importance_chart({"a": 0.25, "b<": 0.75, "c": 0.0})
-    widths = [float(width) for width in re.findall(r'width="([\d.]+)"', chart)]
-    assert widths[0] == pytest.approx(3 * widths[1], abs=1)
-    assert widths[2] == 0
-    assert chart.index("b&lt;") < chart.index(">a<") < chart.index(">c<")
+def test_settings_by_importance(trials: list[Trial]) -> None:
+    page = make_page(trials, trials[2], [])
+    assert page.index('<th scope="row">loss</th><td>0.75</td>') < page.index('<th scope="row">lr</th><td>0.25</td>')
 
 
-def test_the_same_sweep_gives_the_same_bytes(trials: list[Trial], five_seeds: list[Run], make_run: Callable[..., Path]) -> None:
+def test_higher_scores_may_be_better(trials: list[Trial]) -> None:
+    (path,) = re.findall(r'<path class="curve" d="([^"]+)"', score_chart(trials, better="higher"))
+    assert path.count("H") == 1  # the first stays the best
+
+
+def test_the_same_sweep_gives_the_same_bytes(trials: list[Trial], five_seeds: list[Run]) -> None:
     assert make_page(trials, trials[0], five_seeds) == make_page(trials, trials[0], five_seeds)

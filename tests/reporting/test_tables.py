@@ -124,7 +124,7 @@ def test_seeds_measured_in_two_ways_are_never_averaged(make_run: MakeRun, edit: 
 
 def test_what_differs_from_run_to_run_by_nature_is_no_difference(make_run: MakeRun, edit: Edit, tmp_path: Path) -> None:
     make_run("mlp_gan", 0)
-    changed = {"checkpoint": "best-000000010.ckpt", "generator_sha256": "other"}
+    changed = {"checkpoint": "best-000000010.ckpt", "network_sha256": "other"}
     edit(make_run("mlp_gan", 1) / "metrics.json", lambda result: result["protocol"].update(changed))
     edit(make_run("raw", 0) / "metrics.json", lambda result: result["protocol"].update(weights="raw"))
     assert len(make_tables(find_runs(str(tmp_path)))) == 1
@@ -153,4 +153,4 @@ def test_recipes_without_a_result_stand_with_their_data_set(make_run: MakeRun, e
     digits, mnist = make_tables(find_runs(str(tmp_path)))
     assert [group.label for group in digits.groups] == ["bad-digits", "mlp_gan-digits"]
     assert [group.label for group in mnist.groups] == ["elsewhere-mnist"]
-    assert [mnist.anchors, mnist.comparisons, digits.comparisons] == [{}, [], []]
+    assert [mnist.controls, mnist.comparisons, digits.comparisons] == [{}, [], []]

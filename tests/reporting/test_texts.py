@@ -3,6 +3,7 @@ import io
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,7 +30,7 @@ def test_markdown(five_seeds: list[Run], make_run: MakeRun, tmp_path: Path) -> N
     header = cells(text, "recipe")
     assert header[1:4] == ["seeds", "fd_digits", "times the floor"]
     base, real = cells(text, "`base-digits`"), cells(text, "*real images (floor)*")
-    floor = table.anchors["real"]["fd_digits"]
+    floor = table.floor
     assert base[1:4] == ["5 of 6", "2.00 ± 0.11", f"{2.0 / floor:.1f}"]
     assert [real[2], real[3]] == [f"{floor:.3f}", "1.0"]
     assert len(base) == len(real) == len(header)
@@ -40,12 +41,15 @@ def test_markdown(five_seeds: list[Run], make_run: MakeRun, tmp_path: Path) -> N
     assert "- `base-digits`: **diverged**: seed 5." in text
 
 
-def test_an_anchor_without_a_number_is_a_dash(make_run: MakeRun, edit: Edit, tmp_path: Path) -> None:
+def test_a_control_without_a_number_is_a_dash(make_run: MakeRun, edit: Edit, tmp_path: Path) -> None:
     """Copies of the training images may have too few samples of a class for its distance."""
-    folder = make_run("cgan", 0)
-    for part in ("real", "noise"):
-        edit(folder / "metrics.json", lambda result, part=part: result["anchors"][part].update(fd_class_mean_digits=1.5))
-    edit(folder / "metrics.json", lambda result: result["metrics"].update(fd_class_mean_digits=2.5))
+
+    def add(result: dict[str, Any]) -> None:
+        key = "fd_class_mean_digits"
+        result["metrics"][key], result["controls"]["real"][key], result["controls"]["noise"][key] = 2.5, 1.5, 9.0
+        result["columns"].append({"key": key, "header": "class FD ↓", "meaning": "", "better": "lower"})
+
+    edit(make_run("cgan", 0) / "metrics.json", add)
     tables = make_tables(find_runs(str(tmp_path / "runs")))
     text = markdown(tables)
     column = cells(text, "recipe").index("class FD ↓")
@@ -104,8 +108,8 @@ def test_curves_hold_every_validation(make_run: MakeRun, tmp_path: Path) -> None
             "recipe": "mlp_gan-digits",
             "seed": seed,
             "step": str(line["step"]),
-            "images_seen": str(line["images_seen"]),
-            "validation_distance": str(line["validation/fd_digits"]),
+            "samples_seen": str(line["samples_seen"]),
+            "validation": str(line["validation/fd_digits"]),
         }
         for seed in ("0", "1")
         for line in logged

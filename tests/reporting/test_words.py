@@ -1,8 +1,10 @@
+from dataclasses import replace
+
 import pytest
 
 from src.evaluation.intervals import Interval
 from src.reporting.tables import Comparison, Summary
-from src.reporting.words import columns, mean, number, p_words, reasons
+from src.reporting.words import mean, number, p_words, reasons
 
 
 @pytest.mark.parametrize(
@@ -40,23 +42,17 @@ def test_one_seed_has_no_interval() -> None:
     assert mean(None) == ("-", "")
 
 
-def test_columns_by_extractor() -> None:
-    record = {"precision_digits": 0.1, "fd_digits": 1.0, "d_gap": 0.0, "kid_std_digits": 0.1, "class_min_share_digits": 0.0}
-    assert [key for key, _ in columns(record, "digits")] == ["fd_digits", "precision_digits", "class_min_share_digits"]
-    official = {"fid": 1.0, "kid": 0.1, "precision_inception-v3-compat": 0.5}
-    assert [key for key, _ in columns(official, "inception-v3-compat")] == ["fid", "kid", "precision_inception-v3-compat"]
-
-
 def test_reasons() -> None:
-    tested = Comparison("a", "b", [0, 1, 2, 3, 4], -0.52, Interval(-0.73, -0.31), 0.0032, lost=1)
+    tested = Comparison("a", "b", "lower", [0, 1, 2, 3, 4], -0.52, Interval(-0.73, -0.31), 0.0032, lost=1)
     assert tested.verdict == "better"
+    assert replace(tested, better="higher").verdict == "worse"
     assert reasons(tested, "fd_digits") == (
         "fd_digits is 0.52 lower than that of b (95 % interval of the difference -0.73 to -0.31), 5 common seeds, "
         "Holm-adjusted p = 0.003; 1 run of the two did not finish and cannot be compared"
     )
-    single = Comparison("a", "b", [0], 2.0, None, None, lost=0)
+    single = Comparison("a", "b", "lower", [0], 2.0, None, None, lost=0)
     assert reasons(single, "fid") == "fid is 2.000 higher than that of b, 1 common seed"
-    assert reasons(Comparison("a", "b", [], None, None, None, lost=0), "fid") == "no common seed with b"
+    assert reasons(replace(single, seeds=[], difference=None), "fid") == "no common seed with b"
 
 
 def test_p() -> None:

@@ -11,22 +11,16 @@ import pytest
 import torch
 
 from src.config.errors import UserError
+from src.data.digits import Digits
 from src.runs.checkpoints import digest_path, load_checkpoint, save_checkpoint
-from src.runs.folder import RunFolder, default_path, load_run
+from src.runs.folder import RunFolder
+from src.runs.load import load_run
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> Any:
     with RunFolder(tmp_path / "run") as folder:
         yield folder
-
-
-def test_default_path_names_model_data_config_and_seed(compose: Any) -> None:
-    path = default_path(compose("model=mlp_gan", "data=digits", "seed=7"))
-    assert path.parts[0] == "runs"
-    assert path.parts[1].startswith("mlp_gan-digits-")
-    assert path.parts[2] == "7"
-    assert default_path(compose("model=mlp_gan", "run_dir=a/b")) == Path("a/b")
 
 
 def test_held_by_one_process_and_a_killed_owner_does_not_block(tmp_path: Path) -> None:
@@ -90,7 +84,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_is_used(run: RunFol
     ("name", "text", "read"),
     [
         ("config.yaml", "3", RunFolder.config),
-        ("config.yaml", "{seed: 0, name: a, data: {}, model: 3, trainer: {}, logger: {}, evaluation: {}}", RunFolder.config),
+        ("config.yaml", "{seed: 0, name: a, data: {}, model: 3, trainer: {}, stop: {}, evaluation: {}}", RunFolder.config),
         ("manifest.json", '{"ended": 3}', RunFolder.manifest),
         ("metrics.json", "{}", RunFolder.result),
     ],
@@ -99,6 +93,13 @@ def test_a_file_of_another_form_is_named(run: RunFolder, name: str, text: str, r
     (run.path / name).write_text(text)
     with pytest.raises(UserError, match=f"{name} is damaged"):
         read(run)
+
+
+@pytest.mark.parametrize("changes", [{"stop": {"images": 640}}, {"log": {}}])
+def test_a_config_of_an_earlier_version_is_named(changes: dict[str, Any], run: RunFolder, compose: Any) -> None:
+    run.write_config(compose("model=mlp_gan") | changes)
+    with pytest.raises(UserError, match=r"config\.yaml is damaged or of an earlier version \(.*\): put back a whole copy"):
+        run.experiment()
 
 
 def test_prune_keeps_the_newest(run: RunFolder) -> None:
@@ -114,7 +115,7 @@ def test_prune_keeps_the_newest(run: RunFolder) -> None:
 
 
 def test_a_full_disk_keeps_the_last_good_checkpoint(tmp_path: Path) -> None:
-    """A real small file system where that can be mounted; elsewhere the limit on file size does the same."""
+    """The limit on the size of files stands in for it."""
     code = f"""
 import resource, signal, sys
 from pathlib import Path
@@ -187,7 +188,7 @@ def test_another_config_or_other_data_is_named(run: RunFolder, compose: Any) -> 
     smaller = compose("model=mlp_gan", "data=digits", "data.batch_size=32")
     assert run.changes(smaller, {"x": "aa"}) == ["data.batch_size: 64 -> 32"]
     assert run.changes(config, {"x": "bb"}) == ["data file x has other bytes"]
-    same = ("logger.mode=disabled", "data.workers=1", "on_change=accept")
+    same = ("logger=none", "data.workers=1", "on_change=accept")
     elsewhere = compose("model=mlp_gan", "data=digits", "data.batch_size=64", *same)
     assert run.changes(elsewhere, {"x": "aa"}) == []
 
@@ -256,3 +257,4 @@ def test_load_run_in_one_line(tiny_run: Path) -> None:
     model = load_run(tiny_run)
     assert model.sample([0, 1]).shape == (2, 1, 8, 8)
     assert torch.equal(model.sample([0]), load_run(tiny_run).sample([0]))
+    assert RunFolder(tiny_run).spec() == Digits().spec == model.spec

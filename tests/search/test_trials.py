@@ -1,308 +1,169 @@
-"""Who takes which trial, without training any."""
+"""Trials whose training is a function of the test's."""
 
-import os
-import time
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from threading import Event, Thread
 from typing import Any
 
 import pytest
+from optuna.study import Study
 from optuna.trial import TrialState
-from PIL import Image
-from sweep_config import CONFIG, SPACE
 
 from src.config.errors import UserError
-from src.runs.folder import RunFolder, build_dataset
-from src.search.jobs import check_data, end
+from src.runs.folder import RunFolder
+from src.search.jobs import INTERRUPTED, Stop
 from src.search.space import read_space
-from src.search.study import open_study
-from src.search.trials import SILENCE, Trials
-from src.sweep import search
-from src.system.files import write_json
+from src.search.study import counted
+from src.search.trials import Trials
+
+pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+
+# Folder, words, what watches -> why there is no result.
+Training = Callable[[RunFolder, Sequence[str], Callable[[], bool]], str | None]
 
 
 @pytest.fixture
-def command(tmp_path: Path) -> Callable[..., Trials]:
-    """command(machine=...): the trials as a further command sees them; each machine has a file system of its own."""
+def trials(
+    open_sweep: Callable[..., Study], space: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Trials]:
+    """trials(training, count=3, pruner="median"): a further command's."""
 
-    def made(machine: str = "here", count: int = 3, refuse: str = "") -> Trials:
-        def compose(words: Any) -> dict[str, Any]:
-            if refuse:
-                raise UserError(refuse)
-            return {"stop": {"images": 640}}
+    def made(training: Training, count: int = 3, **changes: Any) -> Trials:
+        def train(folder: Path, words: Sequence[str], stop: Stop, watch: Callable[[], bool]) -> str | None:
+            with RunFolder(folder) as run:
+                return training(run, words, watch)
 
-        (folder := tmp_path / machine).mkdir(exist_ok=True)
-        store = f"sqlite:///{tmp_path}/study.db"
-        return Trials(
-            open_study(CONFIG | {"store": store}, folder), folder, read_space(SPACE), ["model=mlp_gan"], count, compose
-        )
+        monkeypatch.setattr("src.search.trials.train", train)
+        return Trials(open_sweep(tmp_path, **changes), tmp_path, read_space(space), ["model=mlp_gan"], count)
 
     return made
 
 
-def test_commands_take_different_trials_and_no_more_than_there_are(command: Callable[..., Trials]) -> None:
-    first, second = command(), command()
-    jobs = [first.next_job(), second.next_job(), first.next_job()]
-    assert [job.trial.number for job in jobs if job] == [0, 1, 2]
-    assert first.next_job() is second.next_job() is None
-    assert first.waiting()
-    for job in jobs:
-        assert job is not None
-        first.tell(job.trial, TrialState.COMPLETE, 1.0)
-    assert first.next_job() is None
-    assert not first.waiting()
+def validate(run: RunFolder, scores: Sequence[float], budget: int | None = 100) -> None:
+    """Write the record of a training that has validated at 10, 20 ... samples."""
+    (run.path / "config.yaml").write_text(json.dumps({"stop": {"samples": budget}}))
+    lines = [{"step": n, "samples_seen": 10 * n, "validation/any": score} for n, score in enumerate(scores, start=1)]
+    (run.path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
-def test_what_a_killed_command_had_is_taken_up_first(command: Callable[..., Trials]) -> None:
-    job = command().next_job()
-    assert job is not None
-    other = command()
-    assert (following := other.next_job()) is not None
-    assert following.trial.number == 1  # the first is held
-    job.close()
-    assert (again := other.next_job()) is not None
-    assert (again.trial.number, again.words) == (0, job.words)
+def finish(run: RunFolder, words: Sequence[str], watch: Callable[[], bool]) -> None:
+    validate(run, [3.0, 2.0])
+    run.update_manifest(ended={"best": 2.0})
+    run.checkpoint_path("step", 2).write_bytes(b"weights")
 
 
-def test_a_training_that_a_killed_command_left_ends_before_the_next_begins(command: Callable[..., Trials]) -> None:
-    job = command().next_job()
-    assert job is not None
-    job.close()
-    held = Event()
-
-    def save() -> None:  # as its training does, which ends later than the command
-        with job.run:
-            held.set()
-            time.sleep(3)
-
-    (training := Thread(target=save)).start()
-    held.wait()
-    other = command(count=2, refuse="no such thing")
-    assert other.next_job() is None
-    assert len(other.study.trials) == 1
-    other.run(1, wait=False)  # waits for it all the same
-    assert not training.is_alive()
-    assert [trial.state for trial in other.study.trials] == [TrialState.FAIL] * 2
-
-
-def test_a_decision_to_stop_survives_the_command(command: Callable[..., Trials]) -> None:
-    job = command().next_job()
-    assert job is not None
-    job.trial.report(3.0, 20)
-    job.trial.set_user_attr("pruned", True)
-    job.close()
-    other = command(count=1)
-    assert other.next_job() is None
-    assert [trial.state for trial in other.study.trials] == [TrialState.PRUNED]
-
-
-def test_a_trial_of_another_machine_is_begun_anew_when_it_is_silent(command: Callable[..., Trials]) -> None:
-    away, here = command("away", count=1), command(count=1)
-    job = away.next_job()
-    assert job is not None
-    assert here.next_job() is None  # it gives signs of life
-    job.trial.set_user_attr("seen", time.time() - 2 * SILENCE)
-    assert (again := here.next_job()) is not None
-    assert again.trial.number == 1
-    assert again.trial.params == job.trial.params
-    lost, _ = here.study.trials
-    assert lost.state == TrialState.FAIL
-    assert "no sign of life" in lost.user_attrs["reason"]
-    job._heartbeat = -1e9
-    job.watch()  # it was not dead after all: too late, and no harm done
-    assert here.study.trials[0].state == TrialState.FAIL
-    assert here.next_job() is None
-
-
-def test_what_an_interrupted_trial_has_cost_is_in_the_store(command: Callable[..., Trials]) -> None:
-    job = command().next_job()
-    assert job is not None
-    record = job.run.path / "metrics.jsonl"
-    record.write_text('{"step": 30, "images_seen": 960, "g_loss": 1.0}\n{"step": 40, "ima')
-    job.started_at = time.monotonic() - 25
-    end([job])
-    cost = {"images": 960, "seconds": pytest.approx(25, abs=5)}
-    trial = command().study.trials[0]
-    assert cost.items() <= trial.user_attrs.items()
-    assert trial.state == TrialState.RUNNING
-
-    seen = trial.user_attrs["seen"]  # the last sign of life of a command that is killed, whose training takes 40 s more
-    record.write_text('{"step": 60, "images_seen": 1920, "g_loss": 1.0}\n')
-    os.utime(record, (seen + 40, seen + 40))
-    again = command().next_job()
-    assert again is not None
-    assert {"images": 1920, "seconds": pytest.approx(65, abs=5)}.items() <= again.trial.user_attrs.items()
-
-    write_json(again.run.path / "manifest.json", {"ended": {"images_seen": 2000}})
-    again.trials.tell(again.trial, TrialState.COMPLETE, 1.0)
-    again.interrupted()  # as where the command stops itself after a trial: no harm done
-
-
-def test_a_trial_that_is_given_up_or_stopped_keeps_what_it_has_cost(command: Callable[..., Trials]) -> None:
-    trials = command(count=2)
-    given_up, stopped = trials.next_job(), trials.next_job()
-    assert given_up is not None
-    assert stopped is not None
-    for job in (given_up, stopped):
-        (job.run.path / "metrics.jsonl").write_text('{"step": 344, "images_seen": 11000, "g_loss": 1.0}\n')
-        job.close()
-    (given_up.run.path / "config.yaml").write_text("name: old\n")
-    stopped.trial.report(3.0, 20)
-    stopped.trial.set_user_attr("pruned", True)
-    command(count=2).next_job()
-    assert [trial.user_attrs.get("images") for trial in trials.study.trials[:2]] == [11000] * 2
-
-
-def test_other_data_are_another_sweep(command: Callable[..., Trials], tmp_path: Path) -> None:
-    """A picture more, with one trial running and one that has ended: nothing goes on, nothing is begun."""
-    pictures = tmp_path / "pictures"
-    pictures.mkdir()
-    for number in range(300):
-        Image.new("L", (8, 8), number % 256).save(pictures / f"{number}.bmp")
-    source = {"_target_": "src.data.folder.Folder", "path": str(pictures), "cache": str(tmp_path / "cache"), "size": 8}
-    base = {"data": {"source": source}}
-    (dataset := build_dataset(base)).prepare()
-    trials = command()
-    for state in (TrialState.COMPLETE, TrialState.RUNNING):
-        job = trials.next_job()
-        assert job is not None
-        write_json(job.run.path / "manifest.json", {"data": dataset.hashes()})
-        if state == TrialState.COMPLETE:
-            trials.tell(job.trial, state, 1.0)
-        job.close()
-    check_data(trials.runs(), base)
-    Image.new("L", (8, 8)).save(pictures / "one more.bmp")
-    said = r"0000 was trained on other data \(data file images\.npy has other bytes.*choose another name="
-    with pytest.raises(UserError, match=said) as error:
-        search({"workers": 1, "confirm": 0, "name": "test"}, command(), base, [])
-    assert len(str(error.value).splitlines()) == 1
-    assert [trial.state for trial in trials.study.trials] == [TrialState.COMPLETE, TrialState.RUNNING]
-
-
-def test_a_point_that_does_not_compose_is_a_failed_trial(command: Callable[..., Trials]) -> None:
-    trials = command(count=2, refuse="no such thing")
-    assert trials.next_job() is None
-    assert [trial.user_attrs["reason"] for trial in trials.study.trials] == ["no such thing"] * 2
-
-
-@pytest.mark.parametrize("good", [0, 1])
-def test_where_everything_fails_it_does_not_go_on_for_ever(good: int, command: Callable[..., Trials]) -> None:
-    """Good trials before do not make it the parameters' fault."""
-    if good:
-        job = command().next_job()
-        assert job is not None
-        job.trials.tell(job.trial, TrialState.COMPLETE, 1.0)
-    with pytest.raises(UserError, match="5 trials in a row failed: no such thing"):
-        command(count=100, refuse="no such thing").next_job()
-    assert len(command().study.trials) == 5 + good
-    assert command().failed() == 5
-
-
-@pytest.mark.parametrize("state", [TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL])
-@pytest.mark.parametrize("killed", [False, True])
-def test_no_trial_that_has_ended_keeps_checkpoints(state: TrialState, killed: bool, command: Callable[..., Trials]) -> None:
-    """A kill may fall between a trial's end and their removal: the next command removes them."""
-    trials = command(count=1)
-    job = trials.next_job()
-    assert job is not None
-    (checkpoint := job.run.checkpoint_path("step", 1)).write_bytes(b"weights")
-    job.trial.report(1.0, 20)
-    if killed:
-        trials.study.tell(job.trial, 1.0 if state == TrialState.COMPLETE else None, state)
-        job.close()
-        assert checkpoint.exists()
-        command(count=1).run(1, wait=False)
-    else:
-        trials.tell(job.trial, state, 1.0 if state == TrialState.COMPLETE else None, reason="why")
-    assert not job.run.checkpoints.exists()
-
-
-def test_a_kill_right_after_a_trial_was_asked_for_leaves_it_to_the_next_command(
-    command: Callable[..., Trials], monkeypatch: pytest.MonkeyPatch
+def test_a_trial_trains_in_its_folder_and_its_score_is_its_best_validation(
+    trials: Callable[..., Trials], capsys: pytest.CaptureFixture, tmp_path: Path
 ) -> None:
-    killed = command(count=1)
-    ask = killed.study.ask
-
-    def ask_and_die() -> None:
-        ask()
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(killed.study, "ask", ask_and_die)
-    with pytest.raises(KeyboardInterrupt):
-        killed.next_job()
-    assert [trial.state for trial in killed.study.trials] == [TrialState.RUNNING]
-    assert (job := command(count=1).next_job()) is not None
-    assert job.trial.number == 0
+    made = trials(finish)
+    made.run(workers=2)
+    found = counted(made.study)
+    assert [trial.value for trial in found.values()] == [2.0] * 3
+    assert [trial.intermediate_values for trial in found.values()] == [{10: 3.0, 20: 2.0}] * 3  # per cent of the budget
+    assert [trial.user_attrs["samples"] for trial in found.values()] == [20] * 3
+    assert not list(tmp_path.glob("*/checkpoints"))  # those of many trials would fill the disk
+    assert "complete  2  best 2 (trial 0)  3 of 3  left 0:00:00" in capsys.readouterr().out
+    made.run(workers=2)  # nothing is left
+    assert len(made.study.trials) == 3
 
 
-def test_a_trial_that_cannot_go_on_begins_anew_with_its_parameters(command: Callable[..., Trials], tmp_path: Path) -> None:
-    """Under another number: the study keeps the old training's distances, which say nothing about the new one."""
-    job = command().next_job()
-    assert job is not None
-    job.trial.report(5.0, 20)
-    (job.run.path / "config.yaml").write_text("name: old\n")
-    job.close()
-    again = (other := command(count=1)).next_job()
-    assert again is not None
-    assert (again.trial.number, again.words[1:]) == (1, job.words[1:])
-    assert not again.run.started()
-    lost, anew = other.study.trials
-    assert (lost.state, anew.params, anew.intermediate_values) == (TrialState.FAIL, lost.params, {})
-    assert "begun anew under another number" in lost.user_attrs["reason"]
-    assert other.failed() == 0
-    assert other.next_job() is None
-    assert (tmp_path / "here" / "0000.kept1" / "config.yaml").is_file()
+def test_an_interrupted_trial_goes_on_in_its_folder(trials: Callable[..., Trials], tmp_path: Path) -> None:
+    said: list[Sequence[str]] = []
+
+    def interrupted(run: RunFolder, words: Sequence[str], watch: Callable[[], bool]) -> str:
+        said.append(words)
+        validate(run, [3.0])
+        watch()
+        return INTERRUPTED
+
+    def going_on(run: RunFolder, words: Sequence[str], watch: Callable[[], bool]) -> None:
+        said.append(words)
+        assert run.path == tmp_path / "0000"
+        finish(run, words, watch)
+
+    trials(interrupted, 1).run_one(Stop())
+    made = trials(going_on, 1)
+    assert [trial.state for trial in counted(made.study).values()] == [TrialState.WAITING]
+    made.run(workers=1)
+    assert said[0] == said[1]
+    assert counted(made.study)[0].value == 2.0
+    assert counted(made.study)[0].user_attrs["reason"] == ""
 
 
-@pytest.mark.parametrize("moment", ["enqueue_trial", "tell", "set_aside"])
-@pytest.mark.parametrize("late", [False, True])
-def test_a_kill_while_a_trial_is_given_up_loses_nothing(
-    moment: str, late: bool, command: Callable[..., Trials], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_a_record_that_an_earlier_training_left_is_not_reported(trials: Callable[..., Trials], tmp_path: Path) -> None:
+    """It may be of other code: the training begins anew then, and the study must not know its values."""
+
+    def fails(run: RunFolder, words: Sequence[str], watch: Callable[[], bool]) -> str:
+        assert watch()
+        return "RuntimeError: no such luck"
+
+    with RunFolder(tmp_path / "0000") as run:
+        validate(run, [1.0])
+    made = trials(fails, 1)
+    made.run(workers=1)
+    (trial,) = made.study.trials
+    assert (trial.state, trial.intermediate_values) == (TrialState.FAIL, {})
+    assert trial.user_attrs["reason"] == "RuntimeError: no such luck"
+
+
+@pytest.mark.parametrize("better", ["lower", "higher"])
+def test_a_poor_trial_is_stopped(better: str, trials: Callable[..., Trials]) -> None:
+    scores = iter(
+        [[1.0, 1.0, 1.0], [2.0, 2.0, 2.0], [3.0, 3.0, 3.0]] if better == "lower" else [[3.0] * 3, [2.0] * 3, [1.0] * 3]
+    )
+
+    def training(run: RunFolder, words: Sequence[str], watch: Callable[[], bool]) -> str | None:
+        found = next(scores)
+        validate(run, found)
+        if not watch():
+            return "exit code 143"
+        run.update_manifest(ended={"best": found[0]})
+        return None
+
+    made = trials(training, pruner="median", prune_from=20, startup=1, better=better)
+    made.run(workers=1)
+    assert [trial.state.name for trial in made.study.trials] == ["COMPLETE", "PRUNED", "PRUNED"]
+    assert list(made.study.trials[1].intermediate_values) == [10, 20]  # not before prune_from, nor after it
+
+
+def test_without_a_budget_of_samples_nothing_is_stopped(trials: Callable[..., Trials]) -> None:
+    def training(run: RunFolder, words: Sequence[str], watch: Callable[[], bool]) -> None:
+        validate(run, [1.0, 2.0], budget=None)
+        assert watch()
+        run.update_manifest(ended={"best": 1.0})
+
+    made = trials(training)
+    made.run(workers=1)
+    assert made.study.trials[0].intermediate_values == {10: 1.0, 20: 2.0}
+
+
+def test_where_everything_fails_it_does_not_go_on_for_ever(trials: Callable[..., Trials]) -> None:
+    with pytest.raises(UserError, match="5 trials in a row failed: no space left"):
+        trials(lambda *_: "no space left", count=100).run(workers=1)
+    diverged = trials(lambda *_: "diverged: the loss is nan", count=12)
+    diverged.run(workers=1)  # which is the parameters' fault
+    assert len(diverged.study.trials) == 12
+
+
+def test_a_score_is_finite(trials: Callable[..., Trials]) -> None:
+    def training(run: RunFolder, words: Sequence[str], watch: Callable[[], bool]) -> None:
+        run.update_manifest(ended={"best": None})
+
+    made = trials(training, count=1)
+    made.run(workers=1)
+    assert made.study.trials[0].user_attrs["reason"] == "its validation score is None"
+
+
+def test_a_trial_that_another_command_took_over_does_no_harm(
+    trials: Callable[..., Trials], capsys: pytest.CaptureFixture
 ) -> None:
-    """late: the kill falls right after the step, and not right before it."""
-    job = command(count=1).next_job()
-    assert job is not None
-    job.trial.report(5.0, 20)
-    (job.run.path / "config.yaml").write_text("name: old\n")
-    job.close()
-    killed = command(count=1)
-    owner = RunFolder if moment == "set_aside" else killed.study
-    step = getattr(owner, moment)
+    def training(run: RunFolder, words: Sequence[str], watch: Callable[[], bool]) -> None:
+        if not taken:
+            taken.append(made.study.tell(len(made.study.trials) - 1, state=TrialState.FAIL))  # as after a night's sleep
+        finish(run, words, watch)
 
-    def die(*words: Any, **options: Any) -> None:
-        if late:
-            step(*words, **options)
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(owner, moment, die)
-        with pytest.raises(KeyboardInterrupt):
-            killed.next_job()
-    other = command(count=1)
-    other._tidy()
-    again = other.next_job()
-    assert again is not None
-    assert (tmp_path / "here" / "0000.kept1" / "config.yaml").is_file()
-    assert not again.run.started()
-    assert other.next_job() is None
-    lost, anew = other.study.trials
-    assert (lost.state, again.trial.number) == (TrialState.FAIL, 1)
-    assert (anew.params, anew.intermediate_values) == (lost.params, {})
-    assert other.failed() == 0
-
-
-def test_a_helper_is_done_while_others_still_train(command: Callable[..., Trials], capsys: pytest.CaptureFixture) -> None:
-    job = command(count=1).next_job()  # held while it is
-    assert job is not None
-    search({"workers": 1, "confirm": 0, "name": "test"}, command(count=1), {}, [])
-    assert "no trial is complete yet: other commands are at work on 1" in capsys.readouterr().out
-
-
-def test_folders_of_a_study_that_is_no_more_are_set_aside(command: Callable[..., Trials], tmp_path: Path) -> None:
-    old = tmp_path / "here" / "0000"
-    old.mkdir(parents=True)
-    (old / "config.yaml").write_text("name: old\n")
-    assert (job := command().next_job()) is not None
-    assert not job.run.started()
-    assert (tmp_path / "here" / "0000.kept1" / "config.yaml").is_file()
+    taken: list[Any] = []
+    made = trials(training, count=2)
+    made.run(workers=1)
+    assert [trial.state.name for trial in made.study.trials] == ["FAIL", "COMPLETE"]
+    assert "gone on with by another command" in capsys.readouterr().out

@@ -1,11 +1,15 @@
 """A folder like /sys/class/powercap of a machine with two packages; the tests' machines may have none of their own."""
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from src.system.energy import PackageCounters
 from src.training.callbacks.budget import Budget
+
+MODEL: Any = SimpleNamespace(step=1)
 
 
 def domain(root: Path, folder: str, name: str, microjoules: int) -> Path:
@@ -55,13 +59,14 @@ def test_nothing_where_nothing_can_be_read(packages: list[Path], tmp_path: Path)
 def test_a_run_adds_up_its_sittings(packages: list[Path], tmp_path: Path) -> None:
     def sitting(budget: Budget, microjoules: int) -> Budget:
         budget.counters = PackageCounters(tmp_path)
-        budget.on_train_start(None, None)  # type: ignore[arg-type]
+        budget.on_train_start(None, MODEL)  # type: ignore[arg-type]
         count(packages[0], microjoules)
-        budget.on_train_batch_end(None, None)  # type: ignore[arg-type]
+        budget.on_train_batch_end(None, MODEL)  # type: ignore[arg-type]
         return budget
 
     def new() -> Budget:
-        return Budget(minutes=None, distance=None, validate=None, otherwise="images")  # type: ignore[arg-type]
+        validate: Any = SimpleNamespace(last=None)
+        return Budget(last_step=9, minutes=None, target=None, validate=validate, otherwise="samples")
 
     first = sitting(new(), 9_000_000)
     count(packages[0], 20_000_000)  # by others, between the sittings
@@ -70,5 +75,5 @@ def test_a_run_adds_up_its_sittings(packages: list[Path], tmp_path: Path) -> Non
     assert sitting(second, 21_000_000).spent()["cpu_energy_joules"] == 5
 
     second.counters = PackageCounters(tmp_path / "nothing")
-    second.on_train_batch_end(None, None)  # type: ignore[arg-type]
+    second.on_train_batch_end(None, MODEL)  # type: ignore[arg-type]
     assert "cpu_energy_joules" not in second.spent()

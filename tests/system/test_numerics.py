@@ -2,12 +2,10 @@
 
 import platform
 import resource
-from typing import Any
 
 import pytest
 import torch
 
-from src.parallel.place import Place
 from src.system import numerics
 from src.system.numerics import fastest_exact, keep_freed_memory, set_numerics, set_up, threads_of_torch
 
@@ -53,10 +51,9 @@ def test_freed_memory_is_used_again() -> None:
     assert faults(20) < 5 * 20e6 / 4096  # not even a quarter of the pages of all twenty
 
 
-def test_threads_left_to_torch_are_as_many_as_ever(compose: Any) -> None:
+def test_threads_left_to_torch_are_as_many_as_ever() -> None:
     """Whatever a training in the same process has set before."""
     left = threads_of_torch()
-    for words, threads in ((["trainer.threads=3"], 3), ([], left), (["trainer=ddp", "devices=64"], 1), ([], left)):
-        config = compose("model=mlp_gan", *words)
-        set_up(config, Place(devices=config["devices"]))
+    for asked, processes, threads in ((3, 1, 3), (None, 1, left), (None, 64, 1), (None, 1, left)):
+        set_up(asked, "highest", processes)
         assert torch.get_num_threads() == threads

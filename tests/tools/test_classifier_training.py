@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file
 
 from src.config.errors import UserError
-from src.data.dataset import Split
+from src.data.dataset import Arrays
 from src.data.digits import Digits
 from src.networks.classifier import Classifier
 from src.tools.classifier_training import measure_accuracy, save, train_extractor
@@ -16,9 +16,10 @@ from src.tools.classifier_training import measure_accuracy, save, train_extracto
 class LargeDigits(Digits):
     """The 8 x 8 digits, each pixel a square of three, with a border: 28 x 28."""
 
-    def split(self, name: str) -> Split:
-        x, y = super().split(name)
-        return Split(np.pad(x.repeat(3, 2).repeat(3, 3), ((0, 0), (0, 0), (2, 2), (2, 2))), y)
+    def split(self, name: str) -> Arrays:
+        split = super().split(name)
+        x = np.pad(split["x"].repeat(3, 2).repeat(3, 3), ((0, 0), (0, 0), (2, 2), (2, 2)))
+        return Arrays(x=x, y=split["y"])
 
 
 @pytest.fixture(scope="module")

@@ -29,7 +29,7 @@ def test_another_number_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.parametrize(
-    ("text", "message"), [("{", "is damaged"), ("[]", "is damaged"), ("{}", "has no anchors and no metrics and no protocol")]
+    ("text", "message"), [("{", "is damaged"), ("[]", "is damaged"), ("{}", "has no controls and no metrics and no protocol")]
 )
 def test_a_result_that_cannot_be_read_is_named(text: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "metrics.json").write_text(text)

@@ -20,13 +20,6 @@ def test_a_draw_depends_on_its_key_alone() -> None:
     assert torch.equal(first, torch.rand(5, generator=rng.generator(1, "latent", 7)))
 
 
-def test_normal_per_seed_rows_depend_on_their_seed_alone() -> None:
-    many = rng.normal_per_seed(range(10), 6)
-    assert torch.equal(many[3:5], rng.normal_per_seed([3, 4], 6))
-    assert many.shape == (10, 6)
-    assert rng.normal_per_seed([], 6).shape == (0, 6)
-
-
 def test_seed_layers_keys_dropout() -> None:
     dropout = torch.nn.Dropout(0.5)
     rng.seed_layers(0, step=5)

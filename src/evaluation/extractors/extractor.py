@@ -37,7 +37,7 @@ class Extractor:
         self.class_names, self.classes = backbone.class_names, len(backbone.class_names)
         self.batch_size = backbone.batch_size
         self.standardise, self.training_images = backbone.standardise, backbone.training_images
-        self._backbone = backbone
+        self._backbone, self.device = backbone, torch.device("cpu")
 
     @torch.inference_mode()
     def __call__(self, samples: Tensor) -> Features:
@@ -46,7 +46,7 @@ class Extractor:
             raise UserError(f"{self.name} cannot measure samples of shape {list(samples.shape[1:])}: pick another extractor")
         if not self.points:
             self._check_images(samples)
-        found = [self._batch(batch) for batch in samples.split(self._backbone.batch_size)]
+        found = [self._batch(batch.to(self.device)) for batch in samples.split(self._backbone.batch_size)]
         features, *logits = (torch.cat(parts) for parts in zip(*found, strict=True))
         return Features(features, *logits) if logits else Features(features, features.new_empty(len(features), 0))
 
@@ -58,7 +58,13 @@ class Extractor:
             raise UserError(f"{self.name} takes images of {wanted} channels, not {images.shape[1]}: pick another extractor")
 
     def _batch(self, samples: Tensor) -> tuple[Tensor, ...]:
-        return self._backbone.module(samples.expand(-1, 3, -1, -1) if self._backbone.colour else samples)
+        found = self._backbone.module(samples.expand(-1, 3, -1, -1) if self._backbone.colour else samples)
+        return tuple(part.cpu() for part in found)
+
+    def to(self, device: torch.device | str) -> None:
+        """Extract on this device from now on; results come back to the CPU."""
+        self.device = torch.device(device)
+        self._backbone.module.to(self.device)
 
     def key(self, metric: str) -> str:
         """The key of a metric in a record: fid, is, kid with the official Inception weights, else `metric_name`."""

@@ -20,7 +20,7 @@ class Update(NamedTuple):
     z, y: latents [B, z_dim] and labels [B] of the fakes (and of the real images), y None without labels.
     real, fake: what the discriminator saw, [B, *shape]; fake has a graph to the generator in its own update only.
     real_logits, fake_logits: what it said, [B], with a graph to both.
-    images_seen: the clock, for schedules.
+    samples_seen: the clock, for schedules.
     uniform: size -> numbers [B, size] in [0, 1) that belong to this term and step.
     """
 
@@ -32,7 +32,7 @@ class Update(NamedTuple):
     fake: Tensor
     real_logits: Tensor
     fake_logits: Tensor
-    images_seen: int = 0
+    samples_seen: int = 0
     uniform: Callable[[int], Tensor] = torch.rand
 
 
@@ -42,7 +42,7 @@ class Penalty(nn.Module):
     Lazy regularisation (Karras et al. 2020, StyleGAN2, section 3.1): the expectation is that of the term at every step.
     A module, so that a function with a memory (`LeCam`) has its place in the checkpoint. In float32 at any precision.
 
-    weight: a number, or a function of the images seen.
+    weight: a number, or a function of the samples seen.
     """
 
     def __init__(self, function: Callable[[Update], Tensor], weight: float | Callable[[int], float], every: int = 1) -> None:
@@ -50,7 +50,7 @@ class Penalty(nn.Module):
         self.function, self.weight, self.every = function, weight, every
 
     def forward(self, update: Update) -> Tensor:
-        weight = self.weight(update.images_seen) if callable(self.weight) else self.weight
+        weight = self.weight(update.samples_seen) if callable(self.weight) else self.weight
         with torch.autocast(update.real.device.type, enabled=False):
             return weight * self.every * self.function(update).mean()
 

@@ -1,4 +1,4 @@
-"""When a run ends: its budget is used up, or it is good enough."""
+"""When a run ends: its budget is used up, or it is good enough; and what it has cost."""
 
 import resource
 import sys
@@ -8,48 +8,57 @@ from typing import Any
 import torch
 from pytorch_lightning import Callback, Trainer
 
-from src.models.training import Training
+from src.models.model import Model
 from src.parallel.collectives import largest, total
 from src.system.energy import PackageCounters
 from src.training.callbacks.validation import Validate
 
 
 class Budget(Callback):
-    """Stops at `minutes` of training (all sittings together) or at a validation distance of at most `distance`.
+    """Stops at step `last_step`, after `minutes` of training (all sittings together), or where validation reaches `target`.
 
-    Images and epochs are the data loader's business: it has no further batch. `reason` says what ended the run; it is
-    `otherwise` until one of the two did. `seconds` is the time on the clock, `cpu_seconds` that of all threads and
-    processes, `energy` what the processors of the first process's machine have used meanwhile, in joules, for everything that
-    ran on it; None where it does not tell.
+    `reason` says what ended the run; it is `otherwise`, what `last_step` comes from, until another did. `seconds` is the time
+    on the clock, `cpu_seconds` that of all threads and processes, `energy` what the processors of rank 0's machine have used
+    meanwhile, in joules, for everything that ran on it; None where it does not tell.
     """
 
-    def __init__(self, minutes: float | None, distance: float | None, validate: Validate, otherwise: str) -> None:
-        self.minutes, self.distance, self.validate, self.reason = minutes, distance, validate, otherwise
+    def __init__(
+        self, last_step: int | None, minutes: float | None, target: float | None, validate: Validate, otherwise: str
+    ) -> None:
+        self.last_step, self.minutes, self.target = last_step, minutes, target
+        self.validate, self.reason, self.otherwise = validate, otherwise, otherwise
         self.seconds = self.cpu_seconds = 0.0
         self.energy: float | None = 0.0
         self.counters = PackageCounters()
         self.memory: dict[str, float] = {}
         self._start = self._cpu_start = self._cpu_before = 0.0  # as if all sittings had been one
 
-    def on_train_start(self, trainer: Trainer, training: Training) -> None:
+    def on_train_start(self, trainer: Trainer, model: Model) -> None:
         self._start = time.monotonic() - self.seconds
         self._cpu_start, self._cpu_before = time.process_time(), self.cpu_seconds
         self.counters.joules()  # from now on
+        if model.step == self.last_step:  # an earlier sitting has made all updates
+            trainer.should_stop = True
 
-    def on_train_batch_end(self, trainer: Trainer, training: Training, *_: Any) -> None:
+    def on_train_batch_end(self, trainer: Trainer, model: Model, *_: Any) -> None:
         self.seconds = largest(time.monotonic() - self._start)
         self.cpu_seconds = self._cpu_before + total(time.process_time() - self._cpu_start)
         used = self.counters.joules()
         self.energy = None if used is None or self.energy is None else self.energy + used
-        if self.distance is not None and self.validate.last is not None and self.validate.last <= self.distance:
-            self._stop(trainer, "distance")
+        last = self.validate.last
+        if self.target is not None and last is not None and self.validate.main.reached(last, self.target):
+            self._stop(trainer, "target")
         elif self.minutes is not None and self.seconds >= 60 * self.minutes:
             self._stop(trainer, "minutes")
+        elif model.step == self.last_step:
+            trainer.should_stop = True
 
-    def on_train_end(self, trainer: Trainer, training: Training) -> None:
+    def on_train_end(self, trainer: Trainer, model: Model) -> None:
         self.memory = {name: largest(value) for name, value in peak_memory().items()}
+        if self.reason == self.otherwise and model.step != self.last_step:
+            self.reason = "callback"  # one of the user's
 
-    def on_exception(self, trainer: Trainer, training: Training, exception: BaseException) -> None:
+    def on_exception(self, trainer: Trainer, model: Model, exception: BaseException) -> None:
         self.memory = peak_memory()
 
     def state_dict(self) -> dict[str, Any]:

@@ -9,12 +9,13 @@ from pytorch_lightning.plugins.io import CheckpointIO
 
 from src.config.errors import Diverged
 from src.models.model import Model
-from src.models.training import Training
-from src.parallel.collectives import from_first, largest, together, whole
-from src.runs.checkpoints import load_checkpoint, save_checkpoint
+from src.parallel.collectives import from_first, largest, together
+from src.parallel.launch import in_all_ranks
+from src.runs.checkpoints import drop_checkpoint, load_checkpoint, save_checkpoint
 from src.runs.export import state_hash
 from src.runs.folder import RunFolder
-from src.training.callbacks.record import Nowhere, Record
+from src.training.callbacks.stop_on_signal import StopOnSignal
+from src.training.loggers import Record
 from src.training.schedules import is_every
 
 
@@ -22,36 +23,41 @@ class AtomicCheckpointIO(CheckpointIO):
     """Lightning's own writing is not atomic across file systems, and its reading does not notice a flipped bit."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)  # of a user's ModelCheckpoint
         save_checkpoint(checkpoint, Path(path))
 
     def load_checkpoint(self, path: str | Path, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
         return load_checkpoint(Path(path), map_location)
 
     def remove_checkpoint(self, path: str | Path) -> None:
-        raise NotImplementedError("old checkpoints are removed by RunFolder.prune")
+        drop_checkpoint(Path(path))
 
 
 class Checkpoint(Callback):
-    """A checkpoint every `every` steps and at the end, the newest `keep` of them kept. Runs after all other callbacks."""
+    """A checkpoint every `every` steps, at a signal and at the end, the newest `keep` of them kept. The last callback."""
 
-    def __init__(self, run: RunFolder, record: Record | Nowhere, every: int, keep: int) -> None:
-        self.run, self.record, self.every, self.keep = run, record, every, keep
+    def __init__(self, run: RunFolder, record: Record, signals: StopOnSignal, every: int, keep: int) -> None:
+        self.run, self.record, self.signals, self.every, self.keep = run, record, signals, every, keep
+        self._saved_at: int | None = None
 
     def due(self, step: int) -> bool:
         return is_every(step, self.every)
 
-    def on_train_batch_end(self, trainer: Trainer, training: Training, *_: Any) -> None:
-        if self.due(training.model.step):
-            self.save(trainer, training.model)
+    def on_train_batch_end(self, trainer: Trainer, model: Model, *_: Any) -> None:
+        # At a signal here and not later: what Lightning does at the end of an epoch belongs to a run that goes on.
+        if self.due(model.step) or self.signals.number is not None:
+            self.save(trainer, model)
 
-    def on_train_end(self, trainer: Trainer, training: Training) -> None:
-        self.save(trainer, training.model)
+    def on_train_end(self, trainer: Trainer, model: Model) -> None:
+        if model.step != self._saved_at or self.signals.number is None:
+            self.save(trainer, model)
 
     def save(self, trainer: Trainer, model: Model) -> None:
         check_finite(model)
         check_same(model)
         self.record.sync()  # what a checkpoint stands for must not be lost with the power after it
         trainer.save_checkpoint(self.run.checkpoint_path("step", model.step))
+        self._saved_at = model.step
         if trainer.is_global_zero:
             self.run.prune("step", self.keep)
             self.run.prune("best", keep=1)
@@ -59,16 +65,17 @@ class Checkpoint(Callback):
 
 def check_same(model: Model) -> None:
     """Several processes make the same updates to the same weights: never go on where they no longer hold the same model."""
-    digest = state_hash(whole(model.state_dict())) if together() else ""
+    digest = state_hash(model.state_dict()) if together() else ""
     if largest(from_first(lambda: digest) != digest):
-        raise RuntimeError(f"the processes hold different models at step {model.step}: do their machines compute alike?")
+        raise RuntimeError(f"the ranks hold different models at step {model.step}: do their machines compute alike?")
 
 
 def check_finite(model: Model) -> None:
     """A finite loss can have gradients that are not: never put such weights in the place of good ones."""
-    for name, tensor in whole(model.state_dict()).items():
+    for name, tensor in model.state_dict().items():
         if tensor.is_floating_point() and not torch.isfinite(tensor).all():
-            raise Diverged(
+            error = Diverged(
                 f"{name} is not finite at step {model.step}: training has diverged, the last good checkpoint is kept "
                 "(lower the learning rates or raise the penalty, in a new run)"
             )
+            raise in_all_ranks(error)

@@ -6,7 +6,7 @@ from typing import Any
 from pytorch_lightning import Callback, Trainer
 from torch.profiler import ProfilerActivity, profile, supported_activities
 
-from src.models.training import Training
+from src.models.model import Model
 from src.system.files import write_atomic
 
 ROWS = 25  # of the table
@@ -23,18 +23,18 @@ class Profile(Callback):
         self._profiler: profile | None = None
         self._before = 0  # the step before the first one recorded
 
-    def on_train_batch_start(self, trainer: Trainer, training: Training, batch: Any, index: int) -> None:
+    def on_train_batch_start(self, trainer: Trainer, model: Model, batch: Any, index: int) -> None:
         if index == 1:
-            self._before = training.model.step
+            self._before = model.step
             self._profiler = profile(activities=supported_activities())
             self._profiler.start()
 
-    def on_train_batch_end(self, trainer: Trainer, training: Training, *_: Any) -> None:
-        if training.model.step - self._before >= self.updates:
-            self.write(training.model.step)
+    def on_train_batch_end(self, trainer: Trainer, model: Model, *_: Any) -> None:
+        if model.step - self._before >= self.updates:
+            self.write(model.step)
 
-    def on_train_end(self, trainer: Trainer, training: Training) -> None:
-        self.write(training.model.step)
+    def on_train_end(self, trainer: Trainer, model: Model) -> None:
+        self.write(model.step)
 
     def write(self, step: int) -> None:
         if self._profiler is None:

@@ -4,7 +4,7 @@ from typing import Any
 
 from pytorch_lightning import Callback, Trainer
 
-from src.models.training import Training
+from src.models.model import Model
 from src.parallel.collectives import is_first, largest
 from src.system.signals import NotedSignals
 
@@ -20,18 +20,21 @@ class StopOnSignal(Callback):
     def __init__(self) -> None:
         self._noted = NotedSignals("saving and stopping" if is_first() else "")
 
-    def setup(self, trainer: Trainer, training: Training, stage: str) -> None:
+    def setup(self, trainer: Trainer, model: Model, stage: str) -> None:
         self._noted.catch()
 
-    def on_train_batch_end(self, trainer: Trainer, training: Training, *_: Any) -> None:
+    def on_train_start(self, trainer: Trainer, model: Model) -> None:
+        self._noted.catch()  # Lightning has set a handler of its own meanwhile
+
+    def on_train_batch_end(self, trainer: Trainer, model: Model, *_: Any) -> None:
         self._agree()
         if self.number is not None:
             trainer.should_stop = True
 
-    def on_train_end(self, trainer: Trainer, training: Training) -> None:
+    def on_train_end(self, trainer: Trainer, model: Model) -> None:
         self._agree()  # on what came since the last block
 
-    def on_fit_end(self, trainer: Trainer, training: Training) -> None:
+    def on_fit_end(self, trainer: Trainer, model: Model) -> None:
         self._agree()  # on what came during the last validation and checkpoint
 
     def release(self) -> None:

@@ -1,23 +1,26 @@
-"""The validation distance while training, and the checkpoint that does best by it."""
+"""The suite's main metric on the validation split while training, and the checkpoint that does best by it."""
 
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from pytorch_lightning import Callback, Trainer
 
+from src.evaluation.suite import Main
 from src.models.model import Model
-from src.models.training import Training
 from src.parallel.collectives import from_first
 from src.runs.checkpoints import is_whole
 from src.runs.folder import RunFolder
 from src.training.callbacks.checkpoint import check_finite
-from src.training.callbacks.record import Nowhere, Record
 from src.training.callbacks.stop_on_signal import StopOnSignal
+from src.training.loggers import Record
 from src.training.schedules import is_every
+
+VALIDATION = "validation/"
 
 
 class Validate(Callback):
-    """Every `every` steps and at the end: `measure(model)`, logged under `name`; the best checkpoint so far is kept.
+    """Every `every` steps and at the end: `measure(model)`, logged as validation/<main>; the best checkpoint so far is kept.
 
     Those that it replaces go with the next ordinary checkpoint (`Checkpoint`): until then a run may go on from before them.
     """
@@ -25,14 +28,14 @@ class Validate(Callback):
     def __init__(
         self,
         run: RunFolder,
-        record: Record | Nowhere,
+        record: Record,
         signals: StopOnSignal,
-        name: str,
+        main: Main,
         measure: Callable[[Model], float],
         every: int,
     ) -> None:
         self.run, self.record, self.signals = run, record, signals
-        self.name, self.measure, self.every = name, measure, every
+        self.main, self.measure, self.every = main, measure, every
         self.last: float | None = None
         self.best: float | None = None
         self.best_step: int | None = None
@@ -41,29 +44,31 @@ class Validate(Callback):
     def due(self, step: int) -> bool:
         return is_every(step, self.every)
 
-    def on_train_start(self, trainer: Trainer, training: Training) -> None:
+    def on_train_start(self, trainer: Trainer, model: Model) -> None:
         def is_there() -> bool:
-            self.run.drop_later("best", training.model.step)
+            self.run.drop_later("best", model.step)
             return self.best_step is not None and is_whole(self.run.checkpoint_path("best", self.best_step))
 
         if not from_first(is_there):  # the run goes on from an older checkpoint than that of its last best one
             self.best = self.best_step = None
 
-    def on_train_batch_end(self, trainer: Trainer, training: Training, *_: Any) -> None:
-        if self.due(training.model.step):
-            self.validate(trainer, training.model)
+    def on_train_batch_end(self, trainer: Trainer, model: Model, *_: Any) -> None:
+        if self.due(model.step):
+            self.validate(trainer, model)
 
-    def on_train_end(self, trainer: Trainer, training: Training) -> None:
+    def on_train_end(self, trainer: Trainer, model: Model) -> None:
         if self.signals.number is None:
-            self.validate(trainer, training.model)
+            self.validate(trainer, model)
 
     def validate(self, trainer: Trainer, model: Model) -> None:
         if model.step == self._measured_at:
             return
         check_finite(model)
         self.last, self._measured_at = self.measure(model), model.step
-        self.record.scalars(model.step, model.images_seen, {f"validation/{self.name}": self.last})
-        if self.best is None or self.last < self.best:
+        name = f"{VALIDATION}{self.main.name}"
+        self.record.scalars(model.step, model.samples_seen, {name: self.last})
+        trainer.callback_metrics[name] = torch.tensor(self.last)
+        if self.main.improves(self.last, self.best):
             self.best, self.best_step = self.last, model.step
             trainer.save_checkpoint(self.run.checkpoint_path("best", model.step))
 

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from src.config.errors import UserError
-from src.data.dataset import Split
+from src.data.dataset import Arrays
 from src.evaluation.extractors.classifiers import CLASSIFIERS, STACKED_CLASSES
 from src.evaluation.extractors.extractor import Extractor, load_extractor
 
@@ -27,10 +27,9 @@ def test_stacked_digits_are_read_channel_by_channel(stacked: Extractor, digits: 
     assert torch.allclose(logits.exp().sum(dim=1), torch.ones(100), atol=1e-3)
 
 
-def test_stacked_digits_know_their_labels(stacked: Extractor, test_images: Tensor, test_split: Split) -> None:
-    assert test_split.y is not None
+def test_stacked_digits_know_their_labels(stacked: Extractor, test_images: Tensor, test_split: Arrays) -> None:
     images = test_images[:3000, 0].view(1000, 3, 28, 28)
-    labels = test_split.y[:3000].reshape(1000, 3) @ np.array([100, 10, 1])
+    labels = test_split["y"][:3000].reshape(1000, 3) @ np.array([100, 10, 1])
     right = (stacked(images).logits.argmax(dim=1).numpy() == labels).mean()
     # The channels' errors come together. These digits are the harder half of the test set.
     assert right == pytest.approx(CLASSIFIERS["digits"].accuracy ** 3, abs=0.02)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from src.config.errors import UserError
-from src.data.dataset import Split
+from src.data.dataset import Arrays
 from src.data.digits import Digits
 from src.data.mnist import MNIST, FashionMNIST
 from src.evaluation.extractors import classifiers
@@ -27,16 +27,16 @@ def test_committed_weights_are_the_pinned_ones(name: str) -> None:
     assert CLASSIFIERS[name].data_sha256 == {"digits": MNIST, "fashion": FashionMNIST}[name].files[TRAINING_IMAGES]
 
 
-def test_digits_classifier_is_right_on_99_percent(digits: Extractor, test_images: Tensor, test_split: Split) -> None:
-    right = (digits(test_images).logits.argmax(dim=1).numpy() == test_split.y).mean()
+def test_digits_classifier_is_right_on_99_percent(digits: Extractor, test_images: Tensor, test_split: Arrays) -> None:
+    right = (digits(test_images).logits.argmax(dim=1).numpy() == test_split["y"]).mean()
     assert right >= 0.99
     assert right == pytest.approx(CLASSIFIERS["digits"].accuracy, abs=5e-4)
 
 
 def test_fashion_classifier_has_the_stated_accuracy(fashion_mnist: FashionMNIST) -> None:
     test = fashion_mnist.split("test")
-    found = load_extractor("fashion")(torch.from_numpy(np.array(test.x))).logits.argmax(dim=1).numpy()
-    assert (found == test.y).mean() == pytest.approx(CLASSIFIERS["fashion"].accuracy, abs=5e-4)
+    found = load_extractor("fashion")(torch.from_numpy(np.array(test["x"]))).logits.argmax(dim=1).numpy()
+    assert (found == test["y"]).mean() == pytest.approx(CLASSIFIERS["fashion"].accuracy, abs=5e-4)
 
 
 def test_every_feature_is_alive(test_features: Tensor) -> None:
@@ -95,7 +95,8 @@ def test_any_size_and_colour(digits: Extractor, test_images: Tensor) -> None:
 
 
 def test_digits_of_8_by_8_are_recognised(digits: Extractor) -> None:
-    x, y = Digits().split("test")
+    split = Digits().split("test")
+    x, y = split["x"], split["y"]
     assert (digits(torch.from_numpy(x.copy())).logits.argmax(dim=1).numpy() == y).mean() > 0.9
 
 

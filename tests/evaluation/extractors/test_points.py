@@ -19,15 +19,15 @@ def test_quality_by_hand() -> None:
 
 
 def test_real_points_find_every_mode() -> None:
-    found = mode_quality(torch.from_numpy(Gaussians().split("test").x.copy()))
+    found = mode_quality(torch.from_numpy(Gaussians().split("test")["x"].copy()))
     assert found["modes"] == 25
     assert found["high_quality"] == pytest.approx(1 - math.exp(-4.5), abs=0.004)
 
 
 def test_features_are_the_points_and_logits_know_the_labels() -> None:
     extractor = load_extractor("points")
-    x, y = Gaussians().split("test")
-    assert y is not None
+    split = Gaussians().split("test")
+    x, y = split["x"], split["y"]
     points = torch.from_numpy(x[:2000].copy())
     features, logits = extractor(points)
     assert torch.equal(features, points)

@@ -11,7 +11,7 @@ from torch.utils.data import Dataset
 from torch_fidelity import metric_kid
 from torchvision.transforms.functional import gaussian_blur
 
-from src.data.dataset import Split
+from src.data.dataset import Arrays
 from src.evaluation.extractors.extractor import Extractor
 from src.evaluation.metrics import distances as fidelity
 from src.evaluation.metrics.distances import (
@@ -64,8 +64,8 @@ def test_frechet_distance_grows_with_noise(digits: Extractor, test_images: Tenso
     assert found[-1] > 2 * found[0]
 
 
-def test_frechet_distance_and_recall_see_dropped_digits(test_features: Tensor, test_split: Split) -> None:
-    reference, labels = test_features[5000:], torch.from_numpy(test_split.y[:5000])
+def test_frechet_distance_and_recall_see_dropped_digits(test_features: Tensor, test_split: Arrays) -> None:
+    reference, labels = test_features[5000:], torch.from_numpy(test_split["y"][:5000])
     distances, recalls = [], []
     for dropped in (0, 1, 3, 6):
         samples = test_features[:5000][labels >= dropped][:1500]

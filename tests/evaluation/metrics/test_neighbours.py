@@ -6,6 +6,7 @@ from torch import Tensor
 from torch_fidelity import metric_prc
 from torchvision.transforms.functional import gaussian_blur
 
+from src.data.dataset import Arrays
 from src.evaluation.extractors.extractor import Extractor
 from src.evaluation.metrics import neighbours
 from src.evaluation.metrics.neighbours import (
@@ -217,11 +218,11 @@ def test_copies_are_told_from_held_out_images(
     assert share(digits(gaussian_blur(train_images[:500], 9, [2.0, 2.0])).features) < 0.1
 
 
-def test_dropped_digits_are_not_taken_for_copies(test_features: Tensor, test_split: tuple, train_features: Tensor) -> None:
+def test_dropped_digits_are_not_taken_for_copies(test_features: Tensor, test_split: Arrays, train_features: Tensor) -> None:
     """Ones are near each other everywhere: without the local spacing most of them would look copied."""
     spacing = radii(train_features, k=1)
     held_out = closeness(test_features[5000:], train_features, spacing)
-    ones = test_features[:5000][torch.from_numpy(test_split[1][:5000]) == 1]
+    ones = test_features[:5000][torch.from_numpy(test_split["y"][:5000]) == 1]
     assert copies(closeness(ones, train_features, spacing), held_out) < 0.12
 
 

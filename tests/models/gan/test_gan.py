@@ -1,6 +1,7 @@
 """The training rule, against the same algorithm written out plainly, and its promises."""
 
 import copy
+import re
 from functools import partial
 from typing import Any
 
@@ -14,12 +15,10 @@ from src.config.errors import Diverged
 from src.data.digits import Digits
 from src.data.loader import Blocks, DataModule
 from src.data.pixels import from_uint8
-from src.data.spec import Batch
 from src.models.augment import Translate
 from src.models.gan.gan import GAN
 from src.models.gan.losses import AdversarialLoss, cross_entropy_discriminator, non_saturating_generator
 from src.models.gan.regularizers import Penalty, Update, clip_weights, r1
-from src.models.training import Training
 from src.networks.mlp import MLPDiscriminator, MLPGenerator
 from src.training import rng
 from src.training.ema import EMA
@@ -45,7 +44,7 @@ def make(**changes: Any) -> GAN:
 
 
 def fit(model: GAN, stop: int, block: int = 1, workers: int = 0) -> GAN:
-    data = DataModule(DATA, BATCH, seed=model.seed, workers=workers, d_steps=model.d_steps, stop=stop, block=block)
+    data = DataModule(DATA, BATCH, seed=model.seed, workers=workers, stop=stop, block=block)
     trainer = Trainer(
         accelerator="cpu",
         max_epochs=1,
@@ -54,7 +53,7 @@ def fit(model: GAN, stop: int, block: int = 1, workers: int = 0) -> GAN:
         enable_progress_bar=False,
         enable_model_summary=False,
     )
-    trainer.fit(Training(model), datamodule=data)
+    trainer.fit(model, datamodule=data)
     return model
 
 
@@ -69,8 +68,8 @@ def test_algorithm_1_written_out(d_steps: int) -> None:
     model = make(d_steps=d_steps)
     g, d = copy.deepcopy(model.generator), copy.deepcopy(model.discriminator)
     g_adam, d_adam = ADAM(g.parameters()), ADAM(d.parameters())
-    x = DATA.split("train").x
-    blocks = iter(Blocks(len(x), BATCH, seed=3, start=0, stop=None, d_steps=d_steps))
+    x = DATA.split("train")["x"]
+    blocks = iter(Blocks(len(x), BATCH, seed=3, batches_per_update=d_steps))
     for step in range(4):
         for k, index in enumerate(next(blocks)):
             real = from_uint8(torch.from_numpy(x[index]))
@@ -92,7 +91,7 @@ def test_algorithm_1_written_out(d_steps: int) -> None:
 
 def test_clock() -> None:
     model = fit(make(d_steps=2), stop=5)
-    assert (model.step, model.images_seen) == (5, 5 * 2 * BATCH)
+    assert (model.step, model.samples_seen) == (5, 5 * 2 * BATCH)
 
 
 @pytest.mark.parametrize(("block", "workers"), [(1, 2), (3, 0), (7, 2)])
@@ -118,7 +117,7 @@ def test_lazy_penalty_acts_at_its_steps() -> None:
     assert_same(fit(late, stop=3), fit(reference, stop=3))
 
 
-def test_learning_rates_follow_the_images_seen() -> None:
+def test_learning_rates_follow_the_samples_seen() -> None:
     model = make(lr_schedule=lambda images: 1.0 if images < 2 * BATCH else 0.0)
     at_two = copy.deepcopy(fit(model, stop=2).generator)
     fit(model, stop=5)
@@ -134,7 +133,7 @@ def test_a_loss_that_is_not_finite_stops_before_the_update(network: str) -> None
     model = make(loss=LOSS._replace(**{network: bad}))
     fit(model, stop=3)
     before = copy.deepcopy(getattr(model, network))
-    with pytest.raises(Diverged, match=f"the {network}'s loss is nan at step 3"):
+    with pytest.raises(Diverged, match=r"^a loss is nan at step 3: training has diverged"):
         fit(model, stop=4)
     for a, b in zip(before.parameters(), getattr(model, network).parameters(), strict=True):
         assert torch.equal(a, b)
@@ -200,17 +199,17 @@ def test_relativistic_losses_see_real_logits_of_the_discriminator_as_it_stands(r
     model = fit(make(loss=AdversarialLoss(discriminator, generator, relativistic)), stop=1)
     assert torch.equal(seen[0], before[0]) is not relativistic
     if relativistic:
-        index = next(iter(Blocks(len(DATA.split("train").x), BATCH, seed=3, start=0, stop=1)))[0]
-        now = model.discriminator(from_uint8(torch.from_numpy(DATA.split("train").x[index])))
+        index = next(iter(Blocks(len(DATA.split("train")), BATCH, seed=3)))[0]
+        now = model.discriminator(from_uint8(torch.from_numpy(DATA.split("train")["x"][index])))
         torch.testing.assert_close(seen[0], now)
     assert not seen[0].requires_grad
 
 
-def test_betas_follow_the_images_seen() -> None:
+def test_betas_follow_the_samples_seen() -> None:
     model = make(beta2_schedule=lambda images: 0.9 + images / 1000)
     optimizers = model.configure_optimizers()
-    model.images_seen = 50
-    model.set_schedules(*optimizers)
+    model.samples_seen = 50
+    model.set_rates(*optimizers)
     assert [group["betas"] for optimizer in optimizers for group in optimizer.param_groups] == [(0.5, pytest.approx(0.95))] * 2
 
 
@@ -249,9 +248,8 @@ def test_labels_reach_both_networks() -> None:
 
     model = make(generator=partial(Generator, z_dim=8), discriminator=Discriminator)
     fit(model, stop=1)
-    blocks = next(iter(Blocks(len(DATA.split("train").x), BATCH, seed=3, start=0, stop=1)))
-    labels = DATA.split("train").y
-    assert labels is not None
+    blocks = next(iter(Blocks(len(DATA.split("train")), BATCH, seed=3)))
+    labels = DATA.split("train")["y"]
     assert {name for name, _ in seen} == {"G", "D"}
     for _, y in seen:  # the discriminator may see real and fake in one batch
         assert np.array_equal(y.numpy(), np.resize(labels[blocks[0]], len(y)))
@@ -281,12 +279,18 @@ def with_batch_norm(network: nn.Module) -> nn.Module:
     return network
 
 
-def test_a_block_is_batches() -> None:
-    from src.models.model import unstack
-
-    x, y = torch.arange(12).reshape(3, 2, 2), torch.arange(6).reshape(3, 2)
-    batches = list(unstack(Batch(x, y)))
-    assert len(batches) == 3
-    assert torch.equal(batches[1].x, x[1])
-    assert torch.equal(batches[1].y, y[1])  # type: ignore[arg-type]
-    assert batches[0].cond is None
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"lr_schedule": "cosine"}, "lr_schedule='cosine'"),
+        ({"augment": True}, "augment=True"),
+        ({"ema": 0.999}, "ema=0.999"),
+        ({"penalties": "r1"}, "penalties='r1'"),
+        ({"g_penalties": {"size": 0.1}}, "g_penalties.size=0.1"),
+        ({"penalties": {"r1": {"weight": 0.1}}}, "penalties.r1={'weight': 0.1}"),
+    ],
+)
+def test_a_part_is_no_word_or_number(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}: must be null or settings with a _target_"):
+        make(**changes)
+    make(penalties={"r1": None})  # switched off

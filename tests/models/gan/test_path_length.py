@@ -103,7 +103,7 @@ def test_the_mean_is_in_the_checkpoint() -> None:
 
 def test_stylegan2_learns_from_it_and_keeps_its_state() -> None:
     torch.manual_seed(0)
-    generator = StyleGAN2Generator(Spec("image", (1, 8, 8)), 5, 6, mapping_layers=2, channel_max=8)
+    generator = StyleGAN2Generator(Spec.of("image", (1, 8, 8)), 5, 6, mapping_layers=2, channel_max=8)
     buffers = {name: buffer.clone() for name, buffer in generator.named_buffers()}
     values = PathLength()(update(generator, torch.randn(4, 5)))
     values.mean().backward()

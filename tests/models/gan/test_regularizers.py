@@ -192,9 +192,9 @@ def test_a_lazy_penalty_has_the_same_mean_strength() -> None:
     assert Penalty(r1, weight=0.5, every=16)(update()).item() == pytest.approx(16 * plain.item())
 
 
-def test_a_weight_may_follow_the_images_seen() -> None:
+def test_a_weight_may_follow_the_samples_seen() -> None:
     penalty = Penalty(r1, weight=lambda images: images / 100)
-    assert penalty(update(images_seen=50)).item() == pytest.approx(0.5 * (6.5 + 22.5) / 2)
+    assert penalty(update(samples_seen=50)).item() == pytest.approx(0.5 * (6.5 + 22.5) / 2)
 
 
 def test_in_float32_at_half_precision() -> None:

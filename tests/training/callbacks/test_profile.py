@@ -5,7 +5,7 @@ from typing import Any
 import torch
 
 from src.runs.export import state_hash
-from src.runs.folder import load_run
+from src.runs.load import load_run
 from src.train import train
 
 WORDS = ["model=mlp_gan", "data=digits", "debug=tiny", "trainer.threads=1", "evaluate=false"]

@@ -13,7 +13,7 @@ from src.training.callbacks.progress import Progress
 
 ROOT = Path(__file__).parent.parent.parent.parent
 WORDS = ["model=mlp_gan", "data=digits", "debug=tiny", "trainer.threads=1"]
-NUMBERS = ("step 20", "images/s", "left 0:00", "loss/discriminator", "loss/generator", "D/real", "D/fake", "fd_digits")
+NUMBERS = ("step 20", "samples/s", "left 0:00", "loss/discriminator", "loss/generator", "D/real", "D/fake", "fd_digits")
 
 
 def test_plain_lines_without_a_terminal(command: Any, tmp_path: Path) -> None:
@@ -48,7 +48,7 @@ def test_one_line_rewritten_in_a_terminal(tmp_path: Path) -> None:
 
 
 class Clock:
-    step, images_seen = 300, 9600
+    step, samples_seen = 300, 9600
 
     def scalars(self) -> dict[str, float]:
         return {"loss/generator": 0.5}

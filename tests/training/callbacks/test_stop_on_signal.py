@@ -1,4 +1,4 @@
-"""What comes while the processes agree is not lost. That runs stop at signals: tests/test_train.py and test_processes.py."""
+"""What comes while the processes agree is not lost. That runs stop at signals: tests/test_train.py."""
 
 import os
 import signal

@@ -1,0 +1,174 @@
+"""A config taken apart: the objects and settings that it names. Below the commands nothing sees the config itself."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+from src.config.build import instantiate
+from src.config.checks import short_hash
+from src.config.errors import UserError
+
+# Arguments of pl.Trainer that would end or change a training behind the clock's back, and what does the same here.
+INSTEAD = {
+    "max_epochs": "stop.epochs",
+    "max_steps": "stop.samples",
+    "max_time": "stop.minutes",
+    "min_epochs": "stop.epochs",
+    "min_steps": "stop.samples",
+    "limit_train_batches": "stop.samples",
+    "overfit_batches": "a smaller data set",
+    "num_nodes": "torchrun or srun, which say how many there are",
+    "logger": "logger=",
+    "callbacks": "callbacks=",
+    "plugins": "a callback",
+}
+
+
+@dataclass(frozen=True)
+class StopRule:
+    """When a training ends: at whichever comes first.
+
+    epochs, samples: real samples shown. minutes: of all sittings. target: a value of the suite's main metric on the validation
+    split.
+    """
+
+    epochs: float | None = None
+    samples: float | None = None
+    minutes: float | None = None
+    target: float | None = None
+
+    def __post_init__(self) -> None:
+        if all(value is None for value in (self.epochs, self.samples, self.minutes, self.target)):
+            raise UserError("the run would never end: set stop.epochs, stop.samples, stop.minutes or stop.target")
+
+    def last_step(self, train_samples: int, samples_per_update: int) -> tuple[int | None, str]:
+        """The step at which the budget of samples or epochs is used up, and which of the two it is; None, "" without one."""
+        budgets = {"samples": self.samples, "epochs": self.epochs and self.epochs * train_samples}
+        known = {reason: count for reason, count in budgets.items() if count is not None}
+        if not known:
+            return None, ""
+        reason = min(known, key=lambda name: known[name])
+        return max(1, math.floor(known[reason] / samples_per_update)), reason
+
+
+@dataclass(frozen=True)
+class Cadence:
+    """What happens how often while training, in steps.
+
+    log, validate, checkpoint: every so many. keep: checkpoints besides the best one. previews: samples drawn at log-spaced
+    steps, per_decade times in each power of ten.
+    """
+
+    log: int
+    validate: int
+    checkpoint: int
+    keep: int
+    previews: int
+    per_decade: int
+
+
+@dataclass(frozen=True)
+class TrainerSettings:
+    """How and where a training is computed.
+
+    threads: of torch on the CPU, None for its own choice. block: updates per Lightning batch at most. profile: updates to
+    trace, None for none. arguments: further ones of `pl.Trainer`.
+    """
+
+    accelerator: str
+    devices: int | str
+    strategy: str
+    sync_batchnorm: bool
+    precision: str
+    deterministic: bool
+    threads: int | None
+    matmul_precision: str
+    channels_last: bool
+    profile: int | None
+    block: int
+    arguments: Mapping[str, Any]
+
+    @classmethod
+    def read(cls, trainer: Mapping[str, Any]) -> Self:
+        own = {field.name for field in fields(cls)} - {"arguments"}
+        arguments = {name: value for name, value in trainer.items() if name not in own}
+        for name in arguments:
+            if name in INSTEAD:
+                raise UserError(f"trainer.{name}: runs are counted in samples, so say it by {INSTEAD[name]}")
+        return cls(**{name: trainer[name] for name in own}, arguments=arguments)
+
+
+class Experiment:
+    """What one config describes. Objects are built when they are first asked for.
+
+    trusted: whether the user has typed it; one that was found in a run folder may build less (`checks.check_target`).
+    """
+
+    def __init__(self, config: Mapping[str, Any], trusted: bool = True) -> None:
+        self.config, self.trusted = dict(config), trusted
+        self.name, self.seed = config["name"], config["seed"]
+        self.batch_size, self.workers = config["data"]["batch_size"], config["data"]["workers"]
+        self.stop = StopRule(**config["stop"])
+        self.cadence = Cadence(
+            log=config["log"]["every"],
+            validate=config["validation"]["every"],
+            checkpoint=config["checkpoint"]["every"],
+            keep=config["checkpoint"]["keep"],
+            previews=config["samples"]["n"],
+            per_decade=config["samples"]["per_decade"],
+        )
+        self.trainer = TrainerSettings.read(config["trainer"])
+
+    @property
+    def path(self) -> Path:
+        """The run's folder: runs/<name>-<data>-<hash of the config>/<seed>, unless the config says run_dir."""
+        if self.config["run_dir"]:
+            return Path(self.config["run_dir"])
+        name = f"{self.name}-{self.config['data']['name']}-{short_hash(self.config)}"
+        return Path(self.config["paths"]["runs"]) / name / str(self.seed)
+
+    @property
+    def cache(self) -> Path:
+        return Path(self.config["paths"]["cache"])
+
+    @cached_property
+    def dataset(self) -> Any:
+        """A src.data.dataset.Dataset."""
+        return self.build("data", "source")
+
+    @cached_property
+    def suite(self) -> Any:
+        """A src.evaluation.suite.Suite."""
+        return self.build("evaluation")
+
+    def modality(self, spec: Any) -> Any:
+        """A src.modalities.modality.Modality."""
+        return self.build("data", "modality")(spec=spec)
+
+    def model(self, spec: Any) -> Any:
+        """The src.models.model.Model for data of this spec; its initial weights are a function of the seed.
+
+        UserError where the model says that it is not for such data.
+        """
+        from src.training import rng
+
+        rng.seed_layers(self.seed, step=-1)
+        build = self.build("model")
+        try:
+            return build(spec=spec, seed=self.seed)
+        except ValueError as error:
+            raise UserError(f"model: {error}") from error
+
+    def callbacks(self) -> list[Any]:
+        """The user's Lightning callbacks."""
+        return [self.build("callbacks", name) for name, value in self.config["callbacks"].items() if value]
+
+    def build(self, *keys: str) -> Any:
+        """The object that the config describes under these keys."""
+        value: Any = self.config
+        for key in keys:
+            value = value[key]
+        return instantiate(value, ".".join(keys), self.trusted)

@@ -1,0 +1,31 @@
+"""A run folder's final evaluation: the chosen checkpoint, measured by a suite, as metrics.json."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from src.config.experiment import Experiment
+from src.parallel.collectives import is_first
+from src.runs.export import state_hash
+from src.runs.folder import RunFolder
+from src.runs.load import load_run
+from src.system.files import write_json
+
+
+def evaluate_run(run: RunFolder, experiment: Experiment, path: Path) -> dict[str, Any]:
+    """Measure a run's best checkpoint by the suite of an experiment, write the record to `path` and return it.
+
+    Every rank calls this; rank 0 writes.
+    """
+    device = run.manifest().get("device", "cpu")
+    device = device if torch.cuda.is_available() else "cpu"
+    dataset, model = experiment.dataset, load_run(run.path, device=device, experiment=experiment)
+    record = experiment.suite.evaluate(model, dataset, experiment.modality(dataset.spec), run.samples)
+    if is_first():
+        record["protocol"] |= {
+            "checkpoint": run.checkpoint().name,
+            "network_sha256": state_hash(model.network().state_dict()),
+        }
+        write_json(path, record)
+    return record

@@ -1,0 +1,171 @@
+"""The suite for generated images (and points): distances in an extractor's features, manifolds, copies, classes.
+
+The protocol and its controls are src/evaluation/protocol.py's. torch is imported lazily: config errors must not wait for it.
+"""
+
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from src.config.errors import Diverged, UserError
+from src.data.pixels import QUANTISATION
+from src.data.spec import Spec
+from src.evaluation.suite import Main
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from src.data.dataset import Dataset
+    from src.evaluation.extractors.extractor import Extractor
+    from src.models.model import Model
+
+NEIGHBOUR_ROWS, NEIGHBOURS = 8, 8
+BATCH = 500  # samples that a discriminator sees at once
+
+
+class ImageSuite:
+    """Measures samples of images or points; the rule needs the capability Samples.
+
+    extractor: in whose features distances are measured, see src/evaluation/extractors; None, which `check` refuses, where
+    the data's config names none. weights: a file of other weights for it.
+    samples: generated and real ones compared, fewer where the data has fewer. split: of the real ones.
+    seed: of the first generated sample; sample i has seed + i. validation_samples: drawn for each validation.
+    device: where samples are drawn and features extracted; None for that of the model.
+    cache: folder for what is measured of real data.
+    """
+
+    better = "lower"
+
+    def __init__(
+        self,
+        extractor: str | None = "digits",
+        weights: str | None = None,
+        samples: int = 10_000,
+        seed: int = 1_000_000,
+        split: str = "test",
+        validation_samples: int = 5000,
+        device: str | None = None,
+        cache: str | Path = ".cache",
+    ) -> None:
+        self.extractor_name, self.weights, self.samples, self.seed = extractor or "", weights, samples, seed
+        self.split, self.validation_samples, self.device, self.cache = split, validation_samples, device, Path(cache)
+
+    @cached_property
+    def extractor(self) -> "Extractor":
+        from src.evaluation.extractors.extractor import load_extractor
+
+        return load_extractor(self.extractor_name, self.weights)
+
+    @property
+    def main(self) -> Main:
+        return Main(self.extractor.key("fd"), self.better)
+
+    def check(self, spec: Spec) -> None:
+        shape, name = spec.shape, self.extractor_name
+        if spec.kind not in ("image", "points"):
+            raise UserError(f"evaluation=images measures images and points, not {spec.kind}: take another evaluation=")
+        if not name or (name == "points") != (spec.kind == "points") or (name == "stacked_digits" and shape[0] != 3):
+            raise UserError(
+                f"evaluation.extractor={name or 'null'} cannot measure samples of shape {list(shape)}: pick another extractor"
+            )
+        if self.weights is not None and not Path(self.weights).is_file():
+            raise UserError(f"evaluation.weights={self.weights} is no file: give the path of an existing one, or leave it null")
+        if self.weights is not None:
+            assert self.extractor  # says what is wrong with these weights before anything is written
+
+    def validate(self, model: "Model", dataset: "Dataset") -> float:
+        """Frechet distance of `validation_samples` samples to the validation split."""
+        from src.evaluation.protocol import validation_distance
+
+        self.place(model)
+        draw = sampler(model, dataset.spec, self.seed)
+        return validation_distance(draw, dataset, self.extractor, self.validation_samples, self.cache)
+
+    def evaluate(self, model: "Model", dataset: "Dataset", modality: Any, folder: Path) -> dict[str, Any]:
+        """See Suite. The averaged weights, the raw ones (`raw`), and `neighbours.png`: samples beside training images."""
+        import torch
+
+        from src.data.dataset import whole
+        from src.evaluation.metrics.discriminator_gap import discriminator_gap
+        from src.evaluation.protocol import Protocol, evaluate, sample_count
+        from src.modalities.modality import ShowsNeighbours
+        from src.models.model import Discriminates
+        from src.parallel.collectives import is_first
+
+        device = self.place(model)
+        protocol = Protocol(self.extractor_name, self.weights, self.samples, self.split)
+        count = sample_count(dataset, protocol)
+        cond = model.conditions(range(self.seed, self.seed + count))  # type: ignore[operator]
+
+        def measured(weights: str) -> tuple["Tensor", dict[str, Any]]:
+            samples = sampler(model, dataset.spec, self.seed, weights)(count)
+            return samples, evaluate(lambda _: samples, dataset, protocol, self.cache, cond.get("y"), self.extractor)
+
+        drawn, record = measured("ema")
+        raw = measured("raw")[1] if model.ema else record
+        if not is_first():
+            return {}
+        if isinstance(model, Discriminates):
+            split = dataset.split(self.split)
+            real = {name: torch.from_numpy(whole(split, name)[:count].copy()) for name in ("x", *cond)}
+            record["metrics"] |= discriminator_gap(logits(model, real), logits(model, {"x": drawn, **cond}))
+        if isinstance(modality, ShowsNeighbours):
+            draw_neighbours(folder / "neighbours.png", drawn[:NEIGHBOUR_ROWS], dataset, modality)
+        record["protocol"] |= {
+            "quantisation": QUANTISATION if dataset.spec.x.dtype == "uint8" else "none: float32 coordinates",
+            "weights": "ema" if model.ema else "raw (this model keeps no average)",
+            "first_seed": self.seed,
+            "device": device,
+        }
+        return record | {"raw": raw["metrics"]}
+
+    def place(self, model: "Model") -> str:
+        """Put the extractor, and where `device` says so the model, on its device; that device's type."""
+        if self.device is not None:
+            model.to(self.device)
+        self.extractor.to(model.device)
+        return model.device.type
+
+
+def sampler(model: Any, spec: Spec, seed: int, weights: str = "ema") -> Callable[[int], "Tensor"]:
+    """n -> samples [n, ...] of the seeds seed .. seed + n - 1, as the data has them (uint8 images).
+
+    Each rank makes a part of them, and all get all.
+    """
+    import torch
+
+    from src.models.latent import SAMPLE_BATCH
+    from src.parallel.collectives import shared
+
+    def part(rows: slice) -> "Tensor":
+        samples = model.sample(range(seed + rows.start, seed + rows.stop), weights=weights)
+        if samples.isnan().any():
+            raise Diverged("the samples contain NaN: the model has diverged, lower its learning rates or raise the penalty")
+        return spec.x.to_data(samples)
+
+    return lambda n: torch.cat(shared(part, n, SAMPLE_BATCH))
+
+
+def logits(model: Any, data: dict[str, "Tensor"]) -> "Tensor":
+    """The discriminator's logits [N] for samples as the data has them, in evaluation mode."""
+    import torch
+
+    found = []
+    with torch.no_grad():
+        for start in range(0, len(data["x"]), BATCH):
+            batch = {name: part[start : start + BATCH].to(model.device) for name, part in data.items()}
+            found.append(model.discriminate(model.spec.to_model(batch)).cpu())
+    return torch.cat(found)
+
+
+def draw_neighbours(path: Path, drawn: "Tensor", dataset: "Dataset", modality: Any) -> None:
+    """A picture of samples beside the training images nearest to them, by Euclidean distance: copies would show."""
+    import torch
+
+    from src.data.dataset import whole
+    from src.evaluation.metrics.neighbours import nearest
+
+    train = torch.from_numpy(whole(dataset.split("train"), "x").copy())
+    _, rows = nearest(drawn.flatten(1).float(), train.flatten(1).float(), k=NEIGHBOURS)
+    modality.neighbours(drawn, train[rows], path)

@@ -1,0 +1,84 @@
+"""HTML that the pages share. Whatever comes from a run folder is escaped."""
+
+from collections.abc import Iterable
+from html import escape
+from pathlib import Path
+
+from src.reporting.charts import colour
+from src.reporting.tables import Group
+
+STYLE = Path(__file__).with_name("style.css")
+
+# Nothing may be loaded and nothing run, whatever a folder held.
+POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+
+
+def document(title: str, lead: str, sections: Iterable[str], notes: str) -> str:
+    """A whole file; the title is text, the rest HTML."""
+    return f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{POLICY}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>{escape(title)}</title>
+<style>
+{STYLE.read_text()}</style>
+</head>
+<body>
+<header>
+<h1>{escape(title)}</h1>
+<p class="lead">{escape(lead)}</p>
+</header>
+<main>
+{"".join(sections)}
+</main>
+<footer>
+<p>{notes}</p>
+</footer>
+</body>
+</html>
+"""
+
+
+def swatch(index: int) -> str:
+    return f'<svg class="swatch {colour(index)}" viewBox="0 0 12 12" aria-hidden="true"><circle cx="6" cy="6" r="5"/></svg>'
+
+
+def name_of(group: Group, index: int) -> str:
+    """A recipe's label beside the colour that it has in the charts."""
+    return f"{swatch(index)} {escape(group.label)}"
+
+
+def texts(values: Iterable[object]) -> list[str]:
+    return [escape(str(value)) for value in values]
+
+
+def row(head: str, cells: Iterable[str], style: str = "") -> str:
+    """A row of a table: HTML of its head and its cells."""
+    values = "".join(f"<td>{cell}</td>" for cell in cells)
+    kind = f' class="{style}"' if style else ""
+    return f'<tr{kind}><th scope="row">{head}</th>{values}</tr>'
+
+
+def grid(heads: Iterable[str], rows: Iterable[str]) -> str:
+    """A table: HTML of the columns' heads, and rows."""
+    head = "".join(f'<th scope="col">{cell}</th>' for cell in heads)
+    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
+
+
+def figure(content: str, caption: str) -> str:
+    """Empty without content."""
+    return f"<figure>{content}<figcaption>{caption}</figcaption></figure>" if content else ""
+
+
+def folded(summary: str, content: str) -> str:
+    """Empty without content."""
+    return f"<details><summary>{summary}</summary>{content}</details>" if content else ""
+
+
+def listing(items: Iterable[tuple[object, object]]) -> str:
+    """Names and values."""
+    found = "".join(f"<dt>{escape(str(name))}</dt><dd>{escape(str(value))}</dd>" for name, value in items)
+    return f"<dl>{found}</dl>" if found else ""

@@ -1,0 +1,122 @@
+"""Where scalars and pictures of a run go: metrics.jsonl always, Lightning's loggers beside it."""
+
+import inspect
+import json
+import os
+import re
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pytorch_lightning.loggers import Logger, WandbLogger
+
+from src.config.errors import UserError
+from src.runs.folder import RunFolder
+from src.system.files import write_atomic
+
+
+class Record:
+    """Every logged scalar, on the model's own step.
+
+    A run that goes on from `step` drops what was logged after it: those steps are made again. What is kept is given to
+    `loggers` once more (`replay`), as their files begin anew in each sitting.
+    """
+
+    def __init__(self, folder: Path, step: int, loggers: Sequence[Logger] = (), replay: bool = True) -> None:
+        self.path, self.loggers = folder / "metrics.jsonl", list(loggers)
+        kept = [line for line in RunFolder(folder).scalars() if line["step"] <= step]
+        write_atomic(self.path, "".join(json.dumps(line) + "\n" for line in kept).encode())
+        self.file = self.path.open("a")
+        self._last = [line for line in kept if line["step"] == step]
+        if replay and self.loggers:
+            for line in kept:
+                self.tell(line["step"], {name: value for name, value in line.items() if name != "step"})
+            for path in sorted((folder / "samples").glob("step-*.png")):
+                if (drawn_at := int(path.stem.removeprefix("step-"))) <= step:
+                    self.picture(drawn_at, "samples", path)
+
+    def scalars(self, step: int, samples_seen: int, values: Mapping[str, float], tell: bool = True) -> None:
+        """Write a line; `tell` the loggers too, where Lightning does not."""
+        line = {"step": step, "samples_seen": samples_seen, **values}
+        if line in self._last:  # measured and written after the checkpoint of this step, and now once more
+            return
+        self.file.write(json.dumps(line) + "\n")
+        self.file.flush()
+        if tell:
+            self.tell(step, {"samples_seen": samples_seen, **values})
+
+    def tell(self, step: int, values: Mapping[str, float]) -> None:
+        for logger in self.loggers:
+            logger.log_metrics(dict(values), step)
+
+    def picture(self, step: int, name: str, path: Path) -> None:
+        for logger in self.loggers:
+            if isinstance(logger, WandbLogger) and path.suffix == ".png":
+                logger.log_image(name, [str(path)], step=step)
+
+    def sync(self) -> None:
+        """Wait until all lines so far would survive a power cut."""
+        os.fsync(self.file.fileno())
+
+    def close(self, exit_code: int = 0) -> None:
+        self.file.close()
+        for logger in self.loggers:
+            logger.save()
+            if isinstance(logger, WandbLogger):
+                logger.experiment.finish(exit_code=exit_code)
+
+
+class NoRecord(Record):
+    """That of a rank that writes nothing."""
+
+    def __init__(self) -> None:
+        self.loggers = []
+
+    def scalars(self, step: int, samples_seen: int, values: Mapping[str, float], tell: bool = True) -> None:
+        pass
+
+    def sync(self) -> None:
+        pass
+
+    def close(self, exit_code: int = 0) -> None:
+        pass
+
+
+def make_loggers(factories: Mapping[str, Any], config: Mapping[str, Any], folder: Path, runs: Path) -> list[Logger]:
+    """The loggers of a run, each in a folder of the run's own that begins anew; they are told the config.
+
+    factories: by name, called with `save_dir`; W&B's with a name, too. runs: the folder of all runs.
+    """
+    os.environ.setdefault("WANDB_SILENT", "true")  # its notes on its own settings
+    loggers = []
+    for key, make in factories.items():
+        given: dict[str, Any] = {"save_dir": folder}
+        if "id" in inspect.signature(make).parameters:  # W&B's
+            given |= wandb_names(folder, runs)
+            if getattr(make, "keywords", {}).get("mode") != "online":  # online, W&B goes on with the run itself
+                shutil.rmtree(folder / "wandb", ignore_errors=True)
+        else:
+            shutil.rmtree(folder / key, ignore_errors=True)
+        try:
+            logger = make(**given)
+            logger.log_hyperparams(dict(config))
+        except ModuleNotFoundError as error:
+            raise UserError(f"logger={key} needs a package that is not installed ({error}): install it") from error
+        except Exception as error:
+            if not type(error).__module__.startswith("wandb"):
+                raise
+            reason = " ".join(str(error).split())
+            raise UserError(f"W&B says: {reason} (or take logger.wandb.mode=offline, or logger=none)") from error
+        loggers.append(logger)
+    return loggers
+
+
+def wandb_names(folder: Path, runs: Path) -> dict[str, str]:
+    """A run's id, name and group, from where its folder lies."""
+    path, runs = folder.resolve(), runs.resolve()
+    within = path.relative_to(runs).parts if path.is_relative_to(runs) else ()
+    *parts, seed = within if len(within) > 1 else path.parts[-2:]
+    name = "-".join(parts)  # of a trial or a confirmation also its sweep's
+    unsafe = re.compile(r"[:;,#?/']")  # characters that W&B refuses
+    return {"id": unsafe.sub("_", f"{name}-{seed}"), "name": f"{name}/{seed}", "group": name}

@@ -1,0 +1,125 @@
+"""What a user of Lightning expects: stock Trainers, callbacks, loggers, arguments of the Trainer."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import pytorch_lightning as pl
+import torch
+
+from src.config.errors import UserError
+from src.config.experiment import Experiment
+from src.data.digits import Digits
+from src.data.loader import DataModule
+from src.runs.checkpoints import load_checkpoint
+from src.runs.folder import RunFolder
+from src.train import train
+
+ROOT = Path(__file__).parent.parent
+MODELS = sorted(path.stem for path in (ROOT / "conf" / "model").glob("*.yaml"))
+TINY = ["model=mlp_gan", "data=digits", "debug=tiny", "trainer.threads=1", "evaluate=false"]
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_stock_trainer_trains_every_rule(name: str, compose: Any, tmp_path: Path) -> None:
+    data = f"data.path={ROOT / 'README.md'}" if name == "autoregressive" else "data=digits"
+    experiment = Experiment(compose(f"model={name}", data, "debug=tiny"))
+    dataset = experiment.dataset
+    model = experiment.model(dataset.spec)
+    before = {key: tensor.clone() for key, tensor in model.network("raw").named_parameters()}
+    trainer = pl.Trainer(
+        max_epochs=1,
+        limit_train_batches=2,
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        default_root_dir=tmp_path,
+    )
+    trainer.fit(model, datamodule=DataModule(dataset, batch_size=8, seed=0))
+    assert model.step == 2
+    assert trainer.global_step >= 2  # the steps of all optimizers
+    assert {"step", *model.scalars()} <= trainer.callback_metrics.keys()
+    assert any(not torch.equal(before[key], tensor) for key, tensor in model.network("raw").named_parameters())
+
+
+def test_callbacks_and_loggers_of_the_user(compose: Any, tmp_path: Path) -> None:
+    callbacks = {
+        "early": "EarlyStopping, monitor: loss/generator, patience: 0, min_delta: 100",
+        "rate": "LearningRateMonitor",
+        "mine": f"ModelCheckpoint, monitor: validation/fd_digits, dirpath: {tmp_path / 'mine'}",
+    }
+    words = [f"+callbacks.{name}={{_target_: pytorch_lightning.callbacks.{text}}}" for name, text in callbacks.items()]
+    run = RunFolder(tmp_path / "run")
+    train(compose(*TINY, *words, "stop.samples=100000", "logger=[tensorboard,csv]", f"run_dir={run.path}"))
+    ended = run.manifest()["ended"]
+    assert ended["reason"] == "callback"
+    samples = len(Digits().split("train"))
+    assert ended["step"] == 2 * (samples // 32)  # EarlyStopping looks at the end of an epoch, which is one of the data
+    assert list((tmp_path / "mine").glob("*.ckpt"))
+    assert "lr-Adam" in (run.path / "csv" / "metrics.csv").read_text()
+    assert list((run.path / "tensorboard").glob("events.out.tfevents.*"))
+    assert any("lr-Adam" in line for line in run.scalars())
+    assert load_checkpoint(run.newest("step"))["global_step"] == 2 * ended["step"]  # type: ignore[arg-type]
+
+
+def test_counters_of_lightning_go_on_too(compose: Any, tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run")
+    for samples in (640, 6400):
+        train(compose(*TINY, f"stop.samples={samples}", f"run_dir={run.path}", "on_change=accept"))
+        manifest = run.manifest()
+        state = load_checkpoint(run.newest("step"))  # type: ignore[arg-type]
+        assert state["global_step"] == 2 * samples // 32
+        del manifest["ended"]
+        (run.path / "manifest.json").write_text(json.dumps(manifest))
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("+trainer.max_epochs=3", r"trainer\.max_epochs: .* stop\.epochs"),
+        ("+trainer.speed=3", "trainer: .*unexpected keyword argument 'speed'"),
+        ("+callbacks.mine={_target_: pytorch_lightning.callbacks.EarlyStopping}", "callbacks.mine: "),
+    ],
+)
+def test_what_a_trainer_does_not_take(word: str, message: str, compose: Any, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=message):
+        train(compose(*TINY, word, f"run_dir={tmp_path / 'run'}"))
+
+
+def test_any_argument_of_the_trainer_reaches_it(compose: Any, tmp_path: Path) -> None:
+    train(compose(*TINY, "+trainer.detect_anomaly=true", "+trainer.barebones=false", f"run_dir={tmp_path / 'run'}"))
+    assert RunFolder(tmp_path / "run").finished()
+
+
+def blocks(experiment: Experiment, updates: int) -> dict[str, torch.Tensor]:
+    batch = experiment.dataset.split("train").batch(np.arange(updates * 32).reshape(updates, 32))
+    return {name: torch.from_numpy(rows) for name, rows in batch.items()}
+
+
+def test_autocast_may_span_a_block_of_updates(compose: Any) -> None:
+    """Lightning may turn autocast's cache of weights on around a whole step: a block must not hold stale ones."""
+    experiment = Experiment(compose(*TINY))
+    block = blocks(experiment, 6)
+    spanned, single = (experiment.model(experiment.dataset.spec) for _ in range(2))
+    with torch.autocast("cpu", torch.bfloat16, cache_enabled=True):
+        spanned.train_on(block, spanned.configure_optimizers())
+    optimizers = single.configure_optimizers()
+    for k in range(6):
+        with torch.autocast("cpu", torch.bfloat16, cache_enabled=False):
+            single.train_on({name: part[k : k + 1] for name, part in block.items()}, optimizers)
+    for name, tensor in single.state_dict().items():
+        assert torch.equal(spanned.state_dict()[name], tensor), name
+
+
+def test_bfloat16_follows_float32(compose: Any, tmp_path: Path) -> None:
+    losses = []
+    for precision in ("32-true", "bf16-mixed"):
+        run = RunFolder(tmp_path / precision)
+        train(compose(*TINY, f"trainer.precision={precision}", f"run_dir={run.path}"))
+        losses.append([line["loss/discriminator"] for line in run.scalars() if "loss/discriminator" in line])
+    assert losses[0] != losses[1]
+    assert losses[1] == pytest.approx(losses[0], rel=0.03)

@@ -1,0 +1,164 @@
+"""Any UTF-8 text as sequences of characters."""
+
+import codecs
+import hashlib
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from src.config.errors import UserError
+from src.data.dataset import SPLITS, Arrays
+from src.data.spec import Field, Spec
+
+SUFFIXES = (".md", ".txt")
+UNKNOWN = "<unknown>"  # token 0: a character that the training part lacks
+FEWEST = {"train": 20, "validation": 2, "test": 2}  # samples of a split
+
+
+class Source(NamedTuple):
+    """A text as it was read.
+
+    codes: code points, uint32 [N]. hashes: SHA-256 of each file's bytes, by name. line_ends: how many CR LF became LF.
+    """
+
+    codes: np.ndarray
+    hashes: dict[str, str]
+    line_ends: int
+
+
+class Text:
+    """A text file, or all .md and .txt files in a folder and below it, as int64 tokens [N, length], one per character.
+
+    The files are read as UTF-8 and joined in the order of their names, with a line end after each that lacks one. A byte order
+    mark is no character, and CR LF counts as one line end, LF; everything else stays as it is. Hidden files are left out.
+
+    The first part of the text is for training, the last for the test, and validation lies between: no character belongs to
+    two splits. Training samples overlap: one begins at every multiple of length // 2, so that most characters are seen once
+    with much context and once with little. Samples of the other splits do not overlap, so that each character is scored once,
+    given those before it in its sample; up to length - 1 characters at the end of a split belong to no sample.
+
+    The vocabulary is the characters of the training part in the order of their code points, after `UNKNOWN`, which stands in
+    the other splits for every character that training lacks.
+
+    path: the file or folder. length: characters of a sample. validation, test: shares of the text.
+    """
+
+    def __init__(
+        self, path: str | Path, length: int = 64, validation: float = 0.05, test: float = 0.05, name: str = "text"
+    ) -> None:
+        if length < 1:
+            raise UserError(f"length={length}: a sample has at least 1 character")
+        if not (validation > 0 and test > 0 and validation + test < 1):
+            raise UserError(f"validation={validation:g} and test={test:g} must be above 0 and leave a part for training")
+        self.path, self.length, self.name = Path(path).expanduser(), length, name
+        self.held_out = {"validation": validation, "test": test}
+
+    @cached_property
+    def spec(self) -> Spec:
+        """The vocabulary is read from the text."""
+        names = (UNKNOWN, *map(chr, self._alphabet))
+        return Spec({"x": Field("tokens", (self.length,), "int64", names=names)})
+
+    def prepare(self) -> None:
+        """Read the text; raises UserError where it is not there, not UTF-8 or too short."""
+        counts = {name: len(self.split(name)) for name in SPLITS}
+        if any(counts[name] < FEWEST[name] for name in SPLITS):
+            found = ", ".join(f"{counts[name]:,} for {name} ({FEWEST[name]} needed)" for name in SPLITS)
+            raise UserError(
+                f"data.path={self.path}: {len(self._source.codes):,} characters give too few samples of {self.length}: "
+                f"{found}; take a longer text or a smaller data.length"
+            )
+
+    def hashes(self) -> dict[str, str]:
+        """SHA-256 of each file, by its name within the folder."""
+        return self._source.hashes
+
+    def notes(self) -> dict[str, int]:
+        """Counts for people: characters, vocabulary, CR LF line ends, and characters of each split that training lacks."""
+        unknown = {f"unknown_{name}": int((self._tokens[name] == 0).sum()) for name in SPLITS[1:]}
+        return {
+            "characters": len(self._source.codes),
+            "vocabulary": 1 + len(self._alphabet),
+            "crlf": self._source.line_ends,
+            **unknown,
+        }
+
+    def split(self, name: str) -> Arrays:
+        """ "train", "validation" or "test"."""
+        tokens, stride = self._tokens[name], max(1, self.length // 2) if name == "train" else self.length
+        if len(tokens) < self.length:
+            return Arrays(x=np.empty((0, self.length), np.int64))
+        return Arrays(x=np.lib.stride_tricks.sliding_window_view(tokens, self.length)[::stride])  # a view, [N, length]
+
+    @cached_property
+    def _parts(self) -> dict[str, np.ndarray]:
+        """Code points by split."""
+        codes = self._source.codes
+        test = int(len(codes) * self.held_out["test"])
+        validation = int(len(codes) * self.held_out["validation"])
+        ends = [len(codes) - test - validation, len(codes) - test]
+        return dict(zip(SPLITS, np.split(codes, ends), strict=True))
+
+    @cached_property
+    def _alphabet(self) -> np.ndarray:
+        """Code points of the training part, sorted."""
+        return np.unique(self._parts["train"])
+
+    @cached_property
+    def _tokens(self) -> dict[str, np.ndarray]:
+        """int64 tokens by split."""
+        return {name: encode(codes, self._alphabet) for name, codes in self._parts.items()}
+
+    @cached_property
+    def _source(self) -> Source:
+        texts, hashes, line_ends = [], {}, 0
+        for name, path in self._files().items():
+            try:
+                data = path.read_bytes()
+            except OSError as error:
+                raise UserError(f"cannot read {path} ({error.strerror}): mend its permissions, or move it away") from error
+            hashes[name] = hashlib.sha256(data).hexdigest()
+            text = decode(data, path)
+            line_ends += text.count("\r\n")
+            texts.append(text.replace("\r\n", "\n"))
+        joined = "\n".join([text.removesuffix("\n") for text in texts[:-1]] + texts[-1:])
+        return Source(np.frombuffer(joined.encode("utf-32-le"), "<u4"), hashes, line_ends)
+
+    def _files(self) -> dict[str, Path]:
+        """The files by name, sorted."""
+        if self.path.is_file():
+            return {self.path.name: self.path}
+        if not self.path.is_dir():
+            raise UserError(f"data.path={self.path}: there is no such file or folder")
+        found = {path.relative_to(self.path): path for path in self.path.rglob("*") if path.suffix.lower() in SUFFIXES}
+        files = {
+            name.as_posix(): path
+            for name, path in found.items()
+            if path.is_file() and not any(part.startswith(".") for part in name.parts)
+        }
+        if not files:
+            raise UserError(f"data.path={self.path}: there are no text files in it ({', '.join(SUFFIXES)})")
+        return dict(sorted(files.items()))
+
+
+def decode(data: bytes, path: Path) -> str:
+    """The text of a UTF-8 file; raises UserError, with the offset, for other bytes."""
+    start = len(codecs.BOM_UTF8) if data.startswith(codecs.BOM_UTF8) else 0
+    try:
+        return data[start:].decode("utf-8")
+    except UnicodeDecodeError as error:
+        offset = start + error.start
+        raise UserError(
+            f"{path} is not UTF-8: byte 0x{data[offset]:02x} at offset {offset:,} ({error.reason}): save it as UTF-8, "
+            "in an editor or with iconv"
+        ) from error
+
+
+def encode(codes: np.ndarray, alphabet: np.ndarray) -> np.ndarray:
+    """Code points [N] as tokens, int64 [N]: 1 + the place in the sorted alphabet, 0 for others."""
+    if not len(alphabet):
+        return np.zeros(len(codes), np.int64)
+    place = np.searchsorted(alphabet, codes).clip(max=len(alphabet) - 1)
+    return np.where(alphabet[place] == codes, place + 1, 0).astype(np.int64)

@@ -1,0 +1,261 @@
+"""How probable a model finds unseen sequences of symbols, beside simple models of counted symbols; and what it copies.
+
+The unit is nats per symbol, -sum log p / number of symbols over all scored samples: a sum divided by a sum, so that short
+samples weigh less than long ones.
+"""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+import torch
+
+from src.config.errors import UserError
+from src.data.dataset import Dataset, Split
+from src.data.spec import Spec
+from src.evaluation.suite import Column, Main, record
+from src.models.model import Likelihood, Model, Samples
+from src.parallel.collectives import from_first, shared
+from src.training import rng
+
+BATCH = 128  # samples at a time, always the same ones together
+COPY_BLOCK = 2_000_000  # symbols of the training data that are searched at a time, which bounds the memory
+
+COLUMNS = [
+    Column("nats", "nats / symbol", "negative log-likelihood per symbol of unseen samples"),
+    Column("bits", "bits / symbol", "the same in bits: nats / log 2"),
+    Column("perplexity", "perplexity", "exp(nats): among how many equally probable symbols the model chooses"),
+]
+COPY_COLUMNS = [
+    Column(
+        "copied_ngram", "longest copy", "the longest run of symbols that a sample shares with a training sample, on average"
+    ),
+    Column("copied_half", "half copied", "share of samples half of which, in one run, a training sample contains"),
+]
+CONTROL_NAMES = {
+    "bigram": "bigram model (baseline)",
+    "unigram": "unigram model (baseline)",
+    "uniform": "uniform over the vocabulary",
+    "real": "unseen real samples",
+    "training_copies": "copies of training samples",
+}
+
+
+class Sequences(NamedTuple):
+    """Samples: x [N, T], of which the first length [N] symbols count."""
+
+    x: np.ndarray
+    length: np.ndarray
+
+    @classmethod
+    def of(cls, batch: Mapping[str, np.ndarray]) -> Self:
+        x = batch["x"]
+        return cls(x, batch.get("length", np.full(len(x), x.shape[1])))
+
+    @property
+    def counted(self) -> np.ndarray:
+        """Which symbols count, [N, T]."""
+        return np.arange(self.x.shape[1]) < self.length[:, None]
+
+    @property
+    def symbols(self) -> np.ndarray:
+        """Those that count, one after the other, [M]."""
+        return self.x[self.counted]
+
+    @property
+    def before(self) -> np.ndarray:
+        """What stands before each of `symbols`, [M]: 0 at the start of a sample, else 1 + a symbol."""
+        return np.pad(self.x[:, :-1] + 1, ((0, 0), (1, 0)))[self.counted]
+
+    def with_ends(self, end: int) -> np.ndarray:
+        """All symbols, raised by 2, with `end` after each sample and in place of what does not count, [N (T + 1)]."""
+        return np.pad(np.where(self.counted, self.x + 2, end), ((0, 0), (0, 1)), constant_values=end).ravel()
+
+
+class LikelihoodSuite:
+    """Nats per symbol, for models with the Likelihood capability and data of kind "tokens".
+
+    samples: of the split that are scored at most, drawn by seed; None for all. validation_samples: the same while training.
+    seed: of what is drawn; sample i of the model has seed + i. split: what is scored in the end.
+    copies: how many samples of the model are searched for copies of training data; 0 for none.
+    device: where to compute in the end, None for where the model is. cache: not used; every suite takes one.
+    """
+
+    main = Main("nats", "lower")
+    better = main.better
+
+    def __init__(
+        self,
+        samples: int | None = None,
+        validation_samples: int | None = 512,
+        seed: int = 1_000_000,
+        split: str = "test",
+        copies: int = 256,
+        device: str | None = None,
+        cache: str | Path | None = None,
+    ) -> None:
+        self.samples, self.validation_samples, self.seed, self.split = samples, validation_samples, seed, split
+        self.copies, self.device = copies, device
+
+    def check(self, spec: Spec) -> None:
+        """See Suite."""
+        if spec.kind != "tokens" or "int" not in spec.x.dtype or not spec.x.names:
+            raise UserError(
+                f"evaluation=likelihood scores symbols of a vocabulary and the data are {spec.kind}: take another evaluation="
+            )
+
+    def validate(self, model: Model, dataset: Dataset) -> float:
+        """See Suite."""
+        split = dataset.split("validation")
+        return score(model, dataset.spec, split, subset(len(split), self.validation_samples, self.seed, "validation"))[0]
+
+    def evaluate(self, model: Model, dataset: Dataset, modality: Any, folder: Path) -> dict[str, Any]:
+        """See Suite; nothing is written to the folder."""
+        self.check(dataset.spec)
+        if self.device:
+            model.to(self.device)
+        split = dataset.split(self.split)
+        rows = subset(len(split), self.samples, self.seed, "scored")
+        nats, symbols = score(model, dataset.spec, split, rows)
+        metrics, columns = in_units(nats), COLUMNS
+        controls = from_first(lambda: baselines(dataset, Sequences.of(split.batch(rows))))
+        if isinstance(model, Samples) and self.copies:
+            found, copy_controls = self.search_copies(model, dataset)
+            metrics, columns, controls = metrics | found, columns + COPY_COLUMNS, controls | copy_controls
+        protocol = {
+            "suite": "likelihood",
+            "data": dataset.name,
+            "hashes": dataset.hashes(),
+            "split": self.split,
+            "samples": len(rows),
+            "symbols": symbols,
+            "length": dataset.spec.shape[0],
+            "vocabulary": len(dataset.spec.x.names),
+            "copies": self.copies,
+            "seed": self.seed,
+        }
+        names = {name: CONTROL_NAMES[name] for name in controls}
+        return record(self.main, columns, metrics, controls, names, protocol, device=str(model.device))
+
+    def search_copies(self, model: Samples, dataset: Dataset) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
+        """What the model's samples copy from training, and what unseen real samples and training samples do."""
+        seeds = range(self.seed, self.seed + self.copies)
+        parts = shared(lambda rows: model.sample(seeds[rows]).numpy(), self.copies, BATCH)
+
+        def search() -> dict[str, dict[str, float]]:
+            unseen, train = dataset.split(self.split), dataset.split("train")
+            groups = {
+                "model": Sequences.of({"x": np.concatenate(parts)}),
+                "real": Sequences.of(unseen.batch(subset(len(unseen), self.copies, self.seed, "real"))),
+                "training_copies": Sequences.of(train.batch(subset(len(train), self.copies, self.seed, "copies"))),
+            }
+            source = Sequences.of(train.batch(np.arange(len(train))))
+            return {name: copies_in_units(group, longest_copies(group, source)) for name, group in groups.items()}
+
+        controls = from_first(search)
+        return controls.pop("model"), controls
+
+
+def subset(available: int, wanted: int | None, seed: int, stream: str) -> np.ndarray:
+    """Rows that are drawn, sorted; all where no fewer are wanted."""
+    if not available:
+        raise UserError("a split has no samples to score: take more data, or a larger share of them for it")
+    if wanted is None or wanted >= available:
+        return np.arange(available)
+    return np.sort(np.random.default_rng(rng.key(seed, stream)).choice(available, wanted, replace=False))
+
+
+def score(model: Model, spec: Spec, split: Split, rows: np.ndarray) -> tuple[float, int]:
+    """Nats per symbol of these samples of a split, and how many symbols they have. Each rank scores a part of them."""
+    if not isinstance(model, Likelihood):
+        raise UserError(f"{type(model).__name__} has no likelihood (nll): take another evaluation=")
+
+    def score_batch(rows: np.ndarray) -> np.ndarray:
+        """Nats and symbols of each sample, [B, 2]."""
+        batch = {name: torch.from_numpy(part).to(model.device) for name, part in split.batch(rows).items()}
+        return torch.stack([part.cpu().double() for part in model.nll(spec.to_model(batch, model.dtype))], dim=1).numpy()
+
+    def score_part(part: slice) -> np.ndarray:
+        return np.concatenate([score_batch(rows[i : min(i + BATCH, part.stop)]) for i in range(part.start, part.stop, BATCH)])
+
+    # One sum over all samples: it does not depend on the number of ranks.
+    nats, symbols = np.concatenate(shared(score_part, len(rows), BATCH)).sum(axis=0)
+    return float(nats / symbols), int(symbols)
+
+
+def in_units(nats: float) -> dict[str, float]:
+    """Nats per symbol in the three units of COLUMNS."""
+    return {"nats": nats, "bits": nats / math.log(2), "perplexity": float(np.exp(nats))}
+
+
+# Baselines
+
+
+def baselines(dataset: Dataset, scored: Sequences) -> dict[str, dict[str, float]]:
+    """What models of counts make of the scored samples. Counted are the training samples as they are, overlaps included.
+
+    unigram: p(b) = (c(b) + 1) / (N + V), of N symbols in training.
+    bigram: p(b | a) = (c(a, b) + t(a) p(b)) / (c(a) + t(a)), where t(a) counts the different symbols seen after a (Witten and
+    Bell 1991, method C, on top of the unigram model); the first symbol of a sample follows one that stands for the start.
+    """
+    train, vocabulary = dataset.split("train"), len(dataset.spec.x.names)
+    seen = Sequences.of(train.batch(np.arange(len(train))))
+    counts = np.bincount(seen.symbols, minlength=vocabulary)
+    p = (counts + 1) / (counts.sum() + vocabulary)  # [V]
+
+    pairs, pair_counts = np.unique(seen.before * vocabulary + seen.symbols, return_counts=True)
+    after = np.bincount(seen.before, minlength=vocabulary + 1)  # c(a), [V + 1]
+    different = np.bincount(pairs // vocabulary, minlength=vocabulary + 1)  # t(a), [V + 1]
+    wanted = scored.before * vocabulary + scored.symbols
+    place = np.searchsorted(pairs, wanted).clip(max=len(pairs) - 1)
+    together = np.where(pairs[place] == wanted, pair_counts[place], 0)  # c(a, b), of each scored symbol
+    a, b = scored.before, scored.symbols
+    unseen = after[a] == 0  # then the unigram model remains
+    bigram = np.where(unseen, p[b], (together + different[a] * p[b]) / np.maximum(after[a] + different[a], 1))
+    return {
+        "bigram": in_units(float(-np.log(bigram).mean())),
+        "unigram": in_units(float(-np.log(p[b]).mean())),
+        "uniform": in_units(math.log(vocabulary)),
+    }
+
+
+# Copies
+
+
+def copies_in_units(samples: Sequences, longest: np.ndarray) -> dict[str, float]:
+    """The longest copies [N], in symbols, in the units of COPY_COLUMNS."""
+    return {"copied_ngram": float(longest.mean()), "copied_half": float((2 * longest >= samples.length).mean())}
+
+
+def longest_copies(samples: Sequences, source: Sequences) -> np.ndarray:
+    """The length of the longest run of each sample that lies within one row of the source, [N]."""
+    size = max(1, COPY_BLOCK // (source.x.shape[1] + 1))
+    parts = [Sequences(source.x[i : i + size], source.length[i : i + size]) for i in range(0, len(source.x), size)]
+    return np.max([_longest_copies(samples, part) for part in parts], axis=0)
+
+
+def _longest_copies(samples: Sequences, source: Sequences) -> np.ndarray:
+    """By sorting all positions by the T symbols from there on: the longest match of one is with a neighbour from the source.
+
+    Ranks by 1, 2, 4 ... symbols sort them (Manber and Myers 1993).
+    """
+    # Rows end with numbers of their own, 0 and 1: no run goes on from row to row.
+    text = np.concatenate([source.with_ends(0), samples.with_ends(1)])
+    first, length = source.x.size + len(source.x), samples.x.shape[1]
+    rank, known = text, 1
+    while known < length:  # symbols that the ranks go by
+        following = np.concatenate([rank[known:], np.zeros(known, np.int64)])
+        rank = np.unique(rank * (rank.max() + 1) + following, return_inverse=True)[1]
+        known *= 2
+    order = np.argsort(rank[:first], kind="stable")
+    above = np.searchsorted(rank[:first][order], rank[first:])
+    runs = np.lib.stride_tricks.sliding_window_view(np.append(text, np.ones(length, np.int64)), length)
+    longest = np.zeros(len(samples.x), np.int64)
+    for row, places in enumerate(above.reshape(len(samples.x), -1)):
+        own = runs[first + row * (length + 1) :][: length + 1]  # [T + 1, T]
+        for neighbour in (places - 1, places):
+            equal = own == runs[order[neighbour.clip(0, first - 1)]]
+            longest[row] = max(longest[row], np.logical_and.accumulate(equal, axis=1).sum(axis=1).max())
+    return longest

@@ -1,0 +1,89 @@
+"""Text: samples in one file that people read.
+
+Samples are tokens [N, T], whole numbers; the names of the field `x` are the vocabulary, characters or longer pieces of text.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import takewhile
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from src.config.errors import UserError
+from src.data.spec import Spec
+from src.modalities.sidecars import begin_samples, earlier_files, end_samples, marks_of, write_archive, write_marked
+from src.system.files import write_atomic
+
+END, PAD = "<end>", "<pad>"  # names in the vocabulary, where it has them
+PREVIEW = 16  # samples
+
+
+class Text:
+    """Data whose `x` is tokens (T,) with a vocabulary. Samples may be longer or shorter than T."""
+
+    suffix = ".txt"
+
+    def __init__(self, spec: Spec) -> None:
+        if spec.kind != "tokens" or len(spec.shape) != 1 or not spec.x.names:
+            found = f"{spec.kind} {list(spec.shape)} with {len(spec.x.names)} names"
+            raise UserError(f"text is tokens [T] with their vocabulary, not {found}: choose another modality for this data")
+        self.spec = spec
+
+    def finish(self, x: Tensor) -> Tensor:
+        """The tokens as they are, int64, on the CPU."""
+        return x.cpu().long()
+
+    def text(self, tokens: Tensor) -> str:
+        """One sample [T] as a person reads it: up to `END`, without `PAD`."""
+        names, numbers = self.spec.x.names, tokens.tolist()
+        if not all(0 <= number < len(names) for number in numbers):
+            raise ValueError(f"tokens {min(numbers)} to {max(numbers)}, but the vocabulary has 0 to {len(names) - 1}")
+        pieces = takewhile(lambda piece: piece != END, (names[number] for number in numbers))
+        return "".join(piece for piece in pieces if piece != PAD)
+
+    def save(self, samples: Iterable[Tensor], folder: str | Path, seeds: Sequence[int], provenance: Mapping[str, Any]) -> None:
+        """`samples.txt` with all samples, each below a line with its seed, and `samples.json` with the exact texts.
+
+        samples: portions [n, T] that follow each other; T may differ.
+        """
+        folder, name = Path(folder), "samples.txt"
+        earlier = earlier_files(folder, [name])
+        texts = [text for portion in samples for text in self._texts(portion)]
+        if len(seeds) != len(texts):
+            raise ValueError(f"{len(texts)} samples, but {len(seeds)} seeds")
+        listed = [{"seed": seed, "text": text} for seed, text in zip(seeds, texts, strict=True)]
+        begin_samples(folder, earlier, {**marks_of(provenance), "provenance": provenance, "samples": listed})
+        write_atomic(folder / name, _below_lines([f"seed {seed}" for seed in seeds], texts))
+        end_samples(folder)
+
+    def save_archive(self, samples: Tensor, path: str | Path, seeds: Sequence[int], provenance: Mapping[str, Any]) -> None:
+        """All samples in one NumPy archive: `tokens` is int64 [N, T], `seeds` int64 [N]."""
+        write_archive(path, seeds, provenance, tokens=_tokens(samples).numpy())
+
+    def preview(self, samples: Tensor, path: str | Path, provenance: Mapping[str, Any] | None = None) -> None:
+        """The first `PREVIEW` samples, numbered from 1."""
+        texts = list(self._texts(samples[:PREVIEW]))
+        data = _below_lines([f"sample {number}" for number in range(1, len(texts) + 1)], texts)
+        write_marked(path, lambda _: data, provenance)
+
+    def _texts(self, samples: Tensor) -> Iterator[str]:
+        return map(self.text, _tokens(samples))
+
+
+def _tokens(samples: Tensor) -> Tensor:
+    """int64 [N, T] on the CPU."""
+    if samples.ndim != 2 or samples.is_floating_point():
+        kind = str(samples.dtype).removeprefix("torch.")
+        raise UserError(f"text is whole numbers [N, T], not {kind} {list(samples.shape)}: choose data of text for this model")
+    if not len(samples):
+        raise UserError("there is no text to show: ask for one sample or more")
+    return samples.detach().cpu().long()
+
+
+def _below_lines(titles: Sequence[str], texts: Sequence[str]) -> bytes:
+    """Texts below lines such as "--- seed 3 ---", with more dashes than occur together in any text."""
+    dashes = "---"
+    while any(dashes in text for text in texts):
+        dashes += "-"
+    return "\n".join(f"{dashes} {title} {dashes}\n{text}\n" for title, text in zip(titles, texts, strict=True)).encode()

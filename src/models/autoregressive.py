@@ -1,0 +1,169 @@
+"""Autoregressive models: p(x) = prod_t p(x_t | x_<t), fitted by maximum likelihood (Bengio et al. 2003, eq. 1)."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from src.config.errors import UserError
+from src.data.spec import Batch, Spec
+from src.models.model import OneLoss
+from src.networks.decoder import Decoder
+from src.training import rng
+from src.training.ema import EMA
+
+SAMPLE_BATCH = 64  # sampling always runs batches of this size: the last bits of a matrix product depend on its shape
+
+
+class Autoregressive(OneLoss):
+    """Symbols of a sequence, each from those before it.
+
+    network: called with `spec=`, maps symbols [B, T] to logits [B, T, V], see src.networks.decoder.Decoder.
+    optimizer, ema, lr_schedule: see OneLoss.
+    """
+
+    learner: Decoder
+
+    def __init__(
+        self,
+        spec: Spec,
+        seed: int,
+        network: Callable[..., Decoder],
+        optimizer: Callable[..., torch.optim.Optimizer],
+        ema: Callable[[nn.Module], EMA] | None = None,
+        lr_schedule: Callable[[int], float] | None = None,
+    ) -> None:
+        if spec.kind != "tokens" or len(spec.shape) != 1:
+            raise ValueError(
+                f"it models sequences of tokens, not {spec.kind} of shape {spec.shape}: take data=text data.path=..."
+            )
+        super().__init__(spec, seed, optimizer, ema, lr_schedule)
+        self.set_network(network(spec=spec))
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Mean nats per symbol of each sample, [B]."""
+        nats, symbols = self.nats(self.learner, batch)
+        return nats / symbols.clamp(min=1)
+
+    def nats(self, network: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
+        """-log p(x) = -sum_t log p(x_t | x_<t) and how many terms it has, both [B]; up to `length` where samples end early."""
+        x = batch["x"]
+        nats = F.cross_entropy(network(x).mT, x, reduction="none")  # [B, T]
+        length = batch.get("length", torch.full_like(x[:, 0], x.shape[1]))  # [B]
+        counted = torch.arange(x.shape[1], device=x.device) < length[:, None]  # [B, T]
+        return torch.where(counted, nats, 0.0).sum(1), counted.sum(1)
+
+    # Capabilities
+
+    @torch.no_grad()
+    def nll(self, batch: Batch, weights: str = "ema") -> tuple[Tensor, Tensor]:
+        """See Likelihood; exact."""
+        network = self.network(weights)
+        was_training, _ = network.training, network.eval()
+        nats, symbols = self.nats(network, batch)
+        network.train(was_training)
+        return nats, symbols
+
+    def conditions(self, seeds: Sequence[int]) -> Batch:
+        """None: the model is unconditional."""
+        return {}
+
+    def sample(
+        self,
+        seeds: Sequence[int],
+        cond: Batch | None = None,
+        weights: str = "ema",
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        top_p: float | None = None,
+    ) -> Tensor:
+        """See Samples: int64 [N, T]. temperature, top_k, top_p: see `probabilities`."""
+        if cond:
+            raise UserError(f"this model knows no conditions: leave out {', '.join(cond)}")
+        return self.continue_from(torch.empty(0, dtype=torch.int64), seeds, weights, temperature, top_k, top_p)
+
+    @torch.no_grad()
+    def continue_from(
+        self,
+        prompt: Tensor,
+        seeds: Sequence[int],
+        weights: str = "ema",
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        top_p: float | None = None,
+    ) -> Tensor:
+        """See Continues: int64 [N, T]. Symbol t is drawn with the t-th number of its seed, whatever the prompt [P] is."""
+        check_prompt(prompt, self.spec)
+        check_settings(temperature, top_k, top_p)
+        network: Decoder = self.network(weights)  # type: ignore[assignment]
+        was_training, _ = network.training, network.eval()
+        uniform = uniforms(seeds, self.spec.shape[0])  # [N, T]
+        samples = []
+        for start in range(0, len(uniform), SAMPLE_BATCH):
+            u = uniform[start : start + SAMPLE_BATCH]
+            size, length = u.shape
+            u = F.pad(u, (0, 0, 0, SAMPLE_BATCH - size))
+            x = torch.zeros(u.shape, dtype=torch.int64)  # [B, T]
+            x[:, : len(prompt)] = prompt
+            token, cache = network.start(SAMPLE_BATCH), network.cache(SAMPLE_BATCH, length)
+            for t in range(length):
+                logits = network.step(token, cache).cpu()  # [B, V]
+                if t >= len(prompt):
+                    x[:, t] = draw(probabilities(logits, temperature, top_k, top_p), u[:, t])
+                token = x[:, t : t + 1].to(token.device)
+            samples.append(x[:size])
+        network.train(was_training)
+        return torch.cat(samples) if samples else torch.empty(0, self.spec.shape[0], dtype=torch.int64)
+
+
+def uniforms(seeds: Sequence[int], length: int) -> Tensor:
+    """Numbers from U(0, 1), float64 [N, T], where row i depends on `seeds[i]` alone."""
+    random = torch.Generator()
+    keyed = (random.manual_seed(rng.key(seed, "symbols")) for seed in seeds)
+    rows = [torch.rand(length, dtype=torch.float64, generator=generator) for generator in keyed]
+    return torch.stack(rows) if rows else torch.empty(0, length, dtype=torch.float64)
+
+
+def probabilities(logits: Tensor, temperature: float = 1.0, top_k: int | None = None, top_p: float | None = None) -> Tensor:
+    """softmax(logits / temperature), [B, V] in float64, where the less probable symbols may be cut off.
+
+    top_k: only the k most probable symbols (Fan et al. 2018, arXiv:1805.04833). top_p: of these, only the fewest that together
+    have a probability of at least p (Holtzman et al. 2020, arXiv:1904.09751, eq. 2). What remains is scaled to a sum of 1.
+    """
+    logits = logits.double() / temperature
+    if top_k is not None and top_k < logits.shape[1]:
+        least = logits.topk(top_k, dim=1).values[:, -1:]  # [B, 1]
+        logits = logits.masked_fill(logits < least, -torch.inf)
+    p = logits.softmax(dim=1)
+    if top_p is not None:
+        ordered, order = p.sort(dim=1, descending=True, stable=True)
+        kept = ordered.cumsum(dim=1) - ordered < top_p  # before this symbol the sum falls short of p
+        p = p * torch.zeros_like(kept).scatter(1, order, kept)
+    return p / p.sum(dim=1, keepdim=True)
+
+
+def draw(p: Tensor, u: Tensor) -> Tensor:
+    """Symbols [B] with probabilities p [B, V] by their inverse distribution function at u [B] from U(0, 1)."""
+    cumulative = p.cumsum(dim=1)
+    # The last one is 1 only up to rounding; u below 1 keeps the product below it.
+    return torch.searchsorted(cumulative, u[:, None] * cumulative[:, -1:], right=True).squeeze(1)
+
+
+def check_prompt(prompt: Tensor, spec: Spec) -> None:
+    """Raise UserError for what no sample can begin with."""
+    length, vocabulary = spec.shape[0], len(spec.x.names)
+    if len(prompt) >= length:
+        raise UserError(f"the prompt has {len(prompt)} symbols and samples have {length}: shorten it to {length - 1} or fewer")
+    if len(prompt) and not 0 <= int(prompt.min()) <= int(prompt.max()) < vocabulary:
+        raise UserError(f"the prompt has symbols outside 0 .. {vocabulary - 1}: encode it with the vocabulary of the data")
+
+
+def check_settings(temperature: float, top_k: int | None, top_p: float | None) -> None:
+    """Raise UserError for settings of `probabilities` that leave nothing to draw."""
+    if not temperature > 0:
+        raise UserError(f"temperature={temperature}: must be above 0; top_k=1 takes the most probable symbol")
+    if top_k is not None and top_k < 1:
+        raise UserError(f"top_k={top_k}: must be 1 or more, or null for all symbols")
+    if top_p is not None and not 0 < top_p <= 1:
+        raise UserError(f"top_p={top_p}: must be above 0 and at most 1, or null for all symbols")

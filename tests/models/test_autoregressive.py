@@ -1,0 +1,184 @@
+"""Against enumerated probabilities, and what samples depend on."""
+
+import itertools
+import math
+from functools import partial
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from src.config.errors import UserError
+from src.data.spec import Field, Spec
+from src.models.autoregressive import SAMPLE_BATCH, Autoregressive, draw, probabilities
+from src.models.model import Continues, Likelihood, Samples
+from src.networks.decoder import Decoder
+from src.training import rng
+from src.training.ema import EMA
+
+
+def make(length: int = 8, names: str = "abc", seed: int = 0, sharp: float = 1.0, **changes: Any) -> Autoregressive:
+    """A model of random weights; `sharp` scales its logits."""
+    rng.seed_layers(seed, -1)
+    settings: dict[str, Any] = {
+        "spec": Spec({"x": Field("tokens", (length,), "int64", tuple(names))}),
+        "seed": seed,
+        "network": partial(Decoder, width=16, depth=1, heads=2),
+        "optimizer": partial(torch.optim.AdamW, lr=1e-2),
+    }
+    model = Autoregressive(**settings | changes)
+    with torch.no_grad():
+        model.learner.norm.weight.mul_(sharp)
+    return model
+
+
+def all_sequences(symbols: int, length: int) -> Tensor:
+    return torch.tensor(list(itertools.product(range(symbols), repeat=length)))
+
+
+def test_probabilities_of_all_sequences_sum_to_1() -> None:
+    """p(ab) = p(a) p(b | a), with each factor from a forward pass of its own."""
+    model, x = make(length=2, sharp=3), all_sequences(3, 2)
+    nats, symbols = model.nll({"x": x})
+    assert symbols.tolist() == [2] * 9
+    assert math.isclose((-nats).exp().sum().item(), 1, abs_tol=1e-6)
+    first = model.learner(x[:, :1])[:, 0].softmax(1)
+    second = model.learner(x)[:, 1].softmax(1)
+    p = first.gather(1, x[:, :1]) * second.gather(1, x[:, 1:])
+    torch.testing.assert_close(nats, -p.squeeze(1).log())
+    torch.testing.assert_close(model.loss({"x": x}), nats / 2)
+
+
+def test_samples_have_the_probabilities_of_the_model() -> None:
+    model, x, n = make(length=2, sharp=3), all_sequences(3, 2), 4000
+    p = (-model.nll({"x": x})[0]).exp()
+    samples = model.sample(range(n))
+    share = torch.bincount(samples @ torch.tensor([3, 1]), minlength=9) / n
+    assert ((share - p).abs() < 4 * (p * (1 - p) / n).sqrt()).all()
+    assert (p.max() - p.min()) > 0.05
+
+
+def test_what_lies_beyond_the_length_changes_nothing() -> None:
+    model = make(sharp=3)
+    x, length = torch.randint(3, (4, 8)), torch.tensor([8, 5, 1, 0])
+    changed = torch.where(torch.arange(8) < length[:, None], x, (x + 1) % 3)
+    nats, symbols = model.nll({"x": x, "length": length})
+    assert torch.equal(nats, model.nll({"x": changed, "length": length})[0])
+    assert torch.equal(symbols, length)
+    assert nats[3] == 0
+    assert torch.equal(model.loss({"x": x, "length": length}), model.loss({"x": changed, "length": length}))
+    shorter = model.nll({"x": x[1:2, :5]})
+    torch.testing.assert_close(nats[1:2], shorter[0])
+
+
+def test_sample_i_depends_on_seed_i_alone() -> None:
+    model = make()
+    seeds = range(SAMPLE_BATCH + 3)
+    samples = model.sample(seeds)
+    assert samples.shape == (len(seeds), 8)
+    assert samples.dtype == torch.int64
+    assert torch.equal(model.sample([66, 2, 65]), samples[[66, 2, 65]])
+    assert len(samples.unique(dim=0)) > SAMPLE_BATCH // 2
+    assert model.sample([]).shape == (0, 8)
+
+
+def test_a_continuation_begins_with_the_prompt_and_goes_on_as_the_sample_did() -> None:
+    model = make(sharp=3)
+    sample = model.sample([7])[0]
+    for size in (1, 4, 7):
+        assert torch.equal(model.continue_from(sample[:size], [7, 8])[0], sample)
+    other = model.continue_from(torch.tensor([2, 2, 2]), range(5))
+    assert (other[:, :3] == 2).all()
+    assert other.shape == (5, 8)
+
+
+def test_temperature_top_k_and_top_p() -> None:
+    logits = torch.tensor([[0.5, 0.1, 0.3, 0.1]]).log()
+    torch.testing.assert_close(probabilities(logits).float(), logits.exp())
+    squared = logits.exp() ** 2
+    torch.testing.assert_close(probabilities(logits, temperature=0.5).float(), squared / squared.sum())
+    torch.testing.assert_close(probabilities(logits, top_k=2)[0], torch.tensor([0.625, 0, 0.375, 0]).double())
+    assert torch.equal(probabilities(logits, top_k=9), probabilities(logits))
+    torch.testing.assert_close(probabilities(logits, top_p=0.6)[0], torch.tensor([0.625, 0, 0.375, 0]).double())
+    assert probabilities(logits, top_p=0.01)[0].tolist() == [1, 0, 0, 0]
+    torch.testing.assert_close(probabilities(logits, top_p=1.0), probabilities(logits))
+
+    model = make(sharp=3)
+    greedy = model.sample(range(4), top_k=1)
+    assert (greedy == greedy[0]).all()
+    assert torch.equal(greedy[0, 1:], model.network()(greedy)[0, 1:].argmax(1))
+
+
+def test_draws_by_hand() -> None:
+    """A symbol without probability is never drawn, not even at the ends."""
+    p = torch.tensor([0.0, 0.25, 0.0, 0.75, 0.0], dtype=torch.float64).expand(5, -1)
+    u = torch.tensor([0.0, 0.2499, 0.25, 0.5, 1 - 2**-53], dtype=torch.float64)
+    assert draw(p, u).tolist() == [1, 1, 3, 3, 3]
+
+
+def test_training_lowers_the_loss_and_moves_the_average() -> None:
+    """abcabc... is certain once its first symbol is known: log 3 / 8 nats per symbol."""
+    model = make(ema=partial(EMA, half_life=50))
+    optimizers = model.configure_optimizers()
+    x = torch.arange(24).reshape(3, 8) + torch.arange(3)[:, None]
+    block = (x % 3).repeat(60, 4, 1)  # [K, B, T]
+    block = block.reshape(60, -1, 8)
+    before = model.nll({"x": x % 3})[0].sum()
+    assert model.scalars() == {}
+    model.train_on({"x": block}, optimizers)
+    assert (model.step, model.samples_seen) == (60, 60 * block.shape[1])
+    assert model.scalars()["loss"] < math.log(3) / 8 + 0.1
+    nats = model.nll({"x": x % 3})[0]
+    assert nats.sum() < before / 3
+    assert not torch.equal(nats, model.nll({"x": x % 3}, weights="raw")[0])
+    text = model.sample(range(20))
+    assert ((text[:, 1:] - text[:, :-1]) % 3 == 1).float().mean() > 0.9
+
+
+def test_precision_is_that_of_the_model() -> None:
+    """float64 stays, and a network in bfloat16 still sums its nats in float32."""
+    x = all_sequences(3, 2)
+    double, single = make(length=2, sharp=3).double(), make(length=2, sharp=3)
+    nats = double.nll({"x": x})[0]
+    assert nats.dtype == torch.float64
+    torch.testing.assert_close(nats.float(), single.nll({"x": x})[0])
+    with torch.autocast("cpu", torch.bfloat16):
+        assert single.loss({"x": x}).dtype == torch.float32
+
+
+def test_capabilities() -> None:
+    model = make()
+    assert isinstance(model, Samples)
+    assert isinstance(model, Likelihood)
+    assert isinstance(model, Continues)
+    assert model.conditions([1, 2]) == {}
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"temperature": 0.0}, "temperature=0.0"),
+        ({"top_k": 0}, "top_k=0"),
+        ({"top_p": 0.0}, "top_p=0.0"),
+        ({"top_p": 1.5}, "top_p=1.5"),
+        ({"cond": {"y": torch.zeros(1)}}, "no conditions"),
+    ],
+)
+def test_settings_that_cannot_work(settings: dict[str, Any], words: str) -> None:
+    with pytest.raises(UserError, match=words) as error:
+        make().sample([0], **settings)
+    assert "\n" not in str(error.value)
+
+
+def test_prompts_that_cannot_work() -> None:
+    with pytest.raises(UserError, match="8 symbols and samples have 8: shorten it to 7"):
+        make().continue_from(torch.zeros(8, dtype=torch.int64), [0])
+    with pytest.raises(UserError, match=r"outside 0 \.\. 2"):
+        make().continue_from(torch.tensor([3]), [0])
+
+
+def test_data_that_are_no_tokens() -> None:
+    with pytest.raises(ValueError, match=r"not image of shape .*: take data=text") as error:
+        make(spec=Spec.of("image", (1, 8, 8)))
+    assert "\n" not in str(error.value)

@@ -1,0 +1,89 @@
+"""Any number of processes makes what one makes, for every training rule."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from src.parallel import launch
+from src.runs.checkpoints import load_checkpoint
+from src.runs.folder import RunFolder
+from training import train_all
+
+ROOT = Path(__file__).parents[2]
+MODELS = sorted(path.stem for path in (ROOT / "conf" / "model").glob("*.yaml"))
+FAST = ["cdcgan", "vae", "autoregressive", "contrastive"]
+STEPS = 30
+TINY = [
+    *("debug=tiny", "trainer.threads=1", "trainer.precision=64-true", "data.batch_size=16", "evaluate=false"),
+    *("checkpoint.every=1000", "validation={every: 100, samples: 32}", "samples={n: 4, per_decade: 1}"),
+]
+# What looks at several samples at once, draws random numbers, or carries a state.
+EVERYTHING = [
+    *("model=mlp_gan", "data=digits", "loss=relativistic_average"),
+    "model.generator={z_dim: 8, widths: [16], batch_norm: true}",
+    "model.discriminator={widths: [16, 16], spectral_norm: true}",
+    "model.d_steps=2",
+    "model.ema.half_life=100",
+    *(
+        f"+model.penalties.{name}={{_target_: src.models.gan.regularizers.Penalty, weight: 0.1, every: 2}}"
+        for name in ("wgan_gp", "dragan", "lecam")
+    ),
+    *(
+        f"+model.penalties.{name}.function={{_target_: src.models.gan.regularizers.{name}, _partial_: true}}"
+        for name in ("wgan_gp", "dragan")
+    ),
+    "+model.penalties.lecam.function={_target_: src.models.gan.regularizers.LeCam}",
+    "~model.augment",
+    "+model.augment={_target_: src.models.gan.ada.ADA, policy: [shift, contrast], target: -1, every: 2, kimg: 0.1}",
+]
+
+
+def words_of(model: str) -> list[str]:
+    if model == "everything":
+        return EVERYTHING
+    return [f"model={model}", f"data.path={ROOT / 'README.md'}" if model == "autoregressive" else "data=digits"]
+
+
+def made(models: list[str], processes: int, compose: Callable[..., dict[str, Any]], folder: Path) -> dict[str, dict[str, Any]]:
+    """The last checkpoints of 30 updates of each model, by so many processes."""
+    runs, configs = {}, []
+    for model in models:
+        words = words_of(model)
+        per_update = 16 * compose(*words, *TINY)["model"].get("d_steps", 1)
+        runs[model] = RunFolder(folder / f"{model}-{processes}")
+        words = [*words, *TINY, f"stop.samples={STEPS * per_update}", f"run_dir={runs[model].path}"]
+        configs.append(compose(*words, f"devices={processes}", "trainer=ddp"))
+    if processes == 1:
+        train_all(configs)
+    else:
+        launch.launch(train_all, configs, processes)
+    checkpoints = {model: run.newest("step") for model, run in runs.items()}
+    return {model: load_checkpoint(path) for model, path in checkpoints.items() if path}
+
+
+def assert_alike(models: list[str], counts: list[int], compose: Any, folder: Path) -> None:
+    one = made(models, 1, compose, folder)
+    for processes in counts:
+        several = made(models, processes, compose, folder)
+        for model in models:
+            assert (
+                several[model]["clock"]
+                == one[model]["clock"]
+                == {"step": STEPS, "samples_seen": one[model]["clock"]["samples_seen"]}
+            )
+            for key, tensor in one[model]["state_dict"].items():
+                torch.testing.assert_close(
+                    several[model]["state_dict"][key], tensor, rtol=0, atol=1e-9, msg=f"{model}, {processes} processes: {key}"
+                )
+
+
+def test_two_processes_make_what_one_makes(compose: Any, tmp_path: Path) -> None:
+    assert_alike(["everything", *FAST], [2], compose, tmp_path)
+
+
+@pytest.mark.slow
+def test_two_and_four_processes_make_what_one_makes_with_every_model(compose: Any, tmp_path: Path) -> None:
+    assert_alike(["everything", *MODELS], [2, 4], compose, tmp_path)

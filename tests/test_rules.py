@@ -1,0 +1,50 @@
+"""Rules that share nothing with GANs, from training to the report: the same commands, no special case."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from src.config.errors import UserError
+from src.evaluate import evaluate
+from src.generate import generate
+from src.report import report
+from src.runs.folder import RunFolder
+from src.runs.load import load_run
+from src.train import train
+from src.verify import verify
+
+ROOT = Path(__file__).parent.parent
+RULES = {
+    "vae": (["model=vae", "data=digits"], "fd_digits", "step-000000020.png"),
+    "autoregressive": (["model=autoregressive", f"data.path={ROOT / 'README.md'}"], "nats", "step-000000020.txt"),
+    "contrastive": (["model=contrastive", "data=digits"], "knn_accuracy", None),
+}
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_from_training_to_the_report(rule: str, compose: Any, tmp_path: Path, capsys: Any) -> None:
+    words, main, preview = RULES[rule]
+    run = RunFolder(tmp_path / "run")
+    result = train(compose(*words, "debug=tiny", "trainer.threads=1", f"run_dir={run.path}"))
+    assert result["main"]["name"] == main
+    assert result["controls"]
+    assert run.manifest()["ended"]["step"] == 20
+    assert [path.name for path in run.samples.glob("step-000000020*")] == ([preview] if preview else [])
+
+    again = evaluate(compose(f"run={run.path}", name="evaluate", nullable=("evaluation.", "paths.data")))
+    assert again["metrics"] == result["metrics"]
+    capsys.readouterr()
+    verify(compose(f"run={run.path}", f"paths.cache={tmp_path}", name="verify", nullable=("steps", "paths.data")))
+    assert "bitwise equal over steps 1 to 20: " in capsys.readouterr().out
+
+    asked = compose(f"run={run.path}", "n=4", name="generate", nullable=("n",))
+    if preview:
+        assert len(load_run(run.path).sample(range(3))) == 3
+        assert (generate(asked) / "samples.json").is_file()
+    else:
+        with pytest.raises(UserError, match="contrastive draws no samples"):
+            generate(asked)
+    page, table = report(compose(f"runs={run.path}", f"out={tmp_path}/page.html", f"table={tmp_path}/table.md", name="report"))
+    assert main in page.read_text()
+    assert main in table.read_text()

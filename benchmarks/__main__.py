@@ -20,7 +20,7 @@ from src.config.errors import UserError
 from src.system.files import check_writable
 
 HERE = Path(__file__).parent
-SCRIPTS = ("startup", "train_step", "peers", "evaluation", "sampling", "memory", "time_to_distance", "ddp", "sweep", "gpu")
+SCRIPTS = ("startup", "train_step", "peers", "evaluation", "sampling", "gpu")
 
 
 def main() -> None:

@@ -3,7 +3,7 @@
 The same arrays, the same registered extractor (`digits`), the same test images, warm caches on both sides, seconds:
 
 ours            `protocol.evaluate`: Frechet and kernel distance, inception score, precision and recall, density and
-                coverage, copies, class shares; the real side (features, radii, anchors) comes from our cache
+                coverage, copies, class shares; the real side (features, radii, controls) comes from our cache
 the same four   of these, what torch-fidelity has too: Frechet and kernel distance, inception score, precision and recall (and
                 density and coverage, which come with them)
 torch-fidelity  `torch_fidelity.calculate_metrics` with fid, isc, kid and prc; the features and the statistics of the real
@@ -74,10 +74,10 @@ def main(words: list[str] | None = None) -> None:
     count = sample_count(dataset, protocol)
     extractor = load_extractor("digits")
     # Real images with a little noise stand for a good model's samples: what is in them takes no longer or shorter.
-    train = torch.from_numpy(dataset.split("train").x[:count].copy())
+    train = torch.from_numpy(dataset.split("train")["x"][:count].copy())
     noise = torch.randint(0, 32, train.shape, generator=rng.generator(0, "benchmark"), dtype=torch.uint8)
     samples = torch.maximum(train, noise)
-    real = torch.from_numpy(dataset.split("test").x[:count].copy())
+    real = torch.from_numpy(dataset.split("test")["x"][:count].copy())
 
     with tempfile.TemporaryDirectory() as folder, timing.quiet():
         theirs = functools.partial(

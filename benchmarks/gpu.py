@@ -21,7 +21,7 @@ RECIPES = [
 ]
 WIDER = "model.{0}.widths=[768,768,768,768,384] model.{0}.cardinality=[96,96,96,96,48]"  # R3GAN: a stage for each side
 PRECISIONS = ("32-true", "bf16-mixed")
-PROTOCOL = """Ways taken in turn, forwards and backwards, medians over the rounds; `fit` with everything on, start-up
+PROTOCOL = """Ways taken in turn, forwards and backwards, medians over the rounds; `train` with everything on, start-up
 and first updates left out. Images are real ones shown to the discriminator; memory is the peak of what PyTorch's allocator gave
 away (torch.cuda.max_memory_allocated)."""
 

@@ -2,7 +2,7 @@
 
 The same generator (model=mlp_gan on MNIST after a few hundred updates, or --run PATH), everything on one disk, seconds:
 
-png, npz    `python -m src.generate run=... n=... format=...`: each sample of a seed of its own, files that appear whole, marks
+files, npz  `python -m src.generate run=... n=... format=...`: each sample of a seed of its own, files that appear whole, marks
             inside each PNG, a grid and a record beside them
 plain loop  batches of 128 from the generator, `torchvision.utils.save_image` for each image: benchmarks/plain_loop.py
 images      the generator on as many latents, and no file: the floor
@@ -23,9 +23,9 @@ from typing import Any
 import torch
 
 from benchmarks import ours, plain_loop, timing
-from src.generate import draw
-from src.modalities import image
-from src.runs.folder import load_run
+from src.generate import SETTINGS, draw
+from src.runs.folder import RunFolder
+from src.runs.load import load_run
 from src.train import train
 
 REACH = {"plain loop": 0.3}
@@ -45,29 +45,30 @@ def main(words: list[str] | None = None) -> None:
     with tempfile.TemporaryDirectory() as folder:
         run = arguments.run or trained(Path(folder), arguments.data, arguments.updates)
         model = load_run(run)
-        generator, weights = model.sampler(), Path(folder, "generator.pt")
+        modality = RunFolder(run).experiment().modality(model.spec)
+        generator, weights = model.network(), Path(folder, "generator.pt")
         torch.save(generator, weights)
 
         def generate(form: str, out: Path) -> None:
             command("src.generate", f"run={run}", f"n={arguments.n}", f"format={form}", f"out={out}")
 
         def save(form: str, out: Path) -> None:
-            asked = {"class": None, "weights": "ema", "truncation": None, "side": None}
-            portions = draw(model, asked, seeds, image.to_uint8)
-            if form == "png":
-                image.save(portions, out, seeds, {"model": "0" * 64})
+            asked = {"class": None, "weights": "ema", **dict.fromkeys(SETTINGS)}
+            portions = draw(model, asked, seeds, modality.finish)
+            if form == "files":
+                modality.save(portions, out, seeds, {"model": "0" * 64})
             else:
-                image.save_npz(torch.cat(list(portions)), out.with_suffix(".npz"), seeds, {"model": "0" * 64})
+                modality.save_archive(torch.cat(list(portions)), out.with_suffix(".npz"), seeds, {"model": "0" * 64})
 
         few = max(1, arguments.n // 5)
         seeds = range(few)
         whole = {
-            "png": functools.partial(generate, "png"),
+            "files": functools.partial(generate, "files"),
             "npz": functools.partial(generate, "npz"),
             "plain loop": lambda out: command("benchmarks.plain_loop", str(weights), str(out), str(arguments.n)),
         }
         inside = {
-            "png": functools.partial(save, "png"),
+            "files": functools.partial(save, "files"),
             "npz": functools.partial(save, "npz"),
             "plain loop": lambda out: plain_loop.draw(generator, out, few),
             "images": lambda out: model.decode(torch.randn(few, model.z_dim)),
@@ -85,8 +86,8 @@ def compare(before: str, after: str, ways: Mapping[str, Callable[[Path], Any]], 
     measured = {name: functools.partial(seconds, way) for name, way in ways.items()}
     found = timing.alternate(measured, arguments.rounds, arguments.threads)
     rows = []
-    for form in ("png", "npz"):
-        others = {name: found[name] for name in found if name == form or name not in ("png", "npz")}
+    for form in ("files", "npz"):
+        others = {name: found[name] for name in found if name == form or name not in ("files", "npz")}
         rows += timing.compare(f"{before} {form}{after}", "s", others, REACH, ours=form)
     return rows
 
@@ -105,8 +106,9 @@ def command(*words: str) -> None:
 
 def trained(folder: Path, data: str, updates: int) -> Path:
     """A run whose images are like digits to a PNG encoder: noise would take it longer."""
-    config = ours.compose("model=mlp_gan", f"data={data}", "logger.mode=disabled", "evaluate=false", f"run_dir={folder}/0")
-    config["stop"]["images"] = updates * config["data"]["batch_size"]
+    config = ours.compose("model=mlp_gan", f"data={data}", "logger=none", f"run_dir={folder}/0")
+    config["callbacks"] = {}  # a run folder's config may not name a class of ours here
+    config["stop"]["samples"] = updates * config["data"]["batch_size"]
     with timing.quiet():
         train(config)
     return folder / "0"

@@ -64,7 +64,7 @@ def main(words: list[str] | None = None) -> None:
         "`--help`": functools.partial(command, *train, "--help"),
         "config error: `model=mlp_gam`": functools.partial(command, *train, "model=mlp_gam"),
         "config error: `model.lr=1`": functools.partial(command, *train, "model=mlp_gan", "model.lr=1"),
-        step: functools.partial(first_step, "model=mlp_gan", f"data={arguments.data}", "logger.mode=offline"),
+        step: functools.partial(first_step, "model=mlp_gan", f"data={arguments.data}", "logger=wandb"),
         "import hydra": functools.partial(command, "-c", "import hydra"),
         "import torch and pytorch_lightning": functools.partial(command, "-c", "import torch, pytorch_lightning"),
     }

@@ -2,7 +2,7 @@
 
 Three ways of making the same generator update, taken in turn, milliseconds per update:
 
-ours      `src.training.fit.fit`, everything on: memory-mapped data, Lightning, W&B offline, metrics.jsonl, progress
+ours      `src.train.train`, everything on: memory-mapped data, Lightning, W&B offline, metrics.jsonl, progress
 by hand   a plain PyTorch loop as an expert would write it: all images as floats in memory, fused Adam, fakes shared by
           both updates, no gradients that nobody uses, the same networks, loss, penalties, average and learning rates, no
           logging at all; in float32, and for a recipe in bf16-mixed once more so
@@ -24,13 +24,13 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmarks import ours, timing
+from src.config.experiment import Experiment
 from src.data.pixels import from_uint8
 from src.models.gan.gan import GAN
 from src.models.gan.regularizers import Update
-from src.parallel.processes import ALONE
-from src.runs.folder import build_dataset, build_model
+from src.parallel.place import Place
 from src.system.numerics import set_numerics
-from src.training.learn import placed
+from src.training.fit import place_model
 
 RECIPES = ["experiment=mlp_gan_listing", "model=mlp_gan", "model=dcgan", "model=cdcgan", "model=sngan", "model=r3gan"]
 RECIPES += ["experiment=mlp_gan_listing trainer.matmul_precision=auto"]  # as exact, faster on some processors
@@ -44,7 +44,7 @@ PRODUCTS = {
     *("_scaled_dot_product_flash_attention_for_cpu", "_scaled_dot_product_flash_attention_for_cpu_backward"),
 }
 PROTOCOL = """Ways taken in turn, forwards and backwards, medians over the rounds, ratios by the round; one process, start-up
-and first updates left out. ours: `fit` with memory-mapped data, Lightning, W&B offline, metrics.jsonl and progress. by
+and first updates left out. ours: `train` with memory-mapped data, Lightning, W&B offline, metrics.jsonl and progress. by
 hand: a plain eager loop with the same networks, fused Adam, shared fakes, no unused gradients, no logging, in float32 and in
 torch's own layout; in bf16: the same under autocast. products: the matrix products and convolutions of an update, its
 penalties' where they are due, replayed alone with the numerics and the layout of ours: the floor."""
@@ -64,7 +64,7 @@ def by_hand(config: dict[str, Any], updates: int, warmup: int, half: bool = Fals
             for optimizer in (g_optimizer, d_optimizer):
                 for group in optimizer.param_groups:
                     group["lr"] = group.setdefault("initial_lr", group["lr"]) * (1 - step / clock.total)
-        for _ in range(model.d_steps):
+        for _ in range(model.batches_per_update):
             real, y = next(batches)
             z = torch.randn(len(real), model.z_dim)
             with autocast(half):
@@ -105,7 +105,8 @@ def products(config: dict[str, Any], updates: int, warmup: int) -> float:
     """Milliseconds per update of the matrix products and convolutions alone, as precise as ours and in its layout."""
     set_numerics(torch.get_num_threads(), config["trainer"]["matmul_precision"])
     half = config["trainer"]["precision"] == HALF
-    model = placed(build(config), config, ALONE.place)
+    model = build(config)
+    place_model(model, Experiment(config).trainer, Place())
     g, d = model.generator, model.discriminator
     real, y = next(shuffled(config))
     z = torch.randn(len(real), model.z_dim)
@@ -126,8 +127,8 @@ def products(config: dict[str, Any], updates: int, warmup: int) -> float:
         g_loss = g_loss + sum(term(made) for term in model.g_penalties.values() if term.every == 1)
         g_loss.backward(inputs=list(g.parameters()))
 
-    due = [(1, of_d.calls * model.d_steps + of_g.calls)]  # every so many updates, what is called then
-    for network, terms, times in ((d, model.penalties, model.d_steps), (g, model.g_penalties, 1)):
+    due = [(1, of_d.calls * model.batches_per_update + of_g.calls)]  # every so many updates, what is called then
+    for network, terms, times in ((d, model.penalties, model.batches_per_update), (g, model.g_penalties, 1)):
         for term in (term for term in terms.values() if term.every > 1):
             with autocast(half):
                 fake = g(z, y)
@@ -165,16 +166,16 @@ def autocast(half: bool) -> torch.autocast:
 
 
 def build(config: dict[str, Any]) -> GAN:
-    return build_model(config, build_dataset(config).spec)
+    return Experiment(config).model(Experiment(config).dataset.spec)
 
 
 def shuffled(config: dict[str, Any]) -> Iterator[tuple[Tensor, Tensor]]:
     """Images [B, *shape] in [-1, 1] and labels [B], shuffled once, from memory."""
-    x, y = build_dataset(config).split("train")
-    images, labels = from_uint8(torch.from_numpy(x.copy())), torch.from_numpy(y)
-    order, batch = torch.randperm(len(x)), config["data"]["batch_size"]
+    split = Experiment(config).dataset.split("train")
+    images, labels = from_uint8(torch.from_numpy(split["x"].copy())), torch.from_numpy(split["y"])
+    order, batch = torch.randperm(len(images)), config["data"]["batch_size"]
     while True:
-        for rows in order.split(batch)[: len(x) // batch]:
+        for rows in order.split(batch)[: len(images) // batch]:
             yield images[rows], labels[rows]
 
 

@@ -71,7 +71,8 @@ def importing(checkout: Path, **missing: Any) -> Iterator[None]:
 
 def loader(shape: tuple[int, ...]) -> DataLoader:
     """As the alternatives load CIFAR-10: an array to a PIL image, to a tensor, to [-1, 1], one after the other."""
-    x, y = Noise(shape).split("train")
+    split = Noise(shape).split("train")
+    x, y = split["x"], split["y"]
     prepare = transforms.Compose([transforms.ToPILImage(), transforms.ToTensor(), transforms.Normalize((0.5,), (0.5,))])
 
     class Images(torch.utils.data.Dataset):
@@ -185,7 +186,7 @@ def r3gan(checkout: Path, clock: Clock) -> None:
     d = Discriminator(WIDTHS, GROUPS, [BLOCKS] * 4, ExpansionFactor=2)
     trainer = AdversarialTraining(g, d)
     optimizers = [torch.optim.Adam(network.parameters(), 2e-4, betas=(0.0, 0.9)) for network in (g, d)]
-    x = torch.from_numpy(Noise(CIFAR).split("train").x)
+    x = torch.from_numpy(Noise(CIFAR).split("train")["x"])
     average = [p.detach().clone() for p in g.parameters()]
     for _ in range(clock.total):
         for network, other, optimizer in ((d, g, optimizers[1]), (g, d, optimizers[0])):

@@ -7,54 +7,99 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "extending.md").read_text()
-STOP = " stop.images=64 data.batch_size=32"  # the page trains a little longer than two steps
+FILES = re.findall(
+    r"`((?:my_lab|conf)/[\w/]+\.(?:py|yaml))`[^`]*?(?:`[^`\n]+`[^`]*?)*```(?:python|yaml)\n(.*?)```", PAGE, re.DOTALL
+)
+LINES = [line for block in re.findall(r"```bash\n(.*?)```", PAGE, re.DOTALL) for line in block.splitlines()]
+STOP = " stop.samples=64 data.batch_size=32"  # the page trains a little longer than two steps
 
 
-def test_every_file_and_command_of_the_page(tmp_path: Path) -> None:
-    project = tmp_path / "my-project"
-    for name, code in re.findall(
-        r"`((?:my_lab|conf)/\S+\.(?:py|yaml))`[^`]*?(?:`[^`\n]+`[^`]*?)*```(?:python|yaml)\n(.*?)```", PAGE, re.DOTALL
-    ):
-        path = project / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(code)
-    assert len(list(project.rglob("*.py"))) == len(list(project.rglob("*.yaml"))) == 3
-    (project / "my_lab" / "__init__.py").touch()
-    (tmp_path / "aigc-lab").symlink_to(ROOT)
-
-    variables, *trainings = [line for block in re.findall(r"```bash\n(.*?)```", PAGE, re.DOTALL) for line in block.splitlines()]
-    assert len(trainings) == 3
+def run(line: str, project: Path, *exports: str) -> subprocess.CompletedProcess:
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    for training in trainings:
-        answer = subprocess.run(
-            ["bash", "-c", f"{variables}\n{training}{STOP}"],
-            cwd=project,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
-        assert answer.returncode == 0, answer.stderr
-    manifests = [json.loads(path.read_text()) for path in project.rglob("manifest.json")]
-    assert [manifest["ended"]["step"] for manifest in manifests] == [2, 2, 2]
-    files = {name for manifest in manifests for name in manifest["sources"]}
-    assert {name for name in files if name.startswith("my_lab")} == {
-        f"my_lab/{name}.py" for name in ("losses", "networks", "shapes")
-    }
-
-
-def test_without_the_variable_the_package_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "conf" / "loss").mkdir(parents=True)
-    (tmp_path / "conf" / "loss" / "mine.yaml").write_text("_target_: my_lab.losses.Loss\n")
-    answer = subprocess.run(
-        [sys.executable, "-m", "src.train", "--config-dir", str(tmp_path / "conf"), "loss=mine", "data=digits"],
-        cwd=ROOT,
+    script = "\n".join([*exports, line + STOP * line.startswith("python -m src.train")])
+    return subprocess.run(
+        ["bash", "-c", script],
+        cwd=project,
+        env=environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        stdin=subprocess.DEVNULL,
+        timeout=300,
     )
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder when every file of the page has been written and every command has been run."""
+    folder = tmp_path_factory.mktemp("user") / "my-project"
+    for name, code in FILES:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(code)
+    (folder / "my_lab" / "__init__.py").touch()
+    (folder.parent / "aigc-lab").symlink_to(ROOT)
+    exports: list[str] = []
+    for line in LINES:
+        if line.startswith("export "):
+            exports.append(line)
+            continue
+        answer = run(line, folder, *exports)
+        assert answer.returncode == 0, f"{line}\n{answer.stdout}{answer.stderr}"
+    return folder
+
+
+def read(path: Path) -> dict:
+    return json.loads(path.read_text())
+
+
+def test_the_page_names_every_file_of_its_listing(project: Path) -> None:
+    listing = re.search(r"```\n(my-project/.*?)```", PAGE, re.DOTALL)
+    assert listing
+    names = {Path(word).name for word in listing.group(1).split() if word.endswith((".py", ".yaml"))}
+    assert names == {Path(name).name for name, _ in FILES} | {"__init__.py"}
+    assert [line.split()[2] for line in LINES if line.startswith("python")] == [
+        f"src.{name}" for name in ("train", "train", "evaluate", "verify", "report", "sweep")
+    ]
+
+
+def test_a_gan_of_own_parts_with_a_callback_and_a_logger(project: Path) -> None:
+    (folder,) = project.glob("runs/tiny/tiny_gan-shapes-*/0")
+    manifest = read(folder / "manifest.json")
+    assert manifest["ended"]["step"] == 2
+    files = {name for name in manifest["sources"] if name.startswith("my_lab")}
+    assert files == {f"my_lab/{name}.py" for name in ("losses", "networks", "shapes")}
+    assert "lr-Adam" in (folder / "csv" / "metrics.csv").read_text().splitlines()[0]
+
+
+def test_a_rule_without_samples(project: Path) -> None:
+    folder = project / "runs" / "next_token" / "0"
+    assert not any((folder / "samples").iterdir())
+    result = read(folder / "metrics.json")
+    assert result["metrics"]["nats"] < 3
+    assert list(result["controls"]) == ["source", "counts", "uniform"]
+    assert read(folder / "metrics-split=validation.json")["protocol"]["split"] == "validation"
+    assert "nats" in (project / "report.html").read_text()
+
+
+def test_the_search(project: Path) -> None:
+    assert len(list(project.glob("runs/sweeps/rates/*/manifest.json"))) == 2
+    assert (project / "runs" / "sweeps" / "rates" / "report.html").is_file()
+
+
+def test_a_run_folder_needs_the_variable(project: Path) -> None:
+    export = next(line for line in LINES if line.startswith("export PYTHONPATH"))
+    answer = run("python -m src.evaluate run=runs/next_token/0", project, export)
     assert answer.returncode == 2
     assert "AIGC_PACKAGES" in answer.stderr
     assert len(answer.stderr.strip().splitlines()) == 1
+
+
+def test_the_same_command_again_needs_no_variable(project: Path) -> None:
+    export, training = LINES[0], next(line for line in LINES if "run_dir=runs/next_token/0" in line)
+    answer = run(training, project, export)
+    assert answer.returncode == 0, answer.stderr
+    assert "this result was there already" in answer.stdout

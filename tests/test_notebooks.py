@@ -51,7 +51,7 @@ def test_runs_without_a_word_of_warning(path: Path, folder: Path, tmp_path: Path
 
 
 def test_the_first_gans_text_holds_no_measured_number() -> None:
-    """What a run gives is printed by the run; the text has settings, and an anchor's 0.05 and a blind guess's 0.5."""
+    """What a run gives is printed by the run; the text has settings, and a control's 0.05 and a blind guess's 0.5."""
     cells = nbformat.read(ROOT / "notebooks" / "first_gan.ipynb", as_version=4).cells
     text = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
     assert set(re.findall(r"\d+\.\d+", text)) <= {"0.05", "0.5"}

@@ -8,29 +8,22 @@ import pytest
 import torch
 
 from benchmarks import (
-    ddp,
     evaluation,
     gpu,
-    memory,
     ours,
     peers,
     sampling,
     startup,
-    sweep,
-    time_to_distance,
     train_step,
     trainers,
 )
 from benchmarks.__main__ import SCRIPTS, markdown
 from benchmarks.__main__ import main as benchmarks
-from src.config.checks import PACKAGES
-from src.data.mnist import MNIST
-from src.runs.folder import build_dataset, build_model
+from src.config.experiment import Experiment
 
 
 @pytest.fixture(autouse=True)
 def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(PACKAGES, "benchmarks")  # back to what it was afterwards
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
 
 
@@ -93,26 +86,6 @@ def test_startup(tmp_path: Path) -> None:
     assert sum(row["reach"] is not None for row in figures(tmp_path / "it.json")) == 4
 
 
-def test_memory(tmp_path: Path, mnist: MNIST) -> None:
-    memory.main(["--times=2", "--updates=2", "--rounds=1", f"--json={tmp_path / 'it.json'}"])
-    assert len(figures(tmp_path / "it.json")) == 2
-
-
-def test_time_to_distance(tmp_path: Path) -> None:
-    time_to_distance.main(["--rounds=3", f"--json={tmp_path / 'it.json'}"])
-    assert [row["reach"] for row in figures(tmp_path / "it.json")] == [0.3, None]
-
-
-def test_ddp(tmp_path: Path) -> None:
-    ddp.main(["--models=mlp_gan", "--seconds=0", "--rounds=1", f"--json={tmp_path / 'it.json'}"])
-    assert [row["against"] for row in figures(tmp_path / "it.json")] == ["own norm", "one", "halves"]
-
-
-def test_sweep(tmp_path: Path) -> None:
-    sweep.main(["--trials=1", "--images=640", "--rounds=1", f"--json={tmp_path / 'it.json'}"])
-    assert [row["against"] for row in figures(tmp_path / "it.json")] == [None, None, "one worker"]
-
-
 def test_gpu_without_one(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     gpu.main([f"--json={tmp_path / 'it.json'}"])
@@ -122,10 +95,10 @@ def test_gpu_without_one(tmp_path: Path, capsys: pytest.CaptureFixture[str], mon
 
 def test_gpu_recipes_fit_their_sides() -> None:
     config = gpu.compose("experiment=r3gan_cifar10", 64, 2)
-    spec = build_dataset(config).spec
+    spec = Experiment(config).dataset.spec
     with torch.device("meta"):
         assert spec.shape == (3, 64, 64)
-        assert build_model(config, spec).discriminator is not None
+        assert Experiment(config).model(spec).discriminator is not None
 
 
 def test_peers_need_a_checkout() -> None:
@@ -137,14 +110,14 @@ def test_peers_need_a_checkout() -> None:
 @pytest.mark.parametrize("name", sorted(peers.CASES.keys() - {"dcgan"}))  # that one borrows its networks from a checkout
 def test_ours_beside_each_peer(name: str) -> None:
     config = ours.compose(*peers.CASES[name].ours(Path("nowhere")))
-    model = build_model(config, build_dataset(config).spec)
+    model = Experiment(config).model(Experiment(config).dataset.spec)
     digits = name.startswith(("gan", "tensorflow"))
     assert (model.spec.shape, model.ema is None) == ((1, 28, 28) if digits else (3, 32, 32), name != "r3gan")
 
 
 def test_the_listing_in_gan_py_is_ours() -> None:
     config = ours.compose(*peers.CASES["gan-listing"].ours(Path("nowhere")))
-    model = build_model(config, build_dataset(config).spec)
+    model = Experiment(config).model(Experiment(config).dataset.spec)
     for theirs, network in zip(trainers.listing(), (model.generator, model.discriminator), strict=True):
         assert [weight.shape for weight in theirs.parameters()] == [weight.shape for weight in network.parameters()]
 

@@ -167,10 +167,14 @@ def report(error: BaseException) -> int:
     return 2 if isinstance(error, UserError) else 1
 
 
-def in_collective(error: BaseException) -> bool:
-    """Whether a message to other ranks has failed, mostly because one of them has died."""
-    frames = traceback.extract_tb(error.__traceback__)
-    return bool(frames) and os.path.join("torch", "distributed", "") in frames[-1].filename
+def in_collective(error: BaseException | None) -> bool:
+    """Whether a message to other ranks has failed, mostly because one of them has died; or this came of such a failure."""
+    while error is not None:
+        frames = traceback.extract_tb(error.__traceback__)
+        if any(os.path.join("torch", "distributed", "") in frame.filename for frame in frames):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def join(timeout: float = JOIN_TIMEOUT) -> None:

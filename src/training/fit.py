@@ -22,6 +22,7 @@ from src.evaluation.suite import Suite
 from src.models.model import Model, OneLoss, Samples
 from src.parallel.batch_norm import synchronise
 from src.parallel.collectives import is_first
+from src.parallel.launch import in_collective
 from src.parallel.place import Place
 from src.runs.checkpoints import step_of
 from src.runs.export import save_safetensors, state_hash
@@ -96,6 +97,10 @@ def fit(
     except Diverged as error:
         if is_first():
             run.update_manifest(ended={"reason": "diverged", **model.clock(), **budget.spent(), "message": str(error)})
+        raise
+    except RuntimeError as error:
+        if signals.noted is not None and in_collective(error):  # another rank has died, and the launcher ends this one
+            raise Interrupted(signals.noted, agreed=False) from error
         raise
     except MisconfigurationException as error:  # a callback of the user's, mostly
         raise UserError(f"Lightning says: {' '.join(str(error).split())}") from error

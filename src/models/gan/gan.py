@@ -147,7 +147,7 @@ class GAN(LatentModel):
         return total
 
     def statistics(self) -> list[Tensor]:
-        """Running means of what the networks and penalties have met here, in this process's batches or parts of them."""
+        """Buffers that average over batches; each rank has met its own part of them."""
         modules = self.generator, self.discriminator, self.penalties, self.g_penalties
         return [buffer for module in modules for name, buffer in module.named_buffers() if name.endswith(RUNNING)]
 

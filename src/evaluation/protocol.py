@@ -32,6 +32,7 @@ from src.evaluation.metrics.distances import (
     statistics,
 )
 from src.evaluation.metrics.neighbours import closeness, copies, manifold_radii, manifolds, radii
+from src.evaluation.suite import Main, record
 from src.parallel.collectives import from_first, is_first, shared
 from src.system.files import write_atomic
 from src.training import rng
@@ -80,11 +81,7 @@ def evaluate(
     labels: Tensor | None = None,
     extractor: Extractor | None = None,
 ) -> dict[str, Any]:
-    """A plain record of a generator, which says how it is to be shown: reporting knows no metric by name.
-
-    main: the metric that recipes are compared by, and whether lower or higher is better. columns: of a table, see
-    src.evaluation.columns. metrics: of the generator. controls: what baselines and cheats score, with their control_names.
-    protocol: how all of this was measured.
+    """The record of a generator, see src.evaluation.suite.
 
     labels: the classes [N] that a conditional generator is asked for; None where it is asked for none. With them the record
     also says whether the classes came out, and the controls say it of real images, of noise and of copies.
@@ -110,14 +107,8 @@ def evaluate(
         )
         metrics |= _measure_classes(found, labels, dataset, protocol, extractor, reference)
         controls = {name: control | json.loads(str(conditional[name])) for name, control in controls.items()}
-    return {
-        "main": {"name": extractor.key("fd"), "better": "lower"},
-        "columns": columns(metrics, extractor.name),
-        "metrics": metrics,
-        "controls": controls,
-        "control_names": CONTROL_NAMES,
-        "protocol": described,
-    }
+    main = Main(extractor.key("fd"), "lower")
+    return record(main, columns(metrics, extractor.name), metrics, controls, CONTROL_NAMES, described)
 
 
 def extract(generate: Generate, n: int, extractor: Extractor) -> Features:

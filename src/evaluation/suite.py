@@ -31,12 +31,17 @@ class Main(NamedTuple):
 
 
 class Column(NamedTuple):
-    """A column of the suite's tables. better: "lower", "higher", or None where neither is."""
+    """A column of a suite's tables.
+
+    key: of a record's metrics. better: "lower", "higher", or None where neither end is good by itself. page_only: left out of
+    Markdown tables, which have less room.
+    """
 
     key: str
     header: str
     meaning: str
     better: str | None = "lower"
+    page_only: bool = False
 
 
 class Suite(Protocol):

@@ -6,11 +6,12 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 from src.config.checks import differences
 from src.config.errors import UserError, nearest
 from src.evaluation.intervals import Interval, holm, mean_interval, p_value, prediction_interval
+from src.evaluation.suite import Column
 from src.reporting.runs import Run
 
 ALPHA = 0.05
@@ -18,16 +19,6 @@ SEEDS_NEEDED = 5  # common ones, for a verdict
 
 # Entries of a protocol that may differ within a table.
 OF_A_RUN = ("checkpoint", "network_sha256", "weights")
-
-
-class Column(NamedTuple):
-    """A metric as a record describes it."""
-
-    key: str
-    header: str
-    meaning: str
-    better: str | None  # "lower" or "higher"; None where neither end is good by itself
-    page_only: bool = False  # Markdown has no room for it
 
 
 @dataclass(frozen=True)

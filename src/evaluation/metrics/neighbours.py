@@ -9,10 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-CHUNK = 8_000_000  # distances held at once: 32 MB, which a processor's cache may hold
-ROWS = 50  # rows of distances that are compared at once: 2 MB of 10,000 each, which its second-level cache may hold
-BLOCK = 128  # distances of which the least is looked for at once
-CELL = 1000  # rows of a bank, on average, that are passed over together where they are too far
+CHUNK = 8_000_000  # distances held at once: 32 MB
 
 
 def nearest(queries: Tensor, bank: Tensor, k: int = 1, exclude_self: bool = False) -> tuple[Tensor, Tensor]:
@@ -20,14 +17,11 @@ def nearest(queries: Tensor, bank: Tensor, k: int = 1, exclude_self: bool = Fals
 
     exclude_self: the queries are the bank, and no row is its own neighbour (a duplicate of it may be).
     """
-    if k == 1 and min(len(queries), len(bank)) >= 2 * CELL:
-        indices = _nearest_by_cells(queries, bank, exclude_self)[:, None]
-    else:
-        indices = torch.empty(len(queries), k, dtype=torch.int64)
-        for rows, relative in _relative_squares(queries, bank):
-            if exclude_self:
-                relative[torch.arange(len(relative)), torch.arange(len(queries))[rows]] = torch.inf
-            indices[rows] = least(relative)[:, None] if k == 1 else relative.topk(k, dim=1, largest=False).indices
+    indices = torch.empty(len(queries), k, dtype=torch.int64)
+    for rows, relative in _relative_squares(queries, bank):
+        if exclude_self:
+            relative[torch.arange(len(relative)), torch.arange(len(queries))[rows]] = torch.inf
+        indices[rows] = relative.topk(k, dim=1, largest=False).indices
     # The expanded square loses a copy's zero to rounding, so the few distances that are kept are taken again.
     distances = torch.stack([(queries - bank[column]).norm(dim=1) for column in indices.T], dim=1)
     order = distances.argsort(dim=1, stable=True)
@@ -71,20 +65,17 @@ def manifolds(
     radius = manifold_radii(reference, k) if radius is None else radius
     density_radius = radii(reference, density_k) if density_radius is None else density_radius
     sample_radius = manifold_radii(samples, k)
-    outside = torch.full((len(samples),), torch.inf)  # how far, of the reference's manifold
+    precise = torch.zeros(len(samples), dtype=torch.bool)
     recalled, covered, inside = [], [], 0
     for rows in _chunks(reference, samples):
         distances = torch.cdist(reference[rows], samples)
-        parts = (x.split(ROWS) for x in (distances, radius[rows, None], density_radius[rows, None]))
-        for distance, near, far in zip(*parts, strict=True):
-            # By differences and their least, as comparing takes three times as long.
-            outside = torch.minimum(outside, (distance - near).amin(dim=0))
-            recalled.append((distance - sample_radius).amin(dim=1) <= 0)
-            gap = distance - far
-            covered.append(gap.amin(dim=1) < 0)
-            inside += int(gap.clamp_(max=0).count_nonzero())
+        precise |= (distances <= radius[rows, None]).any(dim=0)
+        recalled.append((distances <= sample_radius).any(dim=1))
+        balls = distances < density_radius[rows, None]
+        covered.append(balls.any(dim=1))
+        inside += int(balls.count_nonzero())
     return Manifolds(
-        (outside <= 0).float().mean().item(),
+        precise.float().mean().item(),
         torch.cat(recalled).float().mean().item(),
         inside / (min(density_k, len(reference) - 1) * len(samples)),
         torch.cat(covered).float().mean().item(),
@@ -93,9 +84,9 @@ def manifolds(
 
 def manifold_radii(points: Tensor, k: int) -> Tensor:
     """[N] distance of each point to its k-th nearest other one by `cdist`, which `radii` is more exact than."""
-    k = min(k, len(points) - 1)
-    # k + 1: a point is the nearest to itself.
-    return torch.cat([kth_least(torch.cdist(points[rows], points), k + 1) for rows in _chunks(points, points)])
+    k = min(k, len(points) - 1) + 1  # a point is the nearest to itself
+    distances = (torch.cdist(points[rows], points) for rows in _chunks(points, points))
+    return torch.cat([distance.topk(k, dim=1, largest=False).values[:, -1] for distance in distances])
 
 
 def closeness(samples: Tensor, train: Tensor, spacing: Tensor) -> Tensor:
@@ -117,73 +108,11 @@ def copies(sample_closeness: Tensor, held_out_closeness: Tensor, quantile: float
     return (sample_closeness <= held_out_closeness.quantile(quantile)).float().mean().item()
 
 
-def least(x: Tensor) -> Tensor:
-    """`x.argmin(dim=1)` of [N, M], which on a CPU takes four times as long: the least of each block first, then its place."""
-    n = x.shape[1] // BLOCK
-    if n == 0:
-        return x.argmin(dim=1)
-    blocks, rest = x[:, : n * BLOCK].unflatten(1, (n, BLOCK)), x[:, n * BLOCK :]
-    block = torch.cat([blocks.amin(dim=2), rest], dim=1).argmin(dim=1)  # what is left over counts as blocks of one
-    place = block.clamp(max=n - 1)
-    inside = place * BLOCK + blocks[torch.arange(len(x)), place].argmin(dim=1)
-    return torch.where(block < n, inside, n * BLOCK + block - n)
-
-
-def kth_least(x: Tensor, k: int) -> Tensor:
-    """[N] the k-th least of each row of [N, M], k from 1 to M: it lies in one of the k blocks whose own least are least."""
-    n = x.shape[1] // BLOCK
-    blocks, rest = x[:, : n * BLOCK].unflatten(1, (n, BLOCK)), x[:, n * BLOCK :]
-    lowest = blocks.amin(dim=2).topk(min(k, n), largest=False, sorted=False).indices
-    found = blocks.gather(1, lowest[:, :, None].expand(-1, -1, BLOCK)).flatten(1)
-    return torch.cat([found, rest], dim=1).topk(k, largest=False, sorted=False).values.amax(dim=1)
-
-
-def _nearest_by_cells(queries: Tensor, bank: Tensor, exclude_self: bool) -> Tensor:
-    """[N] indices of the nearest to each query as in the search of the whole bank, the first of several that are equal.
-
-    A row belongs to the (Voronoi) cell of the centre that it is nearest to; the centres are rows as well. First a query's own
-    cell is searched, then those whose rows may be nearer: all of them lie beyond the plane halfway between the two centres,
-    which is (|q - theirs|^2 - |q - own|^2) / (2 |theirs - own|) away.
-    """
-    centres = bank[::CELL]
-    home = torch.cat([least(relative) for _, relative in _relative_squares(bank, centres)])
-    order, sizes = home.argsort(stable=True), home.bincount(minlength=len(centres)).tolist()
-    cells = list(zip(order.split(sizes), bank[order].split(sizes), strict=True))
-    to_centres = torch.cat([relative for _, relative in _relative_squares(queries, centres)])
-    own = to_centres.argmin(dim=1)
-    apart = torch.cdist(centres, centres, compute_mode="donot_use_mm_for_euclid_dist")[own]
-    # A relative square of rows no longer than l is at most (D + 2) eps/2 (2 l)^2 off, in whatever order its product is summed:
-    # less than half of `slack`. Of a plane four are uncertain, two of the query and two of a row, whose home was found by them;
-    # then one of the row in question. What is left of `slack`, the half and more, is for the roundings here.
-    squares = queries.square().sum(dim=1, keepdim=True)
-    slack = (queries.shape[1] + 8) * torch.finfo(bank.dtype).eps * 4 * squares.clamp(min=bank.square().sum(dim=1).max())
-    planes = (to_centres - to_centres.amin(dim=1, keepdim=True) - 2 * slack).clamp(min=0) / (2 * apart)
-    floor = (planes.square() - squares - 2 * slack).T.contiguous()  # [cells, N] what no relative square in a cell is below
-
-    indices, best = torch.zeros_like(own), torch.full_like(squares[:, 0], torch.inf)
-    for others in (False, True):
-        for cell, (members, points) in enumerate(cells):
-            # Not `floor <= best`: between two equal centres it is nan.
-            visitors = ((own != cell) & ~(floor[cell] > best) if others else own == cell).nonzero()[:, 0]
-            if min(len(visitors), len(members)) == 0:
-                continue
-            for part, relative in _relative_squares(queries[visitors], points):
-                rows = visitors[part]
-                if exclude_self:
-                    relative[rows[:, None] == members] = torch.inf
-                value = relative.amin(dim=1)
-                closer = (value <= best[rows]).nonzero()[:, 0]
-                rows, value, found = rows[closer], value[closer], members[least(relative[closer])]
-                indices[rows] = torch.where(value < best[rows], found, found.minimum(indices[rows]))
-                best[rows] = value
-    return indices
-
-
 def _relative_squares(queries: Tensor, bank: Tensor) -> Iterator[tuple[slice, Tensor]]:
     """Slices of the queries with their squared distances [rows, M], less the query's own square: the order is the same."""
     bank_squares = bank.square().sum(dim=1)
     for rows in _chunks(queries, bank):
-        yield rows, (-2 * queries[rows] @ bank.T).add_(bank_squares)  # `addmm` would copy the squares row by row first
+        yield rows, (-2 * queries[rows] @ bank.T).add_(bank_squares)
 
 
 def _chunks(queries: Tensor, bank: Tensor) -> Iterator[slice]:

@@ -1,5 +1,3 @@
-from collections.abc import Iterator
-
 import pytest
 import torch
 from torch import Tensor
@@ -9,17 +7,7 @@ from torchvision.transforms.functional import gaussian_blur
 from src.data.dataset import Arrays
 from src.evaluation.extractors.extractor import Extractor
 from src.evaluation.metrics import neighbours
-from src.evaluation.metrics.neighbours import (
-    BLOCK,
-    closeness,
-    copies,
-    kth_least,
-    least,
-    manifold_radii,
-    manifolds,
-    nearest,
-    radii,
-)
+from src.evaluation.metrics.neighbours import closeness, copies, manifold_radii, manifolds, nearest, radii
 
 
 def line(*values: float) -> Tensor:
@@ -49,77 +37,10 @@ def test_a_copy_is_at_distance_zero_even_far_from_the_origin() -> None:
     assert torch.equal(indices[:, 0], torch.arange(100))
 
 
-CLUSTERS = 10 * torch.randn(20, 48, generator=torch.Generator().manual_seed(7))
-KINDS = ("gaussian", "clusters", "far off", "points", "a line", "a line far off", "whole numbers", "constant", "ones")
-
-
-def rows_of(kind: str, count: int, seed: int) -> Tensor:
-    """Rows [N, D] in float32; those that repeat or lie in a grid have several that are equally near."""
-    random = torch.Generator().manual_seed(seed)
-    x = torch.randn(count, 48, generator=random)
-    match kind:
-        case "clusters":
-            return x + CLUSTERS[torch.randint(20, (count,), generator=random)]
-        case "far off":
-            return x + 300
-        case "points":
-            return x[:, :2]
-        case "a line":
-            return x[:, :1]
-        case "a line far off":
-            return x[:, :1] + 300
-        case "whole numbers":
-            return (2 * x[:, :4]).round()
-        case "constant":
-            return torch.cat([x[:, :8], torch.full((count, 40), 3.0)], dim=1)
-        case "ones":
-            return torch.ones_like(x)
-    return x
-
-
-@pytest.mark.parametrize("exclude_self", [False, True])
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_nearest_by_cells_are_those_of_the_whole_search(
-    kind: str, exclude_self: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """With copies, duplicates in the bank, which fall into one cell or two, and queries far outside."""
-    bank = rows_of(kind, 3000, 0)
-    bank = torch.cat([bank, bank[500:700], bank[:1], bank[:1]])
-    queries = bank if exclude_self else torch.cat([rows_of(kind, 1000, 1), bank[::7], 40 * rows_of(kind, 50, 2)])
-    monkeypatch.setattr(neighbours, "CELL", len(bank))
-    expected, rows = nearest(queries, bank, exclude_self=exclude_self)
-    for cell, chunk in ((30, neighbours.CHUNK), (200, 50 * 200)):
-        monkeypatch.setattr(neighbours, "CELL", cell)
-        monkeypatch.setattr(neighbours, "CHUNK", chunk)
-        distances, found = nearest(queries, bank, exclude_self=exclude_self)
-        if kind == "far off":  # what is nearly as near is told apart by rounding alone, in the whole search too
-            assert torch.allclose(distances, expected, atol=0.5)
-        else:
-            assert torch.equal(distances, expected), f"{(distances != expected).sum()} of {len(expected)} differ"
-            # A sum of products rounds otherwise for few rows, so that of equal rows another one may come first.
-            rounded_alike = kind in ("a line", "a line far off", "whole numbers")
-            assert torch.equal(found, rows) if rounded_alike else torch.equal(bank[found], bank[rows])
-
-
-def test_cells_that_are_too_far_are_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    bank, queries = rows_of("clusters", 4000, 0), rows_of("clusters", 1000, 1)
-    monkeypatch.setattr(neighbours, "CELL", 100)
-    looked_at, relative_squares = [], neighbours._relative_squares
-
-    def counted(rows: Tensor, points: Tensor) -> Iterator[tuple[slice, Tensor]]:
-        looked_at.append(len(rows) * len(points))
-        return relative_squares(rows, points)
-
-    monkeypatch.setattr(neighbours, "_relative_squares", counted)
-    nearest(queries, bank)
-    assert sum(looked_at) < 0.25 * len(queries) * len(bank)
-
-
-def test_a_query_that_is_not_a_number_leaves_the_others_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_query_that_is_not_a_number_leaves_the_others_alone() -> None:
     bank, queries = gaussian(400, 8, 0), gaussian(300, 8, 1)
     _, expected = nearest(queries, bank)
     queries[3], queries[5] = torch.nan, torch.inf
-    monkeypatch.setattr(neighbours, "CELL", 20)
     distances, indices = nearest(queries, bank)
     assert not distances[[3, 5]].isfinite().any()
     others = [row for row in range(300) if row not in (3, 5)]
@@ -224,19 +145,3 @@ def test_dropped_digits_are_not_taken_for_copies(test_features: Tensor, test_spl
     held_out = closeness(test_features[5000:], train_features, spacing)
     ones = test_features[:5000][torch.from_numpy(test_split["y"][:5000]) == 1]
     assert copies(closeness(ones, train_features, spacing), held_out) < 0.12
-
-
-@pytest.mark.parametrize("columns", [1, BLOCK - 1, BLOCK, 3 * BLOCK, 3 * BLOCK + 1, 4 * BLOCK - 1])
-def test_the_least_is_found_in_blocks_as_by_argmin(columns: int) -> None:
-    """The first of several that are equal."""
-    x = torch.randint(0, 2 * columns, (300, columns), generator=torch.Generator().manual_seed(columns)).float()
-    assert torch.equal(least(x), x.argmin(dim=1))
-    assert len(least(x).unique()) > min(columns, 100) / 2
-
-
-@pytest.mark.parametrize("columns", [4, BLOCK, 2 * BLOCK, 3 * BLOCK + 5, 20 * BLOCK + 1])
-def test_the_kth_least_is_found_in_blocks_as_in_the_whole(columns: int) -> None:
-    """Several that are equal count as several."""
-    x = torch.randint(0, 2 * columns, (300, columns), generator=torch.Generator().manual_seed(columns)).float()
-    for k in (1, 2, 4):
-        assert torch.equal(kth_least(x, k), x.kthvalue(k, dim=1).values)

@@ -1,1 +1,1 @@
-"""Ours beside the alternatives, on the same work: `python -m benchmarks` runs all, each script runs by itself too."""
+"""Benchmarks of this code against alternatives on the same work. `python -m benchmarks` runs all; each also runs alone."""

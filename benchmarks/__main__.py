@@ -1,8 +1,8 @@
 """python -m benchmarks [--only train_step startup ...] [--mimicry PATH ...]: all benchmarks, one table.
 
-Each script in a process of its own, one after the other; whatever is said beside --only, --out and --threads goes to
-benchmarks.peers, which is left out without a checkout. Writes benchmarks/results.json and benchmarks/results.md, which README
-quotes; a part that is not run now stays as it was. For figures that mean something nothing else should run on the machine.
+Each script runs in its own process, one after the other. Options other than --only, --out and --threads go to benchmarks.peers,
+which is left out without a checkout. Writes benchmarks/results.json and benchmarks/results.md, which README quotes; parts that
+are not run stay as they were. Run nothing else on the machine meanwhile: it would change the figures.
 """
 
 import argparse
@@ -58,7 +58,7 @@ def main() -> None:
 
 
 def run(name: str, *words: str) -> dict[str, Any] | None:
-    """A script's record; empty where it had nothing to measure, None where it failed."""
+    """A script's record; empty if it had nothing to measure, None if it failed."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, f"{name}.json")
         threads = words[words.index("--threads") + 1]
@@ -70,7 +70,7 @@ def run(name: str, *words: str) -> dict[str, Any] | None:
 
 
 def markdown(records: dict[str, Any]) -> str:
-    """All tables, each under the machine, the day and the way it was measured."""
+    """All tables, each with its machine, date and protocol."""
     parts = ["Ratios are ours / theirs: below 1, ours is faster, or takes less. Made by `python -m benchmarks`."]
     for name in (name for name in SCRIPTS if name in records):
         record = records[name]

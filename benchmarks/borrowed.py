@@ -1,4 +1,4 @@
-"""PyTorch-GAN's scripts run from their checkout, and the networks of dcgan.py for our training: the very same on both sides."""
+"""Run PyTorch-GAN's scripts from their checkout, and lend the networks of dcgan.py to our training: equal on both sides."""
 
 import contextlib
 import runpy
@@ -18,7 +18,7 @@ DATA = Path(__file__).parent.parent / "data" / "mnist"
 
 
 def run_script(script: Path, *words: str) -> dict[str, Any]:
-    """Run `python script words` in a folder of its own, where torchvision finds MNIST and downloads nothing; its globals."""
+    """Run `python script words` in a new folder, where torchvision finds MNIST and downloads nothing. Returns its globals."""
     with tempfile.TemporaryDirectory() as folder:
         work, raw = Path(folder, "implementations", "it"), Path(folder, "data", "mnist", "MNIST", "raw")
         work.mkdir(parents=True)
@@ -30,7 +30,7 @@ def run_script(script: Path, *words: str) -> dict[str, Any]:
 
 
 def networks(script: str, spec: Spec) -> dict[str, Any]:
-    """The script's globals after no epoch at all, with networks for images of this shape."""
+    """The script's globals after zero epochs, with networks for images of this shape."""
     channels, side, _ = spec.shape
     with quiet():
         return run_script(Path(script), "--n_epochs", "0", "--channels", str(channels), "--img_size", str(side))
@@ -49,7 +49,7 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Without the sigmoid at its end, which belongs to the loss here."""
+    """The script's discriminator without its final sigmoid, which belongs to the loss here."""
 
     def __init__(self, spec: Spec, script: str) -> None:
         super().__init__()

@@ -10,7 +10,7 @@ from src.data.spec import Spec
 
 
 class Noise:
-    """Uniform bytes in the shape of a data set: [N, *shape] and ten classes. Time does not hang on what pixels show."""
+    """Uniform bytes in the shape of a data set: [N, *shape] and ten classes. Times do not depend on pixel values."""
 
     def __init__(self, shape: Sequence[int] = (3, 32, 32), samples: int = 10_000) -> None:
         self.name = "x".join(map(str, ("noise", *shape)))
@@ -19,7 +19,7 @@ class Noise:
         self.arrays = Arrays(x=random.integers(0, 256, (samples, *shape), np.uint8), y=np.arange(samples) % 10)
 
     def prepare(self) -> None:
-        """Nothing to get."""
+        """Nothing to do."""
 
     def hashes(self) -> dict[str, str]:
         return {self.name: hashlib.sha256(self.arrays["x"].tobytes()).hexdigest()}

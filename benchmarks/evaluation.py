@@ -1,14 +1,14 @@
-"""python -m benchmarks.evaluation [--samples 10000]: measuring a set of samples, ours against torch-fidelity's own command.
+"""python -m benchmarks.evaluation [--samples 10000]: seconds to measure a set of samples, ours against torch-fidelity.
 
-The same arrays, the same registered extractor (`digits`), the same test images, warm caches on both sides, seconds:
+Both sides have the same arrays, the same registered extractor (`digits`), the same test images and warm caches:
 
 ours            `protocol.evaluate`: Frechet and kernel distance, inception score, precision and recall, density and
-                coverage, copies, class shares; the real side (features, radii, controls) comes from our cache
-the same four   of these, what torch-fidelity has too: Frechet and kernel distance, inception score, precision and recall (and
-                density and coverage, which come with them)
-torch-fidelity  `torch_fidelity.calculate_metrics` with fid, isc, kid and prc; the features and the statistics of the real
-                images come from its cache (input2_cache_name), its other settings are its defaults
-features        the extractor on the samples, and nothing else: the floor
+                coverage, copies, class shares; results for the real images (features, radii, controls) come from our cache
+the same four   our functions for the metrics that torch-fidelity has too: Frechet and kernel distance, inception score,
+                precision and recall (and density and coverage, which are computed with them)
+torch-fidelity  `torch_fidelity.calculate_metrics` with fid, isc, kid and prc; features and statistics of the real images come
+                from its cache (input2_cache_name); its other settings are its defaults
+features        the extractor on the samples only: the floor
 """
 
 import functools
@@ -73,7 +73,7 @@ def main(words: list[str] | None = None) -> None:
     protocol = Protocol("digits", samples=arguments.samples)
     count = sample_count(dataset, protocol)
     extractor = load_extractor("digits")
-    # Real images with a little noise stand for a good model's samples: what is in them takes no longer or shorter.
+    # Real images with a little noise take the place of a good model's samples: times do not depend on what they show.
     train = torch.from_numpy(dataset.split("train")["x"][:count].copy())
     noise = torch.randint(0, 32, train.shape, generator=rng.generator(0, "benchmark"), dtype=torch.uint8)
     samples = torch.maximum(train, noise)

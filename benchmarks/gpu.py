@@ -1,7 +1,7 @@
-"""python -m benchmarks.gpu: how many images a second our training sees on a GPU, and what memory it takes there.
+"""python -m benchmarks.gpu: images per second and memory of our training on a GPU.
 
 The networks of the published recipes on noise in the shape of CIFAR-10 and of 64 x 64 photographs, in float32 and in bf16.
-Where there is no CUDA device it says so and measures nothing.
+Without a CUDA device it prints that, and measures nothing.
 """
 
 import functools
@@ -34,7 +34,7 @@ def compose(recipe: str, side: int, batch: int, *words: str) -> dict[str, Any]:
 
 
 def images(config: dict[str, Any], updates: int, memory: dict[str, float]) -> float:
-    """Images per second; the peak of memory, in GiB, is noted down under the precision."""
+    """Images per second; `memory` gets the peak in GiB under the precision's name."""
     torch.cuda.reset_peak_memory_stats()
     milliseconds = ours.milliseconds(config, updates, max(1, updates // 2))
     memory[config["trainer"]["precision"]] = torch.cuda.max_memory_allocated() / 2**30

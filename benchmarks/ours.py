@@ -1,4 +1,4 @@
-"""Our whole pipeline as one measured way: config, run folder, memory-mapped data, Lightning, W&B offline, progress."""
+"""Measure our whole pipeline: config, run folder, memory-mapped data, Lightning, W&B offline, progress."""
 
 import tempfile
 import time
@@ -23,16 +23,16 @@ class Stopwatch(Callback):
     def __init__(self) -> None:
         self.marks.clear()
 
-    marks: list[tuple[int, float]] = []  # noqa: RUF012  of the run in progress, which builds its own stopwatch
+    marks: list[tuple[int, float]] = []  # noqa: RUF012  shared: the run builds its own instance
 
     def on_train_batch_end(self, trainer: Trainer, model: Model, *_: Any) -> None:
         if torch.cuda.is_available():
-            torch.cuda.synchronize()  # what is still in its queue belongs to these updates
+            torch.cuda.synchronize()  # queued kernels belong to these updates
         self.marks.append((model.step, time.perf_counter()))
 
 
 def compose(*words: str) -> dict[str, Any]:
-    """The config of `python -m src.train` with these words, without what happens a few times in a run, however long."""
+    """The config of `python -m src.train` with these words, with the fewest possible validations, previews and checkpoints."""
     with hydra.initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         config = plain(hydra.compose("train", ["trainer.accelerator=cpu", *words]))
     config |= {"evaluate": False, "samples": {"n": 1, "per_decade": 0}}
@@ -44,7 +44,7 @@ def compose(*words: str) -> dict[str, Any]:
 
 
 def synthetic(*shape: int) -> list[str]:
-    """Words for a data set of noise in this shape. The small digits classifier: nothing is to be downloaded."""
+    """Words for a data set of noise in this shape, with the small digits classifier, so that nothing is downloaded."""
     return [
         "~data.source.folder",
         "data.source._target_=benchmarks.data.Noise",
@@ -54,12 +54,12 @@ def synthetic(*shape: int) -> list[str]:
 
 
 def milliseconds(config: dict[str, Any], updates: int, warmup: int) -> float:
-    """Of each of the last `updates` generator updates or so, by the clock, in a run of its own; logs included."""
+    """Milliseconds per generator update, logging included, over about the last `updates` updates of a new run."""
     samples = (warmup + updates) * config["data"]["batch_size"] * config["model"]["d_steps"]
     stop = {"epochs": None, "samples": samples, "minutes": None, "target": None}
     with tempfile.TemporaryDirectory() as folder, quiet():
         train({**config, "stop": stop, "run_dir": f"{folder}/run/0"})
-    # Updates come in blocks: from the end of the first that has warmed up, or of the very first update.
+    # Updates come in blocks: measure from the end of the first block after the warm-up, else of the first block.
     marks = Stopwatch.marks
     start = next((mark for mark in marks[:-1] if mark[0] >= warmup), marks[0])
     step, seconds = marks[-1]

@@ -1,19 +1,19 @@
 """python -m benchmarks.peers --mimicry PATH --pytorch-gan PATH ...: our whole pipeline against others, as they are published.
 
-Each alternative runs from a checkout of its own repository, whose code is not touched; what it lacks on this machine is put
-in its place from outside (see `adapted` of each). Networks and batch are the same on both sides, the data are MNIST or noise
-in the data set's shape, and nothing is downloaded. Milliseconds per generator update with its discriminator updates:
-start-up, first updates, checkpoints and pictures are left out on both sides, logging and progress are not. The floor is that
-of benchmarks.train_step.
+Each alternative runs from a checkout of its repository, whose code is not changed; parts that do not run on this machine are
+replaced from outside (`adapted` of each case). Networks and batch are the same on both sides, the data are MNIST or noise in
+the data set's shape, and nothing is downloaded. Figures are milliseconds per generator update with its discriminator updates.
+Both sides are measured without start-up, first updates, checkpoints and pictures, but with logging and progress. The floor is
+that of benchmarks.train_step.
 
-The checkouts, of which any may be left out:
+The checkouts; any may be left out:
 
     git clone https://github.com/eriklindernoren/PyTorch-GAN      --pytorch-gan
     git clone https://github.com/kwotsin/mimicry                  --mimicry
     git clone https://github.com/torchgan/torchgan                --torchgan
     git clone https://github.com/brownvc/R3GAN                    --r3gan
 
-`--tensorflow PYTHON` is a Python that has TensorFlow, for the listing that this project's story begins with.
+`--tensorflow PYTHON` is a Python with TensorFlow, for the listing at the start of this project's story.
 """
 
 import functools
@@ -55,9 +55,9 @@ products: the matrix products and convolutions of an update, its penalties among
 class Case:
     """One alternative.
 
-    checkout: the option that says where it is. ours: the words behind `python -m src.train` for the same work.
-    run: (checkout, clock) trains until the clock has seen enough updates. updates: so many take some seconds.
-    adapted: what is not as published. reach: what ours / theirs is to be at most. bf16: ours in bf16-mixed as well.
+    checkout: option with its path. ours: words of `python -m src.train` for the same work.
+    run: (checkout, clock) trains until the clock has counted enough updates. updates: a number that takes some seconds.
+    adapted: differences from the published code. reach: target for ours / theirs, at most. bf16: ours in bf16-mixed too.
     """
 
     name: str
@@ -70,7 +70,7 @@ class Case:
     bf16: bool = False
 
 
-# What ours is asked for, to do the same work as
+# Our command-line words for the same work as each alternative
 
 
 def our_mlp(checkout: Path) -> list[str]:
@@ -209,7 +209,7 @@ def main(words: list[str] | None = None) -> None:
     cases = [case for name in arguments.cases if getattr(arguments, (case := CASES[name]).checkout)]
     if not cases:
         parser.error("no checkout to run: clone one and say where it is, e.g. --pytorch-gan ../PyTorch-GAN")
-    os.environ["CUDA_VISIBLE_DEVICES"] = ""  # some take a GPU wherever they see one
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""  # some use any GPU that they find
     rows = []
     for case in cases:
         checkout = getattr(arguments, case.checkout).absolute()

@@ -1,4 +1,4 @@
-"""python -m benchmarks.plain_loop generator.pt folder n: samples to PNGs as most people write it, for benchmarks.sampling."""
+"""python -m benchmarks.plain_loop generator.pt folder n: samples to PNGs by the usual simple loop, for benchmarks.sampling."""
 
 import sys
 from pathlib import Path

@@ -1,13 +1,13 @@
-"""python -m benchmarks.sampling [--n 50000]: samples in files, ours against a plain loop with torchvision's save_image.
+"""python -m benchmarks.sampling [--n 50000]: seconds to write samples, ours against a plain loop with torchvision's save_image.
 
-The same generator (model=mlp_gan on MNIST after a few hundred updates, or --run PATH), everything on one disk, seconds:
+All have the same generator (model=mlp_gan on MNIST after a few hundred updates, or --run PATH) and write to one disk:
 
-files, npz  `python -m src.generate run=... n=... format=...`: each sample of a seed of its own, files that appear whole, marks
-            inside each PNG, a grid and a record beside them
+files, npz  `python -m src.generate run=... n=... format=...`: a seed for each sample, atomic writes, marks inside each PNG,
+            also a grid and a record
 plain loop  batches of 128 from the generator, `torchvision.utils.save_image` for each image: benchmarks/plain_loop.py
-images      the generator on as many latents, and no file: the floor
+images      the generator on the same number of latents, without files: the floor
 
-Twice: as whole processes from the command to its end, and with everything imported and loaded.
+Measured twice: as whole processes from the command to its end, and with everything imported and loaded before.
 """
 
 import functools
@@ -93,7 +93,7 @@ def compare(before: str, after: str, ways: Mapping[str, Callable[[Path], Any]], 
 
 
 def seconds(work: Callable[[Path], Any]) -> float:
-    """Of one way, with a fresh place to write to."""
+    """Seconds of one way, which writes to a new folder."""
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
         work(Path(folder, "out"))
@@ -105,9 +105,9 @@ def command(*words: str) -> None:
 
 
 def trained(folder: Path, data: str, updates: int) -> Path:
-    """A run whose images are like digits to a PNG encoder: noise would take it longer."""
+    """A run folder after a short training: a PNG encoder takes longer for the noise of an untrained generator."""
     config = ours.compose("model=mlp_gan", f"data={data}", "logger=none", f"run_dir={folder}/0")
-    config["callbacks"] = {}  # a run folder's config may not name a class of ours here
+    config["callbacks"] = {}  # a run folder's config may not name classes of benchmarks
     config["stop"]["samples"] = updates * config["data"]["batch_size"]
     with timing.quiet():
         train(config)

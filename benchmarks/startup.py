@@ -1,9 +1,9 @@
-"""python -m benchmarks.startup: how long a command takes to answer, and to make its first training step. Seconds, warm disk.
+"""python -m benchmarks.startup: seconds until a command answers, and until the first training step. The disk is warm.
 
 help          `python -m src.train --help`, to its end
-config error  a model that does not exist, and a setting that does not exist, to the one line that says so
+config error  a model that does not exist, and a setting that does not exist, to the end of the command
 first step    `python -m src.train model=mlp_gan`, W&B offline, until metrics.jsonl has a line: that of step 1
-floors        what Python takes to import Hydra, and to import PyTorch and Lightning, which no such command gets around
+floors        importing Hydra, and importing PyTorch and Lightning, in Python alone: the least that such a command takes
 """
 
 import functools
@@ -25,14 +25,14 @@ round ahead of them warms the disk. The first step is made when metrics.jsonl ha
 
 
 def command(*words: str) -> float:
-    """Seconds to the end of `python ...`, however it ends."""
+    """Seconds to the end of `python ...`, with or without an error."""
     started = time.perf_counter()
     subprocess.run([sys.executable, *words], cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True)
     return time.perf_counter() - started
 
 
 def first_step(*words: str) -> float:
-    """Seconds until a training has made its first step; then it is stopped."""
+    """Seconds until a training has made its first step; the training is then stopped."""
     with tempfile.TemporaryDirectory() as folder:
         metrics = Path(folder, "0", "metrics.jsonl")
         started = time.perf_counter()

@@ -1,8 +1,8 @@
 """The MLP GAN of the classic TensorFlow listing, in its own style, for benchmarks.peers; runs in any Python with TensorFlow.
 
-python tensorflow_listing.py IMAGES UPDATES THREADS [function]: prints the clock after each update, as JSON. IMAGES is MNIST's
-idx file. Networks, optimizers and loop are the listing's: eager as it is written, or with `function` its step as tf.function.
-Its faults are mended, which takes no time: the loss gets labels and logits in their places.
+python tensorflow_listing.py IMAGES UPDATES THREADS [function]: prints the time after each update, as JSON. IMAGES is MNIST's
+idx file. Networks, optimizers and loop are the listing's: eager as published, or with `function` its step as tf.function.
+Its error is corrected, which does not change the time: the loss gets labels and logits in the right order.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""What the benchmarks share: ways of doing the same work taken in turn, medians of them, one form of table for all."""
+"""Code that the benchmarks share: measure ways of doing the same work in turn, take medians, print one form of table."""
 
 import argparse
 import contextlib
@@ -22,8 +22,8 @@ class Row:
     """One figure.
 
     ours, theirs: medians over the rounds, in `unit`; theirs is None for a figure that stands alone.
-    ratio: ours / theirs, the median of the rounds' own ratios; low, high: the least and the greatest of them.
-    reach: what the ratio (or ours, where it stands alone) is to be at most; None where nothing is asked.
+    ratio: ours / theirs, the median of the rounds' own ratios; low, high: the smallest and the largest of them.
+    reach: target for the ratio (or for ours, if it stands alone), at most; None without a target.
     """
 
     figure: str
@@ -43,7 +43,7 @@ class Row:
 
 
 def alternate(ways: Mapping[str, Callable[[], float]], rounds: int, threads: int) -> dict[str, list[float]]:
-    """Each way once in every round, forwards and backwards in turn, so that a machine that drifts drifts for all."""
+    """Measure each way once per round, in alternating order, so that a drift of the machine's speed affects all equally."""
     found: dict[str, list[float]] = {name: [] for name in ways}
     for number in range(rounds):
         for name in list(ways)[:: 1 if number % 2 == 0 else -1]:
@@ -54,10 +54,10 @@ def alternate(ways: Mapping[str, Callable[[], float]], rounds: int, threads: int
 
 
 def as_torch_starts(threads: int) -> None:
-    """Undo what training here switches on for its process, and set the threads."""
+    """Reset torch's global settings, which our training changes, and set the threads."""
     import torch
 
-    os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "0"  # Lightning's, at whose import each optimizer step becomes slower
+    os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "0"  # Lightning's import sets it to 1, which slows each optimizer step
     torch.set_num_threads(threads)
     torch.set_float32_matmul_precision("highest")
     torch.set_flush_denormal(False)
@@ -69,7 +69,7 @@ def as_torch_starts(threads: int) -> None:
 def compare(
     figure: str, unit: str, found: Mapping[str, list[float]], reach: Mapping[str, float] | None = None, ours: str = "ours"
 ) -> list[Row]:
-    """A row for each other way, by the rounds' own ratios: two ways of one round met the same machine."""
+    """A row for each other way. Ratios are taken within a round, in which the machine was the same for both ways."""
     rows = []
     for name, theirs in found.items():
         if name != ours:
@@ -96,7 +96,7 @@ class Clock:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Standard output into the void: nobody's figure shall hang on how fast a terminal is."""
+    """Discard standard output, so that figures do not depend on the terminal's speed."""
     with open("/dev/null", "w") as void, contextlib.redirect_stdout(void):
         yield
 
@@ -111,13 +111,13 @@ def parser(description: str | None, rounds: int) -> argparse.ArgumentParser:
 
 
 def report(name: str, protocol: str, rows: list[Row], arguments: argparse.Namespace) -> None:
-    """Print the table; write it, with all that a reader needs to make it again, as JSON where that is wanted."""
+    """Print the table. With --json, also write it, with machine, settings and protocol."""
     record = {
         "benchmark": name,
         "date": time.strftime("%Y-%m-%d"),
         "commit": commit(),
         "machine": machine(channels_last=False),
-        # Of places only the last name: the rest is this machine's own.
+        # Only the last part of paths: the rest is specific to this machine.
         "settings": {
             key: value.name if isinstance(value, Path) else value for key, value in vars(arguments).items() if key != "json"
         },

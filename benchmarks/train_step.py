@@ -1,15 +1,15 @@
 """python -m benchmarks.train_step [--recipes model=dcgan ...]: our whole training step against a loop by hand, and the floor.
 
-Three ways of making the same generator update, taken in turn, milliseconds per update:
+Milliseconds per generator update, for three ways of making the same update, measured in turn:
 
-ours      `src.train.train`, everything on: memory-mapped data, Lightning, W&B offline, metrics.jsonl, progress
+ours      `src.train.train` with all its parts: memory-mapped data, Lightning, W&B offline, metrics.jsonl, progress
 by hand   a plain PyTorch loop as an expert would write it: all images as floats in memory, fused Adam, fakes shared by
-          both updates, no gradients that nobody uses, the same networks, loss, penalties, average and learning rates, no
-          logging at all; in float32, and for a recipe in bf16-mixed once more so
-products  the matrix products and convolutions of such an update, its penalties' at the steps where they are due, and nothing
-          else: what the machine can do
+          both updates, no unused gradients; the same networks, loss, penalties, average and learning rates; no logging;
+          in float32, and for a recipe in bf16-mixed also in that
+products  only the matrix products and convolutions of such an update, those of penalties at the steps where they are due:
+          the limit of the machine
 
-A recipe is what one would write behind `python -m src.train`; several words need quotes.
+A recipe is the words after `python -m src.train`; several words need quotes.
 """
 
 import copy
@@ -38,7 +38,7 @@ RECIPES += [f"model={name} trainer.precision=bf16-mixed" for name in ("mlp_gan",
 MLP, CONVOLUTIONAL = {"by hand": 0.8, "products": 1.7}, {"by hand": 0.8}
 REACH = {"experiment=mlp_gan_listing": MLP, "model=mlp_gan": MLP, "model=dcgan": CONVOLUTIONAL}
 
-# What torch makes of layers, attention and their gradients; the rest of an update is bandwidth and overhead.
+# torch's operations for layers, attention and their gradients; the rest of an update is memory bandwidth and overhead.
 PRODUCTS = {
     *("mm", "addmm", "bmm", "baddbmm", "convolution", "convolution_backward"),
     *("_scaled_dot_product_flash_attention_for_cpu", "_scaled_dot_product_flash_attention_for_cpu_backward"),
@@ -102,7 +102,7 @@ def by_hand(config: dict[str, Any], updates: int, warmup: int, half: bool = Fals
 
 
 def products(config: dict[str, Any], updates: int, warmup: int) -> float:
-    """Milliseconds per update of the matrix products and convolutions alone, as precise as ours and in its layout."""
+    """Milliseconds per update of the matrix products and convolutions alone, with the precision and layout of ours."""
     set_numerics(torch.get_num_threads(), config["trainer"]["matmul_precision"])
     half = config["trainer"]["precision"] == HALF
     model = build(config)
@@ -127,7 +127,7 @@ def products(config: dict[str, Any], updates: int, warmup: int) -> float:
         g_loss = g_loss + sum(term(made) for term in model.g_penalties.values() if term.every == 1)
         g_loss.backward(inputs=list(g.parameters()))
 
-    due = [(1, of_d.calls * model.batches_per_update + of_g.calls)]  # every so many updates, what is called then
+    due = [(1, of_d.calls * model.batches_per_update + of_g.calls)]  # (interval in updates, calls at that interval)
     for network, terms, times in ((d, model.penalties, model.batches_per_update), (g, model.g_penalties, 1)):
         for term in (term for term in terms.values() if term.every > 1):
             with autocast(half):
@@ -148,7 +148,7 @@ def products(config: dict[str, Any], updates: int, warmup: int) -> float:
 
 
 class Recorder(TorchDispatchMode):
-    """Keeps each matrix product and convolution that runs under it, with its very operands, to be called again."""
+    """Records each matrix product and convolution that runs under it, with its operands, so that it can be called again."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -161,7 +161,7 @@ class Recorder(TorchDispatchMode):
 
 
 def autocast(half: bool) -> torch.autocast:
-    """As Lightning's bf16-mixed has it."""
+    """Autocast to bfloat16 as in Lightning's bf16-mixed."""
     return torch.autocast("cpu", torch.bfloat16, enabled=half, cache_enabled=False)
 
 
@@ -180,7 +180,7 @@ def shuffled(config: dict[str, Any]) -> Iterator[tuple[Tensor, Tensor]]:
 
 
 def view(model: GAN, images: Tensor) -> Tensor:
-    """What the discriminator sees."""
+    """The discriminator's input: augmented images."""
     return model.augment(images, torch.rand(len(images), model.augment.draws)) if model.augment else images
 
 

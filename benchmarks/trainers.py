@@ -1,6 +1,6 @@
-"""The alternatives of `benchmarks.peers`: each is called with its checkout and a clock, and trains until that has seen enough.
+"""The alternatives of `benchmarks.peers`: each is called with its checkout and a clock, and trains for `clock.total` updates.
 
-Nobody's code is touched. Each update is noticed from outside: by what a trainer prints, asks for or is called with.
+Their code is not changed. Updates are counted from outside: by a trainer's output, its requests for batches or its calls.
 """
 
 import contextlib
@@ -29,15 +29,15 @@ from benchmarks.timing import Clock
 
 CIFAR = (3, 32, 32)
 BATCH = 64
-WIDTHS, GROUPS, BLOCKS, R3GAN_BATCH = [96] * 4, [12] * 4, 2, 32  # its CIFAR-10 preset with an eighth of the channels
+WIDTHS, GROUPS, BLOCKS, R3GAN_BATCH = [96] * 4, [12] * 4, 2, 32  # R3GAN's CIFAR-10 preset with an eighth of the channels
 
 
 class Finished(BaseException):
-    """Enough updates: out of a loop that others wrote. Not an Exception, which they may catch."""
+    """Raised after enough updates to leave a foreign training loop. Not an Exception, which that loop may catch."""
 
 
 class Ticking(io.TextIOBase):
-    """A standard output on which each line that starts with a mark is an update."""
+    """A standard output that counts each line with this mark at its start as an update."""
 
     def __init__(self, clock: Clock, mark: str) -> None:
         self.clock, self.mark = clock, mark
@@ -58,7 +58,7 @@ def ticking(clock: Clock, mark: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def importing(checkout: Path, **missing: Any) -> Iterator[None]:
-    """Imports from a checkout; `missing` stand in for modules that may not be installed and do nothing that is measured."""
+    """Import from a checkout; `missing` replaces modules that may not be installed and do nothing that is measured."""
     absent = {name: module for name, module in missing.items() if name not in sys.modules}
     sys.modules.update(absent)
     try:
@@ -70,7 +70,7 @@ def importing(checkout: Path, **missing: Any) -> Iterator[None]:
 
 
 def loader(shape: tuple[int, ...]) -> DataLoader:
-    """As the alternatives load CIFAR-10: an array to a PIL image, to a tensor, to [-1, 1], one after the other."""
+    """A loader like the alternatives' for CIFAR-10: array to PIL image, to tensor, to [-1, 1], one image at a time."""
     split = Noise(shape).split("train")
     x, y = split["x"], split["y"]
     prepare = transforms.Compose([transforms.ToPILImage(), transforms.ToTensor(), transforms.Normalize((0.5,), (0.5,))])
@@ -88,9 +88,9 @@ def loader(shape: tuple[int, ...]) -> DataLoader:
 def pytorch_gan(
     script: str, *words: str, networks: Callable[[], tuple[nn.Module, nn.Module]] | None = None
 ) -> Callable[[Path, Clock], None]:
-    """One of its scripts, on MNIST's own files, until it has printed enough updates.
+    """One of PyTorch-GAN's scripts, on MNIST's files, until it has printed enough updates.
 
-    networks: generator and discriminator, in the place of what the script makes of `nn.Sequential`, in that order.
+    networks: returns generator and discriminator, which replace the script's first and second `nn.Sequential`.
     """
 
     def run(checkout: Path, clock: Clock) -> None:
@@ -102,7 +102,7 @@ def pytorch_gan(
 
 
 def listing() -> tuple[nn.Module, nn.Module]:
-    """The networks of experiment=mlp_gan_listing, the discriminator's with the sigmoid that gan.py's loss asks for."""
+    """The networks of experiment=mlp_gan_listing; the discriminator has the sigmoid that gan.py's loss needs."""
 
     def stack(*sizes: int, last: nn.Module) -> nn.Module:
         layers = [(nn.Linear(a, b, bias=False), nn.LeakyReLU(0.2, inplace=True)) for a, b in itertools.pairwise(sizes)]
@@ -112,7 +112,7 @@ def listing() -> tuple[nn.Module, nn.Module]:
 
 
 def mimicry(kind: str, name: str) -> Callable[[Path, Clock], None]:
-    """Its Trainer with the networks, optimizers and settings of its README."""
+    """mimicry's Trainer with the networks, optimizers and settings of its README."""
 
     def run(checkout: Path, clock: Clock) -> None:
         missing = {name: mock.MagicMock() for name in ("torch.utils.tensorboard", "skimage", "torch_mimicry.metrics")}
@@ -140,7 +140,7 @@ def mimicry(kind: str, name: str) -> Callable[[Path, Clock], None]:
 
 
 def torchgan(checkout: Path, clock: Clock) -> None:
-    """Its Trainer with its DCGAN and its minimax losses, all at their defaults."""
+    """torchgan's Trainer with its DCGAN and its minimax losses, all at their defaults."""
     with tempfile.TemporaryDirectory() as folder, importing(checkout), contextlib.chdir(folder), timing.quiet():
         os.environ["TENSORBOARD_LOGGING"] = os.environ["VISDOM_LOGGING"] = "0"
         from torchgan.losses import MinimaxDiscriminatorLoss, MinimaxGeneratorLoss
@@ -163,7 +163,7 @@ def torchgan(checkout: Path, clock: Clock) -> None:
 
 
 class Ticked:
-    """A loader without end: to be asked for the next batch means that an update has ended."""
+    """An endless loader. A request for the next batch means that an update has ended."""
 
     def __init__(self, inner: DataLoader, clock: Clock) -> None:
         self.inner, self.clock, self.batch_size = inner, clock, inner.batch_size
@@ -177,7 +177,7 @@ class Ticked:
 
 
 def r3gan(checkout: Path, clock: Clock) -> None:
-    """Its networks and its Trainer, called as its training loop does, which insists on CUDA."""
+    """R3GAN's networks and Trainer, called as in its training loop, which needs CUDA."""
     with importing(checkout, pkg_resources=mock.MagicMock(parse_version=version.parse)):
         from R3GAN.Networks import Discriminator, Generator
         from R3GAN.Trainer import AdversarialTraining
@@ -207,7 +207,7 @@ def r3gan(checkout: Path, clock: Clock) -> None:
 
 
 def tensorflow(*words: str) -> Callable[[Path, Clock], None]:
-    """The listing, in a process of its own."""
+    """The TensorFlow listing, in its own process."""
 
     def run(python: Path, clock: Clock) -> None:
         images = ours.ROOT / "data" / "mnist" / "train-images-idx3-ubyte"

@@ -7,14 +7,14 @@ from typing import Any
 from src.config import command_line
 from src.config.errors import UserError
 from src.runs.folder import RunFolder, summary
-from src.runs.manifest import EARLIER
+from src.runs.manifest import MANIFEST_DEFAULTS
 from src.system.files import check_writable, sha256, write_json
 
-PLACES = ("cache", "device")  # of an evaluation's settings: where it is made, and not what
+PLACES = ("cache", "device")  # settings of where an evaluation runs, not of what it measures
 
 
 def evaluate(config: dict[str, Any]) -> dict[str, Any]:
-    """Measure a run under its own protocol, or under the one that the command line changes it to; the record."""
+    """Measure a run under its own protocol, with the command line's changes to it. Returns the record that is written."""
     run = RunFolder.existing(config["run"])
     own = run.experiment().config["evaluation"]
     asked = {key: value for key, value in config["evaluation"].items() if value is not None}
@@ -25,22 +25,22 @@ def evaluate(config: dict[str, Any]) -> dict[str, Any]:
         write_json(run.path / "metrics.json", failed := {"metrics": {}, "failed": ended["message"]})
         print(f"recorded as a failure: {ended['message']}")
         return failed
-    checkpoint = run.checkpoint()  # there is one, and it is whole
+    checkpoint = run.checkpoint()  # UserError without an intact one
     if not ended:
-        print(f"this run has not ended: {checkpoint.name}, the best so far, is measured")
+        print(f"this run has not ended: measuring {checkpoint.name}, the best so far")
     dataset = experiment.dataset
     experiment.suite.check(dataset.spec)
     dataset.prepare()
     if changes := run.changes(run.experiment(config["paths"]["data"]).config, dataset.hashes()):
         raise UserError(f"the data is not what the run was made with ({'; '.join(changes)}): get that version of it")
-    name = other_name(settings, own)
+    name = record_name(settings, own)
     check_writable(Path(config["paths"]["cache"]), "paths.cache")
 
     from src.evaluation.final import evaluate_run
     from src.system.numerics import set_numerics
 
-    made = EARLIER | run.manifest()
-    set_numerics(made["threads"], made["matmul_precision"])  # others round differently
+    made = MANIFEST_DEFAULTS | run.manifest()
+    set_numerics(made["threads"], made["matmul_precision"])  # other settings round differently
     with run:
         result = evaluate_run(run, experiment, run.path / f"{name}.json")
     print(summary(result))
@@ -48,8 +48,8 @@ def evaluate(config: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
-def other_name(settings: Mapping[str, Any], own: Mapping[str, Any]) -> str:
-    """The run's own protocol makes metrics.json; another one has a file of its own beside it."""
+def record_name(settings: Mapping[str, Any], own: Mapping[str, Any]) -> str:
+    """Name of the record's file without .json: "metrics" for the run's own protocol, else "metrics-<key>=<value>-..."."""
     changed = {key: value for key, value in settings.items() if key not in PLACES and own.get(key) != value}
     words = []
     for key, value in sorted(changed.items()):

@@ -16,20 +16,21 @@ from src.system.files import NO_ROOM, check_writable
 from src.system.progress import Line, minutes
 
 NETWORK = "safetensors", "onnx"  # formats of the network, not of samples
-SETTINGS = "truncation", "side", "temperature", "top_k", "top_p"  # of drawing, which some rules take
-HOW = "class", *SETTINGS  # may be given; a picture's record says so
+SETTINGS = "truncation", "side", "temperature", "top_k", "top_p"  # of sampling; each model supports some of them
+SAMPLING_KEYS = "class", *SETTINGS  # recorded with the samples where they are given
+# Capability -> what a model without it cannot do.
 CANNOT = {"Samples": "draws no samples", "Interpolates": "has no latents to go between", "Exports": "cannot be exported"}
-SAMPLES, STRIPS = 64, 8  # how many where n is not given
-SEEDS = 2**63  # int64, which archives hold seeds in, ends below it
-PORTION = 1024  # samples that are drawn while those before them are written
+SAMPLES, STRIPS = 64, 8  # default n, for samples and for interpolations
+SEEDS = 2**63  # archives store seeds as int64: all must be below this
+PORTION = 1024  # samples drawn at a time, while the portion before is written
 
 
 def generate(config: dict[str, Any]) -> Path:
-    """Draw what the config asks for from a run's model; the folder or file that holds it."""
+    """Draw samples from a run's model, or export it, as the config says. Returns the folder or file that was written."""
     run = RunFolder.existing(config["run"])
-    experiment = run.experiment()  # it can be read and names nothing that is not allowed
+    experiment = run.experiment()  # UserError if its config is damaged or names a class that is not allowed
     checkpoint = run.checkpoint(config["checkpoint"])
-    out = place(config, run)
+    out = output_path(config, run)
     try:
         write(config, run, experiment, checkpoint.name, out)
     except OSError as error:
@@ -41,7 +42,7 @@ def generate(config: dict[str, Any]) -> Path:
 
 
 def write(config: dict[str, Any], run: RunFolder, experiment: Experiment, checkpoint: str, out: Path) -> None:
-    """Draw, and write it to the folder or file `out`."""
+    """Draw samples or export the network, and write the result to the folder or file `out`."""
     import torch
 
     from src.modalities.modality import ShowsInterpolations
@@ -60,7 +61,10 @@ def write(config: dict[str, Any], run: RunFolder, experiment: Experiment, checkp
         "seed": run.path.name,
         "checkpoint": checkpoint,
     }
-    drawn = provenance | {"first_seed": config["seed"], **{key: config[key] for key in HOW if config[key] is not None}}
+    drawn = provenance | {
+        "first_seed": config["seed"],
+        **{key: config[key] for key in SAMPLING_KEYS if config[key] is not None},
+    }
     kind = config["format"]
     if kind == "safetensors":
         save_safetensors(network, out, provenance)
@@ -80,7 +84,7 @@ def write(config: dict[str, Any], run: RunFolder, experiment: Experiment, checkp
             config["interpolate"],
             config["seed"],
             condition(model, config["class"], rows),
-            **how(config, model.interpolate),
+            **sampling_settings(config, model.interpolate),
         )
         modality.strip(modality.finish(strips), out, drawn)
     else:
@@ -96,8 +100,8 @@ def write(config: dict[str, Any], run: RunFolder, experiment: Experiment, checkp
             modality.save_archive(torch.cat(list(portions)), out, seeds, drawn)
 
 
-def how(config: dict[str, Any], function: Callable[..., Any]) -> dict[str, Any]:
-    """The config's settings of drawing, which this rule must take."""
+def sampling_settings(config: dict[str, Any], function: Callable[..., Any]) -> dict[str, Any]:
+    """The config's sampling settings as keyword arguments; UserError for one that `function` does not take."""
     given = {name: config[name] for name in SETTINGS if config[name] is not None}
     for name in given:
         if name not in inspect.signature(function).parameters:
@@ -105,14 +109,14 @@ def how(config: dict[str, Any], function: Callable[..., Any]) -> dict[str, Any]:
     return {"weights": config["weights"], **given}
 
 
-def place(config: dict[str, Any], run: RunFolder) -> Path:
-    """The folder or file that the samples or weights go to; UserError for what no format has, and where it cannot be made."""
+def output_path(config: dict[str, Any], run: RunFolder) -> Path:
+    """The folder or file to write to; UserError for settings that the format does not support, or an unwritable place."""
     kind, strips = config["format"], config["interpolate"]
     if strips and kind != "files":
         raise UserError(f"interpolate= makes one picture, format={kind} has no place for it: leave one of them out")
-    meant = [key for key in ("n", *HOW) if config[key] is not None]
+    meant = [key for key in ("n", *SAMPLING_KEYS) if config[key] is not None]
     if kind in NETWORK and meant:
-        raise UserError(f"format={kind} is the network itself, whatever is drawn from it: leave {meant[0]}= out")
+        raise UserError(f"format={kind} exports the network and draws no samples: leave {meant[0]}= out")
     if kind == "npz" and config["seed"] + (config["n"] or SAMPLES) > SEEDS:
         raise UserError(f"seed={config['seed']}: format=npz holds seeds of 64 bits, up to {SEEDS - 1}: choose a smaller one")
     suffix = ".png" if strips else "" if kind == "files" else f".{kind}"
@@ -129,8 +133,8 @@ def place(config: dict[str, Any], run: RunFolder) -> Path:
 
 
 def draw(model: Any, config: dict[str, Any], seeds: range, finish: Callable[[Any], Any]) -> Iterator[Any]:
-    """Samples [N, ...] of the seeds, portion by portion, each finished; stderr says how far that is."""
-    cond, settings = condition(model, config["class"], len(seeds)), how(config, model.sample)
+    """Yield the seeds' samples in order, after `finish`, at most PORTION at a time; progress goes to stderr."""
+    cond, settings = condition(model, config["class"], len(seeds)), sampling_settings(config, model.sample)
     line, began = Line(sys.stderr), time.monotonic()
     for start in range(0, len(seeds), PORTION):
         rows = slice(start, start + PORTION)
@@ -144,7 +148,7 @@ def draw(model: Any, config: dict[str, Any], seeds: range, finish: Callable[[Any
 
 
 def condition(model: Any, name: Any, n: int) -> Any:
-    """The class that the user names, `n` times; None where none is named."""
+    """{"y": class index [n]} for the class that the user names, by name or index; None if `name` is None."""
     if name is None:
         return None
     import torch

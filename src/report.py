@@ -1,7 +1,7 @@
 """python -m src.report runs=PATH [out=report.html table=table.md json=table.json curves=curves.csv metrics=FOLDER].
 
-Run folders to one self-contained page, and to the same numbers for a README and for other programs. The same runs give the
-same bytes.
+Turns run folders into one self-contained page, and into tables of the same numbers for a README and other programs. The same
+runs give the same bytes.
 """
 
 import json
@@ -18,11 +18,11 @@ from src.system.files import write_atomic
 
 
 def report(config: dict[str, Any]) -> list[Path]:
-    """Write what the config asks for; the files, all made before the first is written."""
+    """Write the files that the config asks for and return their paths. All are built before the first is written."""
     wanted = {kind: config[kind] and Path(config[kind]) for kind in ("out", "table", "json", "curves", "metrics")}
     if not any(wanted.values()):
         raise UserError("there is nothing to write: give out=, table=, json=, curves= or metrics=")
-    given = [path.resolve() for path in wanted.values() if path]  # what a link names is written, not the link
+    given = [path.resolve() for path in wanted.values() if path]  # links are resolved: their targets are written
     if len(given) > len(set(given)):
         raise UserError("out=, table=, json=, curves= and metrics= must name different files: one would replace the other")
     runs = find_runs(config["runs"])

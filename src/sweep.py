@@ -1,6 +1,6 @@
-"""python -m src.sweep sweep=mlp_gan_tpe [key=value ...]: search, train the winner on fresh seeds, report. Repeated, it goes on.
+"""python -m src.sweep sweep=mlp_gan_tpe [key=value ...]: search, train the winner on fresh seeds, report.
 
-Each trial is `python -m src.train` in a process of its own. Nothing here imports torch.
+The same command again continues the sweep. Each trial is `python -m src.train` in its own process. Nothing here imports torch.
 """
 
 import contextlib
@@ -23,17 +23,17 @@ from src.reporting.tables import make_tables
 from src.search.space import Parameter, corners, literal, read_space, words
 from src.system.files import check_writable, write_atomic
 
-# Of a single run: a trial has a folder of its own, where it goes on or is begun anew as the sweep says.
+# Settings of single runs: the sweep chooses each trial's folder, and whether the trial resumes or restarts.
 NOT_IN_BASE = ("run_dir", "fresh", "on_change", "publish")
-# What all trials have alike, whatever a config group in the space brings with it: their scores are compared.
+# Keys that no point of the space may change, not even through a config group: the trials' scores must be comparable.
 HELD = re.compile(r"(seed|data\.name|validation\.samples)$|(data\.source|evaluation)(\.|$)")
-NOT_GROUPS = ("sweep", "hydra")  # folders of conf/ that are no config groups of python -m src.train
-# What a store's earlier results were made with: of another sweep they would say nothing.
+NOT_GROUPS = ("sweep", "hydra")  # folders of conf/ that are not config groups of python -m src.train
+# Settings that are stored with the study: trials of a sweep with other settings may not be reused.
 CONTENTS = ("base", "stop", "space", "sampler", "startup", "pruner", "prune_from", "reduction", "seed")
 
 
 def sweep(config: dict[str, Any]) -> Path:
-    """Run what is missing of the sweep that a plain config names; the page on it."""
+    """Run the missing parts of the sweep that a plain config describes. Returns the path of its report."""
     check_settings(config)
     folder = Path(config["paths"]["runs"]) / "sweeps" / config["name"]
     parameters = read_space(config["space"])
@@ -57,21 +57,21 @@ def sweep(config: dict[str, Any]) -> Path:
         trials = Trials(study, folder, parameters, [*shared, "evaluate=false"], config["trials"])
         try:
             search(config, trials, base, shared)
-        except BaseException:  # interrupted, or failed: the page is of what there is
+        except BaseException:  # interrupted or failed: report the trials so far
             with contextlib.suppress(Exception):
                 write_report(config, trials, base, shared)
             raise
         return write_report(config, trials, base, shared)
-    except BrokenPipeError:  # of the output
+    except BrokenPipeError:  # of stdout, not of the store
         raise
     except FAULTS as error:
         raise UserError(
-            f"the store, or the disk with {folder}, does not work ({reason_of(error)}): mend it and repeat the command"
+            f"the store, or the disk with {folder}, does not work ({reason_of(error)}): fix it and repeat the command"
         ) from error
 
 
 def search(config: dict[str, Any], trials: Any, base: dict[str, Any], shared: list[str]) -> None:
-    """The trials, and then the winner on fresh seeds."""
+    """Run the trials, then train the winner and the base recipe on fresh seeds."""
     from src.search.confirm import confirm
     from src.search.study import winner
 
@@ -79,21 +79,21 @@ def search(config: dict[str, Any], trials: Any, base: dict[str, Any], shared: li
     if (best := winner(trials.study)) is None:
         raise UserError(f"no trial of {config['name']} is complete: see {trials.folder}, and give it more trials=")
     print(f"the best is trial {best[0]}, with a validation score of {best[1].value:.4g} on one seed", flush=True)
-    recipes = {"base": shared, f"trial_{best[0]}": winning(base, shared, trials.parameters, best)}
+    recipes = {"base": shared, f"trial_{best[0]}": winner_words(base, shared, trials.parameters, best)}
     seeds = range(base["seed"] + 1, base["seed"] + 1 + config["confirm"])
     confirm(recipes, seeds, trials.folder, config["workers"], compose)
 
 
-def winning(base: dict[str, Any], shared: list[str], parameters: list[Parameter], best: Any) -> list[str]:
-    """The winner's words, under a name that tells it from the base recipe."""
+def winner_words(base: dict[str, Any], shared: list[str], parameters: list[Parameter], best: Any) -> list[str]:
+    """Command-line words of the winner, with a name that distinguishes it from the base recipe."""
     name = f"{base['name']}_trial_{best[0]}"
     return [*shared, *words(parameters, best[1].params), f"name={literal(name)}"]
 
 
 def check_settings(config: dict[str, Any]) -> None:
-    """Raise UserError for the first setting of a sweep that makes no sense."""
+    """Raise UserError for the first invalid setting of a sweep."""
     known = {*yaml.safe_load((Path(command_line.CONF) / "sweep.yaml").read_text()), "paths"} - {"defaults"}
-    if unknown := [key for key in config if key not in known]:  # of its file: Hydra refuses those of a command line
+    if unknown := [key for key in config if key not in known]:  # in its file: Hydra checks only the command line
         raise UserError(f"there is no setting {unknown[0]!r} of a sweep: {nearest(unknown[0], known)}")
     for key in ("stop", "space"):
         if not isinstance(config[key], dict):
@@ -111,7 +111,7 @@ def check_settings(config: dict[str, Any]) -> None:
 
 
 def check(config: dict[str, Any], shared: list[str], parameters: list[Parameter]) -> tuple[dict[str, Any], dict[str, str]]:
-    """The config of the base recipe, and a hash for each end of the space; UserError where one of them cannot be trained."""
+    """The base recipe's config, and a config hash for each corner of the space; UserError if one cannot be trained."""
     base, ends = compose(shared), {}
     known = {key for key, _ in entries(base)} | groups()
     for parameter in parameters:
@@ -132,7 +132,7 @@ def check(config: dict[str, Any], shared: list[str], parameters: list[Parameter]
 
 
 def check_alike(base: dict[str, Any], found: dict[str, Any], point: list[str]) -> None:
-    """Raise UserError where a point of the space changes how a trial's score is measured, as a config group may do."""
+    """Raise UserError if a point of the space changes how scores are measured; a config group can do that."""
     before, after = dict(leaves(base)), dict(leaves(found))
     for key in sorted(before.keys() | after.keys()):
         if HELD.match(key) and before.get(key) != after.get(key):
@@ -143,21 +143,21 @@ def check_alike(base: dict[str, Any], found: dict[str, Any], point: list[str]) -
 
 
 def write_report(config: dict[str, Any], trials: Any, base: dict[str, Any], shared: list[str]) -> Path:
-    """The page, of what there is so far."""
+    """Write the report on the trials so far and return its path."""
     from src.search.confirm import confirmed
     from src.search.study import importances, trials_of, winner
 
     best, parameters = winner(trials.study), trials.parameters
     records = trials_of(trials.study, parameters)
-    begun = confirmed([shared, winning(base, shared, parameters, best)], trials.folder, compose) if best else []
+    begun = confirmed([shared, winner_words(base, shared, parameters, best)], trials.folder, compose) if best else []
     values = {key: literal(value) for key, value in entries(base)} | group_names(shared)
-    commands = {"The sweep; repeated, it goes on": f"python -m src.sweep {shlex.join(sys.argv[1:])}"}
+    commands = {"The sweep (the same command continues it)": f"python -m src.sweep {shlex.join(sys.argv[1:])}"}
     if best:
         configs = ["--config-dir", folder] if (folder := command_line.config_dir()) else []
         usual = {*place_words(compose(config["base"]))}
         places = [word for word in place_words(base) if word not in usual]
-        train = shlex.join([*configs, *winning(base, [*config["base"], *places], parameters, best)])
-        commands["The winner, for as long as its recipe says and not the sweep"] = f"python -m src.train {train}"
+        train = shlex.join([*configs, *winner_words(base, [*config["base"], *places], parameters, best)])
+        commands["The winner, with its recipe's stop rule instead of the sweep's"] = f"python -m src.train {train}"
     page = sweep_page(
         config["name"],
         records,
@@ -174,17 +174,17 @@ def write_report(config: dict[str, Any], trials: Any, base: dict[str, Any], shar
 
 
 def place_words(config: dict[str, Any]) -> list[str]:
-    """Where a config's data and what is made of them are, as words."""
+    """Command-line words for a config's data and cache folders."""
     return [f"paths.{kind}={literal(config['paths'][kind])}" for kind in ("data", "cache")]
 
 
 def groups() -> set[str]:
-    """Config groups of python -m src.train."""
+    """Names of the config groups of python -m src.train."""
     return {path.name for path in Path(command_line.CONF).iterdir() if path.is_dir()} - {*NOT_GROUPS}
 
 
 def group_names(words: Sequence[str]) -> dict[str, str]:
-    """Config group -> the name of its config that words of python -m src.train choose, "-" for none."""
+    """Config group -> name of the config that these words of python -m src.train choose, "-" for none."""
     choices = command_line.composed("train", words, return_hydra_config=True).hydra.runtime.choices
     return {group: choices.get(group) or "-" for group in groups()}
 

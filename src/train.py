@@ -18,12 +18,15 @@ from src.parallel.launch import from_first, is_first
 from src.parallel.place import Place, place
 from src.runs import resume
 from src.runs.folder import RunFolder, summary
-from src.runs.manifest import EARLIER, software, software_changes
+from src.runs.manifest import MANIFEST_DEFAULTS, software, software_changes
 from src.system.files import NO_ROOM, check_writable
 
 
 def train(config: dict[str, Any]) -> dict[str, Any]:
-    """Make the result that a plain, checked config names, or go on with it, or find it made; what metrics.json says."""
+    """Train and evaluate what a plain, checked config describes; resume or reuse an earlier run of it.
+
+    Returns the content of metrics.json, {} if there is none (no evaluation, a diverged run, or not rank 0).
+    """
     experiment = Experiment(config)
     where = place(experiment.trainer, experiment.batch_size, asked=config["devices"])
     if config["model"].get("loss", True) in (None, {}):
@@ -40,7 +43,7 @@ def train(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def train_rank(experiment: Experiment, where: Place) -> dict[str, Any]:
-    """What every rank does."""
+    """The work of every rank: prepare data and folder, train, evaluate; rank 0 publishes and prints. Returns as `train`."""
     config, run, dataset = experiment.config, RunFolder(experiment.path), experiment.dataset
     experiment.suite.check(dataset.spec)
     from_first(dataset.prepare)
@@ -53,7 +56,7 @@ def train_rank(experiment: Experiment, where: Place) -> dict[str, Any]:
     from_first(lambda: resume.prepare_folder(run, experiment, where, hashes))
     with run if is_first() else contextlib.nullcontext():
         if is_first():
-            (run.path / "error.txt").unlink(missing_ok=True)  # of an earlier sitting
+            (run.path / "error.txt").unlink(missing_ok=True)  # of an earlier attempt
         try:
             make(experiment, run, where, hashes)
         except Diverged as error:
@@ -82,7 +85,7 @@ def train_rank(experiment: Experiment, where: Place) -> dict[str, Any]:
 
 
 def check_ranks(config: dict[str, Any], hashes: dict[str, str]) -> None:
-    """Raise UserError in all ranks where they were not given the same config, code and data."""
+    """Raise UserError in all ranks if their config, code or data differ."""
     if launch.launched():
         made = software(config)
         parts = {"config": identity(config), "code": [made["sources"], made["lock"]], "data": hashes}
@@ -91,7 +94,7 @@ def check_ranks(config: dict[str, Any], hashes: dict[str, str]) -> None:
 
 
 def make(experiment: Experiment, run: RunFolder, where: Place, hashes: dict[str, str]) -> None:
-    """What is missing of a run: its training, its evaluation."""
+    """Do the missing parts of a run: training, evaluation. Raises Diverged if the run has diverged, now or earlier."""
     ended = from_first(lambda: run.manifest().get("ended"))
     if ended is None:
         fit(experiment, run, where, hashes)
@@ -107,7 +110,7 @@ def make(experiment: Experiment, run: RunFolder, where: Place, hashes: dict[str,
 
 
 def fit(experiment: Experiment, run: RunFolder, where: Place, hashes: dict[str, str]) -> None:
-    """Train from the newest whole checkpoint, or from the start, until the first budget is used up."""
+    """Train from the newest intact checkpoint, or from step 0, until the stop rule applies."""
     now = resume.machine_now(experiment, where)
 
     from pytorch_lightning.loggers.logger import DummyLogger
@@ -121,7 +124,7 @@ def fit(experiment: Experiment, run: RunFolder, where: Place, hashes: dict[str, 
 
     def write_beginning() -> None:
         if checkpoint:
-            resume.go_on(run, experiment, hashes, now, checkpoint, model)
+            resume.continue_run(run, experiment, hashes, now, checkpoint, model)
         run.drop_results()
         if not checkpoint:
             resume.begin(run, experiment, spec, hashes, now, model)
@@ -150,19 +153,19 @@ def fit(experiment: Experiment, run: RunFolder, where: Place, hashes: dict[str, 
 
 
 def evaluate(experiment: Experiment, run: RunFolder, where: Place) -> None:
-    """Measure the chosen checkpoint, with the threads and the precision that it was trained with."""
+    """Measure the chosen checkpoint with the number of threads and the matmul precision of its training."""
     from src.evaluation.final import evaluate_run
     from src.system.numerics import set_up
 
     if is_first():
         print("evaluating")
-    made = EARLIER | from_first(run.manifest)
+    made = MANIFEST_DEFAULTS | from_first(run.manifest)
     set_up(made["threads"], made["matmul_precision"], where.devices)
     evaluate_run(run, experiment, run.path / "metrics.json")
 
 
 def show(run: RunFolder) -> dict[str, Any]:
-    """Print where pictures and numbers are, and the numbers that matter."""
+    """Print the run's cost, its metrics and the paths of its files. Returns as `train`."""
     result, ended = run.result(), run.manifest()["ended"]
     if ended["reason"] == "diverged":
         return {}

@@ -1,6 +1,6 @@
-"""python -m src.verify run=PATH [--quick | start=STEP steps=N]: is this result still exactly what its recipe makes?
+"""python -m src.verify run=PATH [--quick | start=STEP steps=N]: does the recipe still reproduce this result?
 
-Exit code 0: it is, as far as the promise goes here. 1: it is not. 2: it could not be checked.
+Exit code 0: yes, as exactly as README promises for this machine. 1: no. 2: it could not be checked.
 """
 
 import contextlib
@@ -18,26 +18,26 @@ from src.parallel import launch
 from src.parallel.place import place
 from src.reporting.runs import find_runs
 from src.runs import resume
-from src.runs.checkpoints import digest_path, is_whole, load_checkpoint
+from src.runs.checkpoints import digest_path, is_intact, load_checkpoint
 from src.runs.folder import RunFolder
-from src.runs.manifest import EARLIER, data_changes, machine_changes, software, software_changes
+from src.runs.manifest import MANIFEST_DEFAULTS, data_changes, machine_changes, software, software_changes
 from src.system.files import sha256
 
-STATE = ("state_dict", "optimizer_states", "clock")  # of a checkpoint; the rest is the time it took
+STATE = ("state_dict", "optimizer_states", "clock")  # parts of a checkpoint to compare; the rest contains times
 
 
 def verify(config: dict[str, Any]) -> None:
-    """Check what a config names and print the verdict; exits with 1 where the result does not hold."""
+    """Check the config's run and print the verdict; exit with code 1 if the result is not reproduced."""
     run = RunFolder.existing(config["run"])
     experiment, manifest = run.experiment(config["paths"]["data"]), run.manifest()
     if manifest.get("ended", {"reason": "diverged"})["reason"] == "diverged":
-        raise UserError(f"{run.path} has come to no result that could be verified: finish its training first")
+        raise UserError(f"{run.path} has no result that could be verified: finish its training first")
     experiment.dataset.prepare()
     if changes := data_changes(manifest["data"], experiment.dataset.hashes()):
         raise UserError(f"the data is not what the run was made with ({'; '.join(changes)}): get that version of it")
     start, end = segment(config, run)
 
-    wrong = check_files(run) if config["quick"] else check_again(config, run, experiment, start, end)
+    wrong = check_files(run) if config["quick"] else check_by_recomputing(config, run, experiment, start, end)
     if wrong:
         print(f"NOT verified: {run.path}\n" + "\n".join(f"  {line}" for line in wrong))
         sys.exit(1)
@@ -45,36 +45,36 @@ def verify(config: dict[str, Any]) -> None:
 
 
 def segment(config: dict[str, Any], run: RunFolder) -> tuple[int, int]:
-    """The steps to make again: after `start`, up to and with the second."""
+    """(start, end): steps start + 1 .. end are recomputed. UserError if there is no usable checkpoint of step `start`."""
     start, last = config["start"], run.manifest()["ended"]["step"]
     if start and not checkpoint_at(run, start):
-        steps = {int(path.stem.partition("-")[2]) for path in run.checkpoints.glob("*.ckpt") if is_whole(path)}
+        steps = {int(path.stem.partition("-")[2]) for path in run.checkpoints.glob("*.ckpt") if is_intact(path)}
         known = ", ".join(map(str, sorted({0, *steps} - {last})))
-        raise UserError(f"start={start}: there is no whole checkpoint of that step; known: {known}")
+        raise UserError(f"start={start}: there is no intact checkpoint of that step; known: {known}")
     source = checkpoint_at(run, start)
     if source and "optimizer_states" not in load_checkpoint(source):
-        raise UserError(f"start={start}: a published checkpoint has no optimizers' states to go on with, verify it whole")
+        raise UserError(f"start={start}: a published checkpoint has no optimizers' states to resume from: leave start= out")
     if start >= last:
-        raise UserError(f"start={start} is the last step of this run: choose an earlier one, there is nothing to make again")
+        raise UserError(f"start={start} is the last step of this run, nothing follows it: choose an earlier one")
     return start, min(last, start + config["steps"]) if config["steps"] else last
 
 
 def checkpoint_at(run: RunFolder, step: int) -> Path | None:
     paths = (run.checkpoint_path(kind, step) for kind in ("step", "best"))
-    return next((path for path in paths if is_whole(path)), None)
+    return next((path for path in paths if is_intact(path)), None)
 
 
 # Hashes
 
 
 def check_files(run: RunFolder) -> list[str]:
-    """What is wrong with the files of a run, by their hashes; says what was compared."""
+    """List the files of a run that do not match their hashes; print what was compared."""
     from src.runs.export import state_hash
     from src.runs.load import load_run
 
     manifest, result = run.manifest(), run.result()
     checkpoints = sorted(run.checkpoints.glob("*.ckpt"))
-    wrong = [f"{path} is damaged" for path in checkpoints if not is_whole(path)]
+    wrong = [f"{path} is damaged" for path in checkpoints if not is_intact(path)]
     last = checkpoint_at(run, manifest["ended"]["step"])
     if last and state_hash(load_checkpoint(last)["state_dict"]) != manifest["final_weights"]:
         wrong.append("the last checkpoint does not hold the final weights that the manifest names")
@@ -84,7 +84,7 @@ def check_files(run: RunFolder) -> list[str]:
             wrong.append("metrics.json was measured on another network than the chosen checkpoint's")
 
     previews = {name: run.samples / name for name in manifest["samples"]}
-    if previews and not any(run.samples.glob("step-*")):  # a published folder keeps the last one
+    if previews and not any(run.samples.glob("step-*")):  # a published folder has only the last one
         last_one = max(previews)
         previews = {last_one: run.path / f"samples{Path(last_one).suffix}"}
     for name, path in previews.items():
@@ -94,28 +94,34 @@ def check_files(run: RunFolder) -> list[str]:
     return wrong
 
 
-# Making it again
+# Recomputation
 
 
-def check_again(config: dict[str, Any], run: RunFolder, experiment: Experiment, start: int, end: int) -> list[str]:
-    """Make steps start + 1 .. end again elsewhere and compare; what is wrong, after the tier of the promise that applies."""
+def check_by_recomputing(config: dict[str, Any], run: RunFolder, experiment: Experiment, start: int, end: int) -> list[str]:
+    """Recompute steps start + 1 .. end in another folder and compare. Returns what is wrong, as lines of text.
+
+    With the run's own code, lock file and machine, all bits must be equal; with others, the metric must lie in the interval
+    of one further seed.
+    """
     cache = Path(config["paths"]["cache"])
     manifest, whole = run.manifest(), end == run.manifest()["ended"]["step"]
-    trainer = experiment.config["trainer"] | {name: (EARLIER | manifest)[name] for name in ("threads", *EARLIER)}
-    trainer |= {"devices": manifest.get("processes", 1), "profile": None}  # all of them here
+    trainer = experiment.config["trainer"] | {
+        name: (MANIFEST_DEFAULTS | manifest)[name] for name in ("threads", *MANIFEST_DEFAULTS)
+    }
+    trainer |= {"devices": manifest.get("processes", 1), "profile": None}  # all processes on this machine
     folder = cache / "verify" / f"{manifest['config_hash']}-{experiment.seed}-{start}-{end}"
     again, found = RunFolder(folder), experiment.config
     changed = {"run_dir": str(folder), "publish": None, "logger": {}, "trainer": trainer}
     experiment = Experiment(found | changed, trusted=False)
     where = place(experiment.trainer, experiment.batch_size, asked="auto")
     code, machine = software(experiment.config), resume.machine_now(experiment, where)
-    if again.started() and (software_changes(again.manifest(), code) or resume.moved(again, machine)):
-        shutil.rmtree(again.path)  # an interrupted verification of other code, or elsewhere
-    job = Again(experiment.config, run.path, folder, start, end, measure=whole and start == 0 and bool(run.result()))
+    if again.started() and (software_changes(again.manifest(), code) or resume.machine_differences(again, machine)):
+        shutil.rmtree(again.path)  # left by an interrupted verification, with other code or on another machine
+    job = Recomputation(experiment.config, run.path, folder, start, end, measure=whole and start == 0 and bool(run.result()))
     if where.processes > 1:
-        launch.launch(make_again, job, where.processes)
+        launch.launch(recompute, job, where.processes)
     else:
-        make_again(job)
+        recompute(job)
     different, compared = differences(run, again, start, end, whole)
     if measured := again.result():
         compared.append("metrics")
@@ -129,13 +135,13 @@ def check_again(config: dict[str, Any], run: RunFolder, experiment: Experiment, 
     reasons = software_changes(manifest, code) + machine_changes(manifest, machine)
     reasons += [change for part in manifest.get("continued", []) for change in part["changes"]]
     if not reasons:
-        return [*different, f"code, lock file and machine are those of the run: this must not be ({again.path} is kept)"]
+        return [*different, f"code, lock file and machine are the run's: bits should be equal ({again.path} is kept)"]
     print(f"not bitwise equal ({'; '.join(different)}), and not promised here: other {'; other '.join(reasons)}")
     return check_metric(run, measured, Path(config["published"]))
 
 
-class Again(NamedTuple):
-    """What is to be made again: a run's steps start + 1 .. end, in another folder, and measured where `measure` says so."""
+class Recomputation(NamedTuple):
+    """A job: train steps start + 1 .. end of a run in another folder, and evaluate if `measure`."""
 
     config: dict[str, Any]
     original: Path
@@ -145,8 +151,8 @@ class Again(NamedTuple):
     measure: bool
 
 
-def make_again(job: Again) -> None:
-    """Train and measure, in every rank."""
+def recompute(job: Recomputation) -> None:
+    """Do the job; called in every rank."""
     experiment, again = Experiment(job.config, trusted=False), RunFolder(job.folder)
     where = place(experiment.trainer, experiment.batch_size, asked="auto")
     if launch.launched():
@@ -184,7 +190,7 @@ def make_again(job: Again) -> None:
                 batch_size=experiment.batch_size,
                 workers=experiment.workers,
                 checkpoint=checkpoint,
-                loggers=[DummyLogger()],  # some callbacks insist on one
+                loggers=[DummyLogger()],  # some callbacks need one
                 callbacks=experiment.callbacks(),
             )
         if job.measure and launch.from_first(again.result) is None:
@@ -199,7 +205,10 @@ def copy_checkpoint(run: RunFolder, again: RunFolder, step: int) -> None:
 
 
 def differences(run: RunFolder, again: RunFolder, start: int, end: int, whole: bool) -> tuple[list[str], list[str]]:
-    """What is not bitwise the same in two runs' steps start + 1 .. end; and what was compared."""
+    """Compare steps start + 1 .. end of two runs bitwise. Returns (what differs, what was compared).
+
+    whole: `end` is the run's last step. UserError if the run kept nothing of these steps.
+    """
     from src.runs.export import state_hash
 
     different, compared = [], []
@@ -227,7 +236,7 @@ def differences(run: RunFolder, again: RunFolder, start: int, end: int, whole: b
 
 
 def same(a: Any, b: Any) -> bool:
-    """Bitwise, through dicts and lists."""
+    """Whether two values are equal: tensors element by element, dicts and lists entry by entry."""
     import torch
 
     if isinstance(a, torch.Tensor):
@@ -240,10 +249,10 @@ def same(a: Any, b: Any) -> bool:
 
 
 def check_metric(run: RunFolder, measured: dict[str, Any] | None, published: Path) -> list[str]:
-    """Whether a re-made metric falls where one further seed of the published runs would, 95 times out of 100."""
+    """What is wrong with a recomputed metric: it must lie in the published seeds' 95 % interval for one further seed."""
     result = run.result()
     if measured is None or result is None:
-        raise UserError("this leaves open whether the result holds: verify it whole (no start=, no steps=) to see its metric")
+        raise UserError("this does not show whether the metric holds: verify the whole run, without start= and steps=")
     name = result["main"]["name"]
     recipe = run.manifest()["config_hash"]
     runs = find_runs(str(published)) if published.is_dir() else []

@@ -84,4 +84,4 @@ def test_damaged_checkpoints_are_named(tiny_run: Path, command: Any, tmp_path: P
         path.write_bytes(b"damaged")
     answer = command("evaluate", f"run={folder}")
     assert answer.returncode == 2
-    assert "has no whole checkpoint" in answer.stderr
+    assert "has no intact checkpoint" in answer.stderr

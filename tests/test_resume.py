@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from src.config.errors import UserError
-from src.runs.checkpoints import is_whole, load_checkpoint, save_checkpoint
+from src.runs.checkpoints import is_intact, load_checkpoint, save_checkpoint
 from src.runs.folder import RunFolder
 from src.train import train
 from src.training.callbacks.checkpoint import Checkpoint
@@ -298,7 +298,7 @@ def test_a_full_disk_keeps_what_there_is(stopped: Path, compose: Any, tmp_path: 
     assert len(answer.stderr.strip().splitlines()) == 1
     newest = RunFolder(tmp_path / "run").newest("step")
     assert newest is not None
-    assert is_whole(newest)
+    assert is_intact(newest)
     train(compose(*words))
     assert_same_run(tmp_path / "run", stopped / "whole")
 

@@ -22,7 +22,7 @@ from src.config import command_line
 from src.config.errors import UserError
 from src.runs.folder import RunFolder
 from src.search.space import read_space
-from src.search.study import counted
+from src.search.study import numbered_trials
 from src.sweep import check, check_settings, group_names
 from src.sweep import sweep as run_sweep
 
@@ -98,7 +98,7 @@ class Sweep:
 
     def trials(self) -> list[FrozenTrial]:
         study = optuna.load_study(study_name="small", storage=f"sqlite:///{self.path}/study.db")
-        return [*counted(study).values()]
+        return [*numbered_trials(study).values()]
 
     def trainings(self) -> int:
         """How many trainings have got as far as their data."""
@@ -329,7 +329,7 @@ def test_a_database_that_fails_is_quoted(compose: Any, tmp_path: Path, monkeypat
         trials.study.set_user_attr("large", "x" * 100_000)
 
     monkeypatch.setattr("src.sweep.search", fail)
-    with pytest.raises(UserError, match=r"does not work \(database or disk is full\): mend it and repeat the command"):
+    with pytest.raises(UserError, match=r"does not work \(database or disk is full\): fix it and repeat the command"):
         run_sweep(compose("sweep=mlp_gan_tpe", "base=['model=mlp_gan','data=digits']", f"paths.runs={tmp_path}", name="sweep"))
 
 

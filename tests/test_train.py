@@ -192,9 +192,7 @@ def test_a_reader_that_has_gone_is_named(whole: Path, compose: Any, tmp_path: Pa
     process.stdout.readline()
     process.stdout.close()
     _, errors = process.communicate(timeout=100)
-    assert (
-        errors == "error: nobody reads any more what is printed here: repeat the command without closing its pipe, it goes on\n"
-    )
+    assert errors == "error: the output was closed by its reader: repeat the command without closing its pipe, it goes on\n"
     assert process.returncode == 2
     assert not (folder / "error.txt").exists()
     train(compose(*LONGER, f"run_dir={folder}"))

@@ -125,7 +125,7 @@ def test_what_does_not_hold_is_found_out(what: str, run: Path, check: Any, capsy
     assert stop.value.code == 1
     said = capsys.readouterr().out
     assert message in said
-    assert "this must not be" in said
+    assert "bits should be equal" in said
 
 
 def test_checkpoints_and_pictures_by_hash(run: Path, check: Any, capsys: Any) -> None:
@@ -200,7 +200,7 @@ def test_where_nothing_decides_it_says_so(run: Path, check: Any, tmp_path: Path)
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["start=3"], "start=3: there is no whole checkpoint of that step; known: 0, 10, 15"),
+        (["start=3"], "start=3: there is no intact checkpoint of that step; known: 0, 10, 15"),
         (["start=20"], "start=20 is the last step"),
         (["start=15", "steps=1"], "nothing of steps 16 to 16 was kept"),
     ],

@@ -1,7 +1,7 @@
-"""Objects from a plain config: `_target_` says what to call, `_partial_: true` leaves the call to whoever gets it.
+"""Build objects from a plain config: `_target_` names what to call; `_partial_: true` gives a partial instead of a call.
 
-Not Hydra's own `instantiate`: that one resolves what a config from elsewhere may interpolate (`${oc.env:SECRET}`), and cannot
-tell such a config from one that the user has typed.
+Not Hydra's `instantiate`: it resolves interpolations such as `${oc.env:SECRET}` in any config, and cannot distinguish an
+untrusted config from one that the user has typed.
 """
 
 import functools
@@ -15,10 +15,10 @@ from src.config.errors import UserError, nearest
 
 
 def instantiate(value: Any, key: str, trusted: bool = True) -> Any:
-    """What a config's value at `key` describes: objects for mappings with a `_target_`, innermost first; the rest as it is.
+    """Build a config's value at `key`: mappings with a `_target_` become objects, innermost first; other values stay.
 
-    Raises UserError, with the key, for a target that is not there or, where the config is not trusted, not allowed, and for
-    arguments that it does not take.
+    trusted: False for a config that may come from someone else, which may build only allowed targets (`checks.check_target`).
+    Raises UserError, naming the key, for a target that does not exist or is not allowed, and for unknown arguments.
     """
     if isinstance(value, list):
         return [instantiate(entry, f"{key}.{number}", trusted) for number, entry in enumerate(value)]
@@ -43,16 +43,16 @@ def instantiate(value: Any, key: str, trusted: bool = True) -> Any:
 
 
 def locate(name: str, key: str, trusted: bool = True) -> Callable[..., Any]:
-    """The class or function of this dotted name.
+    """The class or function with this dotted name; UserError if there is none, or it is not allowed.
 
-    Where the config is not trusted, it must be defined where the name says and not only be imported there.
+    In an untrusted config the named module must define it, not only import it.
     """
     check_target(key, name, trusted)
     path, _, attribute = name.rpartition(".")
     try:
         found = getattr(importlib.import_module(path), attribute, None)
     except ModuleNotFoundError as error:
-        if not f"{path}.".startswith(f"{error.name}."):  # something that the module itself needs
+        if not f"{path}.".startswith(f"{error.name}."):  # a dependency of that module is missing
             raise
         refused = "" if trusted else " is not allowed"
         raise UserError(f"{key}={name}{refused}: there is no module {error.name}: correct it, or set PYTHONPATH") from error

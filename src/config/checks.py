@@ -1,4 +1,4 @@
-"""Configs as plain values: what may be in one, what a run is named after. Nothing here imports torch."""
+"""Checks of plain configs, and the hash of a config that names its run. Nothing here imports torch."""
 
 import hashlib
 import json
@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from src.config.errors import UserError, nearest
 
-# What a config from elsewhere (a run folder, a checkpoint) may build. One that the user types may name any class.
+# Targets that an untrusted config (from a run folder or a checkpoint) may build. A config that the user types may build any.
 ALLOWED_TARGETS = (
     *("src.data.", "src.models.", "src.networks.", "src.modalities."),
     *("src.evaluation.images.", "src.evaluation.likelihood.", "src.evaluation.representation."),
@@ -20,12 +20,12 @@ ALLOWED_TARGETS = (
     *("pytorch_lightning.callbacks.", "pytorch_lightning.loggers."),
 )
 REFUSED_TARGETS = ("src.data.sources.", "src.data.clients.", "src.data.decoded.")
-PACKAGES = "AIGC_PACKAGES"  # the environment's word, never a config's: what may run is for the user to say
+PACKAGES = "AIGC_PACKAGES"  # an environment variable, not a config key: only the user decides which code may run
 
 SECRET = re.compile(r"((api|access|private|secret|wandb)_?key|(^|[._])(secret|token|password|credentials?))$", re.IGNORECASE)
 URL_PASSWORD = re.compile(r"://[^/@\s]+:[^/@\s]+@")
 
-# Settings that say where and how a run is watched, not what it computes: they stay out of its identity.
+# Settings of where a run is computed and how it is logged, not of what it computes: they are not part of its identity.
 NOT_IDENTITY = re.compile(
     r"(paths|logger|log|checkpoint|run_dir|devices|fresh|on_change|on_divergence|evaluate|publish|data\.workers|evaluation\.(cache|device))(\.|$)"
     r"|trainer\.(?!precision$)"
@@ -37,9 +37,9 @@ NUMBER, POSITIVE, NOT_NEGATIVE, FRACTION = (
     "a number of at least 0",
     "a number from 0 up to but below 1",
 )
-COUNT, INDEX, SOME = (f"a whole number of at least {least}" for least in (1, 0, 5))  # SOME: with fewer no metric is defined
+COUNT, INDEX, SOME = (f"a whole number of at least {least}" for least in (1, 0, 5))  # SOME: metrics need at least 5 samples
 COUNTS, FRACTIONS = "a list of whole numbers of at least 1", "a list of two numbers from 0 up to but below 1"
-DRAWN = "a whole number from 5 to 100,000"  # with more a validation would fill the memory
+DRAWN = "a whole number from 5 to 100,000"  # more would fill the memory in a validation
 BOOL, TEXT, NAME = "true or false", "a word", "a word without /"
 PATH, PATHS = "a path (a number as ./3)", "a path (a number as ./3) or a list of paths"
 CHECKS: dict[str, Callable[[Any], bool]] = {
@@ -47,9 +47,9 @@ CHECKS: dict[str, Callable[[Any], bool]] = {
     POSITIVE: lambda v: is_number(v) and v > 0,
     NOT_NEGATIVE: lambda v: is_number(v) and v >= 0,
     FRACTION: lambda v: is_number(v) and 0 <= v < 1,
-    COUNT: lambda v: is_whole(v) and v >= 1,
-    INDEX: lambda v: is_whole(v) and v >= 0,
-    SOME: lambda v: is_whole(v) and v >= 5,
+    COUNT: lambda v: is_integer(v) and v >= 1,
+    INDEX: lambda v: is_integer(v) and v >= 0,
+    SOME: lambda v: is_integer(v) and v >= 5,
     DRAWN: lambda v: CHECKS[SOME](v) and v <= 100_000,
     COUNTS: lambda v: is_list(v) and all(map(CHECKS[COUNT], v)),
     FRACTIONS: lambda v: is_list(v) and len(v) == 2 and all(map(CHECKS[FRACTION], v)),
@@ -60,7 +60,7 @@ CHECKS: dict[str, Callable[[Any], bool]] = {
     PATHS: lambda v: CHECKS[PATH](v) or (is_list(v) and all(map(CHECKS[PATH], v))),
 }
 
-# Settings of the commands, by the whole key.
+# Settings of the commands, by full key.
 KEYS = {
     **dict.fromkeys(("name", "data.name"), NAME),
     "baseline": TEXT,
@@ -88,7 +88,7 @@ KEYS = {
     **dict.fromkeys(("trials", "workers", "startup", "prune_from", "reduction"), COUNT),
     "confirm": INDEX,
 }
-# Arguments of our own classes and of torch's optimizers, by name: they mean the same thing wherever they stand.
+# Arguments of our own classes and of torch's optimizers, by name: a name means the same in every class.
 ARGUMENTS = {
     **dict.fromkeys(("conditional", "auxiliary", "batch_norm", "spectral_norm"), BOOL),
     **dict.fromkeys(("z_dim", "d_steps", "every", "width", "size", "crop"), COUNT),
@@ -121,7 +121,7 @@ CHOICES = {
     "sampler": ("tpe", "random"),
     "pruner": ("asha", "median", "none"),
 }
-# Keys that may be null, and sections (with a dot) all of whose keys may.
+# Keys that may be null. A name that ends with a dot stands for all keys of that section.
 NULLABLE = (
     *("stop.", "trainer.threads", "trainer.profile", "evaluation.extractor", "evaluation.weights", "evaluation.device"),
     *("truncation", "side", "temperature", "top_k", "top_p"),
@@ -133,7 +133,7 @@ def is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def is_whole(value: object) -> bool:
+def is_integer(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
@@ -156,7 +156,7 @@ def leaves(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
 
 
 def entries(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
-    """(dotted key, value) of everything in a plain config, whole mappings and lists included."""
+    """(dotted key, value) of every node of a plain config: mappings, lists and leaves."""
     if key:
         yield key, value
     parts = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()
@@ -165,9 +165,9 @@ def entries(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def validate(config: Mapping[str, Any], nullable: tuple[str, ...] = (), trusted: bool = True) -> None:
-    """Raise UserError for the first value of a plain config that cannot work, naming its key and what it must be.
+    """Raise UserError for the first invalid value of a plain config; the message names its key and what it must be.
 
-    Where it comes from elsewhere, what could run code is refused as well.
+    nullable: more keys that may be null, as in NULLABLE. trusted: False also refuses targets that are not allowed.
     """
     for key, value in entries(config):
         if key.rpartition(".")[2] == "_target_":
@@ -190,7 +190,7 @@ def validate(config: Mapping[str, Any], nullable: tuple[str, ...] = (), trusted:
 
 
 def arguments(config: Mapping[str, Any]) -> dict[str, str]:
-    """What the arguments of our own classes must be, by their dotted keys."""
+    """Dotted key -> key of CHECKS, for the arguments of our own classes in a config."""
     found: dict[str, str] = {}
     for key, value in entries(config):
         if isinstance(value, Mapping) and str(value.get("_target_", "")).startswith(OWN):
@@ -199,9 +199,9 @@ def arguments(config: Mapping[str, Any]) -> dict[str, str]:
 
 
 def check_target(key: str, target: object, trusted: bool = True) -> None:
-    """Raise UserError for a `_target_` that is no dotted name, or that a config from elsewhere may not build.
+    """Raise UserError for a `_target_` that is not a dotted name, or that an untrusted config may not build.
 
-    More could run what the author of such a config likes.
+    With more targets, the author of such a config could run any code.
     """
     parts = target.split(".") if isinstance(target, str) else [""]
     public = all(part.isidentifier() and not part.startswith("_") for part in parts)
@@ -219,18 +219,18 @@ def check_target(key: str, target: object, trusted: bool = True) -> None:
 
 
 def user_packages() -> list[str]:
-    """The user's own packages that configs may name, separated by commas in the environment."""
+    """The user's own packages that untrusted configs may name: $AIGC_PACKAGES, separated by commas."""
     return [name for name in map(str.strip, os.environ.get(PACKAGES, "").split(",")) if name.isidentifier() and name != "src"]
 
 
 def check_secret(key: str, value: object) -> None:
-    """Configs are copied into run folders and to W&B: raise UserError, without the value, for a password or a key in one."""
+    """Raise UserError, without the value, for a password or an API key: configs are copied into run folders and to W&B."""
     if (SECRET.search(key) and value) or (isinstance(value, str) and URL_PASSWORD.search(value)):
         raise UserError(f"{key} holds a secret, which would be written into files: use `wandb login` or the environment")
 
 
 def with_data_in(folder: str | None, config: Mapping[str, Any]) -> dict[str, Any]:
-    """A config whose data are in another folder than `paths.data`; None leaves them there."""
+    """A config with all paths inside `paths.data` moved to `folder`; None moves nothing."""
     if folder is None or "paths" not in config:
         return dict(config)
     before = f"{config['paths']['data']}/"
@@ -245,7 +245,7 @@ def with_data_in(folder: str | None, config: Mapping[str, Any]) -> dict[str, Any
 
 
 def identity(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The leaves that decide what a run computes; wherever the data are, they count as in `data`."""
+    """The leaves that decide what a run computes. Paths of data count as if `paths.data` were `data`, wherever it is."""
     return {key: value for key, value in leaves(with_data_in("data", config)) if not NOT_IDENTITY.match(key)}
 
 
@@ -256,7 +256,7 @@ def short_hash(config: Mapping[str, Any]) -> str:
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """What identity leaves differ, as "key: old -> new"."""
+    """The leaves of `identity` that differ, each as "key: old -> new"."""
     before, after = identity(old), identity(new)
     keys = sorted(before.keys() | after.keys())
     return [f"{k}: {before.get(k)} -> {after.get(k)}" for k in keys if before.get(k) != after.get(k)]

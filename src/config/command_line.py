@@ -1,6 +1,7 @@
-"""From the command line to a task and back to an exit code; what can be wrong is said before torch is imported.
+"""Run a command: compose and check its config, call its task, turn errors into exit codes. The checks do not import torch.
 
-Exit codes: 0 done; 2 the user can mend it (one line says how); 1 a fault of ours, with the traceback; 130 Ctrl-C; 143 SIGTERM.
+Exit codes: 0 success; 2 an error that the user can fix (one line says how); 1 a bug, with its traceback; 130 Ctrl-C;
+143 SIGTERM.
 """
 
 import os
@@ -31,21 +32,21 @@ from src.parallel import launch
 
 SPIN_COUNT = "5000"  # of libgomp, see benchmarks/NOTES.md
 CONF = str(Path(__file__).parents[2] / "conf")
-NO_NAME = re.compile(r"null|true|false|[-+]?[\d.]+|\[\s*\]|\{.*\}", re.IGNORECASE)  # values that are no config's name
+NO_NAME = re.compile(r"null|true|false|[-+]?[\d.]+|\[\s*\]|\{.*\}", re.IGNORECASE)  # values that cannot name a config
 
 
 def run(config_name: str, task: Callable[[dict[str, Any]], object], nullable: tuple[str, ...] = ()) -> NoReturn:
     """Compose `conf/<config_name>.yaml` with the command line's overrides, check it, call `task` with it, and exit."""
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then lets exceptions through to us
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then passes exceptions on
 
-    # Several trainings on few cores: OpenMP's threads are not to spin for long while they wait. Before torch is imported.
+    # OpenMP's threads must not spin for long while they wait: several trainings may share few cores. Set before torch's import.
     if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & os.environ.keys():
         os.environ["GOMP_SPINCOUNT"] = SPIN_COUNT
 
     codes, here = [0], os.getpid()
 
     def checked(config: DictConfig) -> None:
-        """One job; of several (-m) a failed one does not stop the rest."""
+        """Run one job. With several (-m), a failed one does not stop the others."""
         try:
             values = plain(config)
             validate(values, nullable)
@@ -53,17 +54,17 @@ def run(config_name: str, task: Callable[[dict[str, Any]], object], nullable: tu
                 raise UserError("every process of the launcher would run the whole sweep: leave torchrun or srun out, or -m")
             task(values)
         except Exception as error:
-            if os.getpid() != here:  # a launcher's process, with a copy of our codes: Hydra brings the error back to us
+            if os.getpid() != here:  # a Hydra launcher's process, with a copy of `codes`: Hydra re-raises its error here
                 raise
-            codes.append(answer(error, config_name))
-        except SystemExit as leaving:  # which would end the others too, with its own exit code
+            codes.append(report_error(error, config_name))
+        except SystemExit as leaving:  # would end the other jobs too
             if os.getpid() != here or not sweeping():
                 raise
-            print(f"error: this one has left by sys.exit({leaving.code})", file=sys.stderr)
+            print(f"error: this job called sys.exit({leaving.code})", file=sys.stderr)
             codes.append(1)
 
     try:
-        for word in sys.argv[1:]:  # before Hydra, which keeps a file of what it is told with -m
+        for word in sys.argv[1:]:  # before Hydra: with -m it writes the command line to a file
             for key in re.findall(r"([\w.]+)\s*[=:]", word):
                 check_secret(key, word)
         check_groups(sys.argv[1:])
@@ -73,7 +74,7 @@ def run(config_name: str, task: Callable[[dict[str, Any]], object], nullable: tu
     except (KeyboardInterrupt, Interrupted) as stop:
         sys.exit(getattr(stop, "exit_code", 130))
     except Exception as error:
-        codes.append(answer(error, config_name))
+        codes.append(report_error(error, config_name))
     sys.exit(max(codes, key=[0, 2, 1].index))
 
 
@@ -81,8 +82,8 @@ def sweeping() -> bool:
     return HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
 
 
-def answer(error: Exception, config_name: str) -> int:
-    """Print one line, or the traceback where the fault is ours; the exit code."""
+def report_error(error: Exception, config_name: str) -> int:
+    """Print one line for an error that the user can fix, else the traceback. Returns the exit code."""
     if launch.launched():
         return launch.report(error)
     line = explain(error, config_name)
@@ -94,7 +95,7 @@ def answer(error: Exception, config_name: str) -> int:
 
 
 def output_closed() -> bool:
-    """Whether nobody reads what this process prints any more (`| head`); then it is no longer printed."""
+    """Whether the reader of stdout has closed it (`| head`). If so, further output goes to /dev/null."""
     try:
         print(flush=True)
     except BrokenPipeError:
@@ -104,7 +105,7 @@ def output_closed() -> bool:
 
 
 def compose(config_name: str, words: Sequence[str]) -> dict[str, Any]:
-    """The plain, checked config of another command line, for a command that starts such commands; raises UserError."""
+    """The plain, checked config of another command line, which this command will start; raises UserError."""
     try:
         check_groups(words)
         config = plain(composed(config_name, words))
@@ -117,14 +118,14 @@ def compose(config_name: str, words: Sequence[str]) -> dict[str, Any]:
 
 
 def composed(config_name: str, words: Sequence[str], **options: Any) -> DictConfig:
-    """What Hydra makes of another command line, the user's own configs included."""
+    """Hydra's config for another command line; the user's --config-dir counts there too."""
     GlobalHydra.instance().clear()
     with hydra.initialize_config_dir(CONF, version_base="1.3"):
         return hydra.compose(config_name, [*search_path(), *words], **options)
 
 
 def config_dir() -> str | None:
-    """The folder of configs that the user has beside ours (--config-dir): commands that a command starts get it too."""
+    """The user's own folder of configs (--config-dir), absolute, or None. Commands started by this one get it too."""
     found = re.search(r"(?:^|\0)(?:--config-dir|-cd)[=\0]([^\0]+)", "\0".join(sys.argv[1:]))
     return found and str(Path(found.group(1)).absolute())
 
@@ -135,7 +136,7 @@ def search_path() -> list[str]:
 
 
 def groups() -> dict[str, list[str]]:
-    """The config groups, ours and the user's, with the names of their configs."""
+    """Config group -> names of its configs, ours and the user's."""
     found: dict[str, list[str]] = {}
     for path in (path for root in {CONF, config_dir() or CONF} for path in Path(root).glob("*/*.yaml")):
         found.setdefault(path.parent.name, []).append(path.stem)
@@ -143,7 +144,7 @@ def groups() -> dict[str, list[str]]:
 
 
 def check_groups(words: Sequence[str]) -> None:
-    """Raise UserError for a config group that is given what is no name: Hydra would stumble over it."""
+    """Raise UserError for a config group whose value is not a name: Hydra's own error would not be clear."""
     for word in words:
         name, _, value = word.lstrip("+").partition("=")
         wrong = [part for part in (value, *value.split(",")) if NO_NAME.fullmatch(part.strip())]  # several with -m
@@ -152,11 +153,11 @@ def check_groups(words: Sequence[str]) -> None:
 
 
 def explain(error: BaseException, config_name: str, words: Sequence[str] | None = None) -> str | None:
-    """One line with the remedy for an error the user can mend, None for any other."""
+    """One line with the remedy for an error that the user can fix, None for any other."""
     if isinstance(error, UserError):
         return str(error)
     if isinstance(error, BrokenPipeError) and output_closed():
-        return "nobody reads any more what is printed here: repeat the command without closing its pipe, it goes on"
+        return "the output was closed by its reader: repeat the command without closing its pipe, it goes on"
     if isinstance(error, MissingConfigException) and error.options is not None:
         group, _, name = (error.missing_cfg_file or "").rpartition("/")
         return f"there is no {group}={name}: {nearest(name, error.options)}"
@@ -187,15 +188,15 @@ def explain_key(error: Exception, config_name: str, words: Sequence[str]) -> str
     key = unknown.group(1)
     try:
         known = known_keys(config_name, words)
-    except (HydraException, OmegaConfBaseException):  # a config file is wrong, whatever the command line says
+    except (HydraException, OmegaConfBaseException):  # a config file itself is wrong
         return first_line(error)
-    if key in known:  # and what it refers to is not
+    if key in known:  # it refers to a key that does not exist
         return f"{key}: {first_line(error)}"
     return f"there is no setting {key!r}: {nearest(key, [*known, *groups()])}"
 
 
 def known_keys(config_name: str, words: Sequence[str]) -> list[str]:
-    """Every key that the config has under the config groups chosen on a command line."""
+    """Every key of the config, with the config groups that a command line chooses."""
     chosen = [word for word in words if "=" in word and word.split("=")[0].lstrip("+") in groups()]
     GlobalHydra.instance().clear()
     with hydra.initialize_config_dir(CONF, version_base="1.3"):

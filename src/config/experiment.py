@@ -1,4 +1,4 @@
-"""A config taken apart: the objects and settings that it names. Below the commands nothing sees the config itself."""
+"""The objects and settings that a config describes. Code below the commands gets these, never the config itself."""
 
 import math
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from src.config.build import instantiate
 from src.config.checks import short_hash
 from src.config.errors import UserError
 
-# Arguments of pl.Trainer that would end or change a training behind the clock's back, and what does the same here.
+# Arguments of pl.Trainer that would bypass the model's clock -> the setting to use instead.
 INSTEAD = {
     "max_epochs": "stop.epochs",
     "max_steps": "stop.samples",
@@ -29,10 +29,10 @@ INSTEAD = {
 
 @dataclass(frozen=True)
 class StopRule:
-    """When a training ends: at whichever comes first.
+    """When a training ends: at the first limit that is reached.
 
-    epochs, samples: real samples shown. minutes: of all sittings. target: a value of the suite's main metric on the validation
-    split.
+    epochs, samples: real samples shown. minutes: training time, summed over resumes. target: value of the suite's main metric
+    on the validation split. UserError if all are None.
     """
 
     epochs: float | None = None
@@ -45,7 +45,7 @@ class StopRule:
             raise UserError("the run would never end: set stop.epochs, stop.samples, stop.minutes or stop.target")
 
     def last_step(self, train_samples: int, samples_per_update: int) -> tuple[int | None, str]:
-        """The step at which the budget of samples or epochs is used up, and which of the two it is; None, "" without one."""
+        """(step at which the samples or epochs are used up, "samples" or "epochs"); (None, "") without such a limit."""
         budgets = {"samples": self.samples, "epochs": self.epochs and self.epochs * train_samples}
         known = {reason: count for reason, count in budgets.items() if count is not None}
         if not known:
@@ -56,10 +56,10 @@ class StopRule:
 
 @dataclass(frozen=True)
 class Cadence:
-    """What happens how often while training, in steps.
+    """How often things happen during training.
 
-    log, validate, checkpoint: every so many. keep: checkpoints besides the best one. previews: samples drawn at log-spaced
-    steps, per_decade times in each power of ten.
+    log, validate, checkpoint: intervals in steps. keep: checkpoints that are kept besides the best one. previews: number of
+    samples drawn at log-spaced steps, per_decade times in each power of ten.
     """
 
     log: int
@@ -74,8 +74,8 @@ class Cadence:
 class TrainerSettings:
     """How and where a training is computed.
 
-    threads: of torch on the CPU, None for its own choice. block: updates per Lightning batch at most. profile: updates to
-    trace, None for none. arguments: further ones of `pl.Trainer`.
+    threads: CPU threads of torch, None for torch's default. block: largest number of updates per Lightning batch. profile:
+    number of updates to trace, None for none. arguments: further arguments of `pl.Trainer`.
     """
 
     accelerator: str
@@ -102,9 +102,9 @@ class TrainerSettings:
 
 
 class Experiment:
-    """What one config describes. Objects are built when they are first asked for.
+    """The parts of one config; data set and suite are built on first use.
 
-    trusted: whether the user has typed it; one that was found in a run folder may build less (`checks.check_target`).
+    trusted: whether the user typed the config; one from a run folder may build fewer classes (`checks.check_target`).
     """
 
     def __init__(self, config: Mapping[str, Any], trusted: bool = True) -> None:
@@ -151,7 +151,7 @@ class Experiment:
     def model(self, spec: Any) -> Any:
         """The src.models.model.Model for data of this spec; its initial weights are a function of the seed.
 
-        UserError where the model says that it is not for such data.
+        UserError if the model does not support such data.
         """
         from src.training import rng
 

@@ -1,6 +1,6 @@
-"""Augmentations of what the discriminator sees, real and generated alike: translation and DiffAugment (ADA has its own file).
+"""Augmentations of the discriminator's input, real and generated: translation and DiffAugment (ADA has its own file).
 
-Each is a function of images and of uniform numbers that the model draws for it, differentiable in the images.
+Each is a function of images and of uniform numbers, which the model draws. It is differentiable in the images.
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -11,25 +11,25 @@ from torch.nn.functional import pad
 
 
 class Augmentation(nn.Module):
-    """Called with images [B, C, H, W] and `draws` numbers in [0, 1) for each, [B, draws]: views of the same shape.
+    """Maps images [B, C, H, W] and uniform numbers [B, draws] in [0, 1) to images of the same shape.
 
-    A module, so that an augmentation with a memory (`ADA`) has its place in the checkpoint.
+    A module, so that an augmentation's state (`ADA`) is part of the checkpoint.
     """
 
     draws: int
 
     def observe(self, real_logits: Tensor, images: int) -> None:
-        """After an update of the discriminator: its logits [B] of real images here, the number of those of all processes."""
+        """Called after each discriminator update. real_logits: this rank's [B]; images: number of real images of all ranks."""
 
     def scalars(self) -> dict[str, float]:
-        """What is worth logging."""
+        """Values to log, by name."""
         return {}
 
 
 class Translate(Augmentation):
-    """Move every image by up to `pixels` pixels each way; what comes in is black.
+    """Shift every image by up to `pixels` pixels in each direction; new pixels are black.
 
-    The discriminator then cannot know single pixels by heart, and the generator is not punished for being a pixel off.
+    The discriminator then cannot memorise single pixels, and the generator is not penalised for a shift by a pixel.
     """
 
     draws = 2
@@ -44,12 +44,12 @@ class Translate(Augmentation):
 
 
 class DiffAugment(Augmentation):
-    """Differentiable augmentation of every image (Zhao et al. 2020, arXiv:2006.10738, section 3), as strong as the authors'.
+    """Differentiable augmentation of every image (Zhao et al. 2020, arXiv:2006.10738, section 3), with the authors' strengths.
 
-    policy: what is done, in the order given.
-        color: brightness by -0.5..0.5, saturation times 0..2 (grey images have none), contrast times 0.5..1.5;
-        translation: up to an eighth of the side, rounded, each way, zeros (mid-grey) come in;
-        cutout: a square of half the side, its centre anywhere, becomes zero.
+    policy: operations, in the order given.
+        color: brightness by -0.5..0.5, saturation times 0..2 (not for grey images), contrast times 0.5..1.5;
+        translation: by up to an eighth of the side (rounded) in each direction; new pixels are zero (mid-grey);
+        cutout: a square of half the side, centred anywhere, becomes zero.
     """
 
     def __init__(self, policy: Sequence[str] = ("color", "translation", "cutout")) -> None:
@@ -73,7 +73,7 @@ def check_policy(policy: Sequence[str], known: Collection[str]) -> None:
 
 
 def move(x: Tensor, uniform: Tensor, pixels: int, fill: float) -> Tensor:
-    """Images [B, C, H, W] through a window that numbers [B, 2] move: 0 by `pixels` up or left, near 1 down or right."""
+    """Images [B, C, H, W] seen through a window, which numbers [B, 2] move: 0 by `pixels` up or left, near 1 down or right."""
     height, width = x.shape[2:]
     padded = pad(x, [pixels] * 4, value=fill)  # [B, C, H + 2p, W + 2p]
     down, right = (uniform * (2 * pixels + 1)).long().unbind(1)  # [B], 0..2p
@@ -100,16 +100,16 @@ def translation(x: Tensor, uniform: Tensor) -> Tensor:
 
 
 def cutout(x: Tensor, uniform: Tensor) -> Tensor:
-    """Zeros in a square of half the side, cut off where it leaves the images [B, C, H, W]; numbers [B, 2] in [0, 1)."""
+    """Zeros in a square of half the side, which may extend beyond the images [B, C, H, W]; numbers [B, 2] in [0, 1)."""
     side, size = x.shape[2], x.shape[2] // 2
-    # As many centres as let the square stand symmetrically: of an even size they lie between pixels, on the borders too.
-    first = (uniform * (side + 1 - size % 2)).long() - size // 2  # [B, 2], its first row and column
+    # All possible centres: the pixels for an odd size, the borders between and around pixels for an even one.
+    first = (uniform * (side + 1 - size % 2)).long() - size // 2  # [B, 2], the square's first row and column
     offset = torch.arange(side, device=x.device) - first[:, :, None]  # [B, 2, side]
     down, right = ((offset >= 0) & (offset < size)).unbind(1)  # [B, side]
     return x * ~(down[:, :, None] & right[:, None, :])[:, None]  # by [B, 1, H, W]
 
 
-# How many numbers each takes, and what it does with images and these numbers [B, draws].
+# Name -> (draws, function of images and numbers [B, draws]).
 POLICIES: dict[str, tuple[int, Callable[[Tensor, Tensor], Tensor]]] = {
     "color": (3, color),
     "translation": (2, translation),

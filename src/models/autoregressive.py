@@ -17,7 +17,7 @@ SAMPLE_BATCH = 64  # sampling always runs batches of this size: the last bits of
 
 
 class Autoregressive(OneLoss):
-    """Symbols of a sequence, each from those before it.
+    """Predicts each symbol of a sequence from the symbols before it.
 
     network: called with `spec=`, maps symbols [B, T] to logits [B, T, V], see src.networks.decoder.Decoder.
     optimizer, ema, lr_schedule: see OneLoss.
@@ -47,7 +47,7 @@ class Autoregressive(OneLoss):
         return nats / symbols.clamp(min=1)
 
     def nats(self, network: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
-        """-log p(x) = -sum_t log p(x_t | x_<t) and how many terms it has, both [B]; up to `length` where samples end early."""
+        """-log p(x) = -sum_t log p(x_t | x_<t) in nats and its number of terms, both [B]; terms after `length` do not count."""
         x = batch["x"]
         nats = F.cross_entropy(network(x).mT, x, reduction="none")  # [B, T]
         length = batch.get("length", torch.full_like(x[:, 0], x.shape[1]))  # [B]
@@ -66,7 +66,7 @@ class Autoregressive(OneLoss):
         return nats, symbols
 
     def conditions(self, seeds: Sequence[int]) -> Batch:
-        """None: the model is unconditional."""
+        """Empty: the model is unconditional."""
         return {}
 
     def sample(
@@ -93,7 +93,7 @@ class Autoregressive(OneLoss):
         top_k: int | None = None,
         top_p: float | None = None,
     ) -> Tensor:
-        """See Continues: int64 [N, T]. Symbol t is drawn with the t-th number of its seed, whatever the prompt [P] is."""
+        """See Continues: int64 [N, T]. Symbol t is drawn with the t-th random number of its seed, for any prompt [P]."""
         check_prompt(prompt, self.spec)
         check_settings(temperature, top_k, top_p)
         network: Decoder = self.network(weights)  # type: ignore[assignment]
@@ -126,7 +126,7 @@ def uniforms(seeds: Sequence[int], length: int) -> Tensor:
 
 
 def probabilities(logits: Tensor, temperature: float = 1.0, top_k: int | None = None, top_p: float | None = None) -> Tensor:
-    """softmax(logits / temperature), [B, V] in float64, where the less probable symbols may be cut off.
+    """softmax(logits / temperature), [B, V] in float64, optionally without the less probable symbols.
 
     top_k: only the k most probable symbols (Fan et al. 2018, arXiv:1805.04833). top_p: of these, only the fewest that together
     have a probability of at least p (Holtzman et al. 2020, arXiv:1904.09751, eq. 2). What remains is scaled to a sum of 1.
@@ -146,12 +146,12 @@ def probabilities(logits: Tensor, temperature: float = 1.0, top_k: int | None = 
 def draw(p: Tensor, u: Tensor) -> Tensor:
     """Symbols [B] with probabilities p [B, V] by their inverse distribution function at u [B] from U(0, 1)."""
     cumulative = p.cumsum(dim=1)
-    # The last one is 1 only up to rounding; u below 1 keeps the product below it.
+    # The last cumulative value is 1 only up to rounding. u times it is always below it, because u is below 1.
     return torch.searchsorted(cumulative, u[:, None] * cumulative[:, -1:], right=True).squeeze(1)
 
 
 def check_prompt(prompt: Tensor, spec: Spec) -> None:
-    """Raise UserError for what no sample can begin with."""
+    """Raise UserError for a prompt [P] that is too long or has symbols outside the vocabulary."""
     length, vocabulary = spec.shape[0], len(spec.x.names)
     if len(prompt) >= length:
         raise UserError(f"the prompt has {len(prompt)} symbols and samples have {length}: shorten it to {length - 1} or fewer")

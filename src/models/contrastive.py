@@ -11,15 +11,15 @@ from torch.optim import Optimizer
 from src.data.spec import Batch, Spec
 from src.models.augment import Augmentation
 from src.models.model import OneLoss
-from src.parallel.collectives import from_all_processes, together
+from src.parallel.collectives import from_all_processes, is_distributed
 from src.training.ema import EMA
 
 
 class Contrastive(OneLoss):
-    """An encoder that learns to tell two views of one image from the views of all others (Algorithm 1). It draws no samples.
+    """An encoder that learns to match the two views of an image among all views (Algorithm 1). It draws no samples.
 
     network: called with `spec=`; maps images to embeddings h [B, D], and its `project` maps those to z [B, P].
-    augment: one after the other, with numbers of their own for each image and view; they say what an embedding shall ignore.
+    augment: applied in order, with separate numbers for each image and view; embeddings learn to ignore what they change.
     temperature: of the softmax over similarities.
     optimizer, ema, lr_schedule: see OneLoss.
     """
@@ -41,7 +41,7 @@ class Contrastive(OneLoss):
         self.set_network(network(spec=spec))
 
     def loss(self, batch: Batch) -> Tensor:
-        """NT-Xent [B] in nats: of each image, the mean over its two views. The negatives are those of all ranks."""
+        """NT-Xent [B] in nats: for each image, the mean over its two views. The negatives come from all ranks."""
         views = torch.cat([self.view(batch["x"], k) for k in (0, 1)])  # [2 B, *shape]
         z = self.learner.project(self.learner(views))  # type: ignore[operator]
         u, v = normalize(z, dim=1).chunk(2)  # [B, P] each
@@ -55,7 +55,7 @@ class Contrastive(OneLoss):
 
     @torch.no_grad()
     def embed(self, batch: Batch, weights: str = "ema") -> Tensor:
-        """Embeddings h [B, D]: what lies before the projection tells more (section 4.2)."""
+        """Embeddings h [B, D], from before the projection: they are better representations than z (section 4.2)."""
         network = self.network(weights)
         was_training, _ = network.training, network.eval()
         h = network(batch["x"])
@@ -64,14 +64,16 @@ class Contrastive(OneLoss):
 
 
 def nt_xent(u: Tensor, v: Tensor, temperature: float) -> Tensor:
-    """Eq. 1 for two views u, v [B, P] of unit length of each image here: (l(2k - 1, 2k) + l(2k, 2k - 1)) / 2, [B] in nats.
+    """Eq. 1 for two unit-length views u, v [B, P] of this rank's images: (l(2k - 1, 2k) + l(2k, 2k - 1)) / 2, [B] in nats.
 
-    Each view is told its partner from all other views of the global batch of N = ranks * B images: a softmax over 2 N - 1
-    similarities. Every rank gathers the views of all ranks, through which gradients flow back, and takes the loss of its own
-    images; the mean over the ranks, and the mean of their gradients, are those of the global batch in one process.
+    Each view must find its partner among all other views of the global batch of N = ranks * B images: a softmax over 2 N - 1
+    similarities. Every rank gathers the views of all ranks, with gradients, and computes the loss of its own images. The mean
+    over the ranks, of losses and of gradients, equals that of the global batch in one process.
     """
     every_u, every_v = from_all_processes(torch.stack([u, v])).transpose(0, 1).flatten(1, 2)  # [2, N, P] from [ranks, 2, B, P]
-    own = torch.arange(len(u), device=u.device) + (dist.get_rank() * len(u) if together() else 0)  # [B] places among the N
+    own = torch.arange(len(u), device=u.device) + (
+        dist.get_rank() * len(u) if is_distributed() else 0
+    )  # [B] indices among the N
     others = torch.cat([every_u, every_v])  # [2 N, P]
     total = torch.zeros_like(u[:, 0])
     for view, itself, partner in ((u, own, own + len(every_u)), (v, own + len(every_u), own)):

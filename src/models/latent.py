@@ -1,4 +1,4 @@
-"""Models whose samples come from a network of latents: GANs, VAEs, and whatever else maps N(0, I) to data."""
+"""Models that map latents from N(0, I) to samples: GANs, VAEs and others."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -18,12 +18,12 @@ SAMPLE_BATCH = 128  # sampling always runs batches of this size: the last bits o
 class LatentModel(Model):
     """`generator_of(weights)` maps (z [B, z_dim], y [B] or None) to samples [B, *spec.shape].
 
-    Its `z_dim` says what it takes; `classes`, where it has them, that it is class-conditional; `truncates` that it truncates
-    by itself; `render`, that it draws images of any side.
+    Attributes of that network: `z_dim`; optional are `classes` (their number, for a class-conditional one), `truncates` (it
+    truncates by itself) and `render` (it draws images of any side).
     """
 
     def generator_of(self, weights: str = "ema") -> nn.Module:
-        """The network of latents; `network` unless that is larger."""
+        """The network that maps latents to samples: `network`, or a part of it in a subclass."""
         return self.network(weights)
 
     @property
@@ -32,11 +32,11 @@ class LatentModel(Model):
 
     @property
     def classes(self) -> int:
-        """How many classes samples can be asked for; 0 without conditioning."""
+        """Number of classes; 0 for an unconditional model."""
         return getattr(self.generator_of(), "classes", 0)
 
     def conditions(self, seeds: Sequence[int]) -> Batch:
-        """Class seed modulo the number of classes; nothing without conditioning."""
+        """{"y": seed modulo the number of classes, [N]}; empty for an unconditional model."""
         classes = self.classes
         return {"y": torch.tensor([seed % classes for seed in seeds], dtype=torch.int64)} if classes else {}
 
@@ -50,7 +50,7 @@ class LatentModel(Model):
     ) -> Tensor:
         """See Samples.
 
-        truncation: less varied, more typical samples; None for all there is. side: of images; None for the data's.
+        truncation: see `decode`; smaller values give more typical samples. side: of images in pixels; None for the data's.
         """
         cond = self.conditions(seeds) if cond is None else cond
         return self.decode(normal_per_seed(seeds, self.z_dim), cond, weights, truncation, side)
@@ -66,7 +66,8 @@ class LatentModel(Model):
     ) -> Tensor:
         """Latents [N, z_dim] to samples [N, *spec.shape] on the CPU, in evaluation mode and batches of SAMPLE_BATCH.
 
-        truncation: psi of a generator that does this itself (StyleGAN2), else the bound that latents are kept within.
+        truncation: psi of a generator that truncates by itself (StyleGAN2), else the bound of latents (`truncate_normal`); None
+        for no truncation. side: of images in pixels; None for the data's.
         """
         y = (cond or {}).get("y")
         network = self.generator_of(weights)
@@ -100,8 +101,8 @@ class LatentModel(Model):
     ) -> Tensor:
         """Samples [rows, steps, *spec.shape] between the latents of seeds (seed, seed + 1), (seed + 2, seed + 3), ...
 
-        cond: of the rows, `conditions` where None; the rest is that of `decode`. Along the great circle: a straight line would
-        leave the shell where N(0, I) latents lie (White 2016). Single numbers, which have no circle, take it.
+        cond: of the rows; None for `conditions`. weights, truncation, side: see `decode`. The latents lie on a great circle: a
+        straight line would leave the shell where N(0, I) latents lie (White 2016). If z_dim is 1, they lie on the line.
         """
         a, b = normal_per_seed(range(seed, seed + 2 * rows), self.z_dim).unflatten(0, (rows, 2)).unbind(1)
         angle = torch.acos(functional.cosine_similarity(a, b))[:, None, None]  # [rows, 1, 1]
@@ -120,16 +121,16 @@ class LatentModel(Model):
 
 
 def renderer(network: nn.Module) -> Callable[..., Tensor]:
-    """A generator's way to images of any side; raises UserError for one that has none."""
+    """A generator's `render`, which draws images of any side; raises UserError if it has none."""
     if not hasattr(network, "render"):
         raise UserError("this generator draws images of one size only: leave side= out, or train model=implicit_gan")
     return network.render  # type: ignore[return-value]
 
 
 def truncate_normal(z: Tensor, bound: float) -> Tensor:
-    """Latents from N(0, I) as latents from N(0, I) cut off at +-bound (Brock et al. 2019, section 3.1).
+    """Map latents from N(0, I) to N(0, I) truncated to -bound..bound (Brock et al. 2019, section 3.1).
 
-    Each number moves towards zero by the quantiles, in their order, so that a smaller bound changes a sample gradually.
+    Each number keeps its quantile and so moves towards zero: a smaller bound changes a sample gradually.
     """
     inside = torch.special.ndtr(torch.tensor(bound, dtype=torch.float64))  # Phi(bound)
     quantile = 1 - inside + (2 * inside - 1) * torch.special.ndtr(z.double())
@@ -138,6 +139,6 @@ def truncate_normal(z: Tensor, bound: float) -> Tensor:
 
 def normal_per_seed(seeds: Sequence[int], size: int) -> Tensor:
     """Latents [N, size] from N(0, I) where row i depends on `seeds[i]` alone."""
-    random = torch.Generator()  # one for all: to make it takes longer than to seed it
+    random = torch.Generator()  # one for all seeds: creating it takes longer than seeding it
     rows = [torch.randn(size, generator=random.manual_seed(rng.key(seed, "latent"))) for seed in seeds]
     return torch.stack(rows) if rows else torch.empty(0, size)

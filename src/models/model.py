@@ -1,6 +1,6 @@
-"""What every model is to the rest of the laboratory: a LightningModule with one training rule, a clock, and capabilities.
+"""The interface of all models: a LightningModule with one training rule, a clock, and capabilities.
 
-What a rule can do beyond training is a capability: a small protocol below, asked for by `isinstance`.
+A capability is what a rule can do beyond training: a small protocol below, which callers check by `isinstance`.
 """
 
 import math
@@ -23,7 +23,7 @@ from src.training.ema import EMA
 class Model(LightningModule):
     """One training rule. It owns its updates, optimizers, schedules and averages, and knows no config, file or data set.
 
-    spec: the data's interface. seed: of every random stream of the training.
+    spec: the data's interface; "a batch in the model's format" is one from `spec.to_model`. seed: seeds every random stream.
     step: updates of the generating network so far. samples_seen: real samples shown so far, of all ranks. Schedules, logging,
     validation and checkpoints follow these two; Lightning's own counters count batches.
 
@@ -40,15 +40,15 @@ class Model(LightningModule):
         self.step = 0
         self.samples_seen = 0
         self.ema: EMA | None = None
-        self.sharded = False  # by Lightning's FSDP, which then averages gradients
+        self.sharded = False  # by Lightning's FSDP, which then averages the gradients
         self._finite: Tensor | None = None
 
     def update(self, batches: Sequence[Batch], *optimizers: Any) -> None:
-        """One update, from `batches_per_update` batches as the model sees them; counts itself with `count`."""
+        """One update, from `batches_per_update` batches in the model's format; it must call `count`."""
         raise NotImplementedError
 
     def network(self, weights: str = "ema") -> nn.Module:
-        """The network that results come from: the average ("ema", where there is one) or the one in training ("raw")."""
+        """The network that results come from: with averaged weights ("ema", if there are any) or those in training ("raw")."""
         raise NotImplementedError
 
     def scalars(self) -> dict[str, float]:
@@ -56,19 +56,19 @@ class Model(LightningModule):
         return {}
 
     def networks(self) -> dict[str, nn.Module]:
-        """The networks that learn, by name; their parameters are counted."""
+        """The trained networks, by name; the manifest records their numbers of parameters."""
         return {"network": self.network("raw")}
 
     # Training
 
     def training_step(self, block: Batch, index: int) -> None:
-        """The updates that a block [K, B, ...] of K batches is for."""
+        """Make the updates for a block [K, B, ...] of K batches."""
         optimizers = self.optimizers()
         self.train_on(block, optimizers if isinstance(optimizers, list) else [optimizers])
         self.log_dict({**self.scalars(), "step": float(self.step)}, sync_dist=world_size() > 1)
 
     def train_on(self, block: Batch, optimizers: Sequence[Any]) -> None:
-        """`training_step` with optimizers from anywhere, for those who have no Trainer."""
+        """`training_step` without a Trainer: the caller passes the optimizers."""
         for start in range(0, len(block["x"]), self.batches_per_update):
             rows = range(start, start + self.batches_per_update)
             batches = [self.spec.to_model({name: part[k] for name, part in block.items()}, self.dtype) for k in rows]
@@ -76,7 +76,7 @@ class Model(LightningModule):
         self.check_finite()
 
     def descend(self, loss: Tensor, optimizer: Any, network: nn.Module, statistics: Sequence[Tensor] = ()) -> None:
-        """One optimizer step down the gradient of a loss, the mean over this rank's part of the batch.
+        """One optimizer step on a network's gradients of a scalar loss, the mean over this rank's part of the batch.
 
         statistics: buffers that are averaged over the ranks together with the gradients, in one all-reduce.
         """
@@ -88,8 +88,8 @@ class Model(LightningModule):
             self.note_finite(loss)
             optimizer.step()
             return
-        # `inputs` spares the gradients of other networks' weights.
-        if self._trainer is None and self._fabric is None:  # by hand
+        # `inputs`: gradients of other networks' weights are not computed.
+        if self._trainer is None and self._fabric is None:  # no Trainer
             loss.backward(inputs=parameters)
         else:
             self.manual_backward(loss, inputs=parameters)
@@ -97,10 +97,10 @@ class Model(LightningModule):
         average_over_processes([loss.detach(), *gradients, *statistics])
         self.note_finite(loss)
         optimizer.step()
-        torch.clear_autocast_cache()  # of weights as they were, where autocast spans a block of updates
+        torch.clear_autocast_cache()  # it holds casts of the old weights if autocast spans a block of updates
 
     def note_finite(self, loss: Tensor) -> None:
-        """Raise Diverged before the update where a loss on the CPU is not finite; on a GPU `check_finite` looks later."""
+        """Raise Diverged before the update if a loss on the CPU is not finite; for a GPU `check_finite` does it later."""
         if loss.is_cuda:  # reading it now would make the CPU wait for the GPU
             finite = torch.isfinite(loss.detach())
             self._finite = finite if self._finite is None else self._finite & finite
@@ -108,7 +108,7 @@ class Model(LightningModule):
             raise self.diverged(f"a loss is {loss.item()}", "before the update")
 
     def check_finite(self) -> None:
-        """Raise Diverged where a loss of the last block was not finite: before anything is logged, validated or saved."""
+        """Raise Diverged if a loss of the last block was not finite, before anything is logged, validated or saved."""
         finite, self._finite = self._finite, None
         if finite is not None and not finite:
             raise self.diverged("a loss of the last block is not finite", "before anything was saved")
@@ -118,12 +118,12 @@ class Model(LightningModule):
             f"{what} at step {self.step}: training has diverged and was stopped {when} (lower the learning rates or raise the "
             "penalty, in a new run)"
         )
-        return in_all_ranks(error)  # the loss is the mean over all of them
+        return in_all_ranks(error)  # the loss is the mean over all ranks
 
     def set_schedules(self, optimizers: Sequence[Any], settings: Sequence[Mapping[str, Any]], **due: float | None) -> None:
-        """Give optimizers the settings asked for, not those of a checkpoint: `settings`, with what is due by now.
+        """Give optimizers the config's `settings`, not those of a checkpoint, with the schedules' current values.
 
-        due: lr_factor, on each learning rate; beta2, Adam's. None leaves it as it is.
+        due: lr_factor, on each learning rate; beta2, Adam's second beta. None changes nothing.
         """
         for optimizer, own in zip(optimizers, settings, strict=True):
             now = dict(own)
@@ -135,14 +135,14 @@ class Model(LightningModule):
                 group.update(now)
 
     def count(self, batches: Sequence[Batch]) -> int:
-        """Note that an update has been made; the samples of these batches over all ranks."""
+        """Advance the clock by one update. Returns the number of samples in these batches, over all ranks."""
         samples = sum(len(batch["x"]) for batch in batches) * world_size()
         self.step += 1
         self.samples_seen += samples
         return samples
 
     def draw(self, distribution: Callable[..., Tensor], batch: int, size: int, stream: str) -> Tensor:
-        """Random numbers [B, size] of this step: this rank's rows of those for the global batch."""
+        """Random numbers [B, size] of a stream at this step: this rank's rows of those for the global batch."""
         return draw_rows(distribution, (batch, size), generator=rng.generator(self.seed, stream, self.step)).to(self.device)
 
     # The clock is part of a checkpoint; Lightning's counters are not needed.
@@ -161,12 +161,12 @@ class Model(LightningModule):
 
 
 def settings_of(optimizer: Optimizer) -> dict[str, Any]:
-    """What an optimizer was made with: learning rate, betas and so on."""
+    """An optimizer's settings: learning rate, betas and so on."""
     return {name: value for name, value in optimizer.param_groups[0].items() if name != "params"}
 
 
 class OneLoss(Model):
-    """A rule that goes down one loss with one optimizer.
+    """A rule that minimises one loss with one optimizer.
 
     optimizer: called with the parameters. ema: called with the network, averages its weights; None for no average.
     lr_schedule: factor on the learning rate as a function of the samples seen; None keeps it constant.
@@ -187,7 +187,7 @@ class OneLoss(Model):
         self._last: Tensor | None = None
 
     def set_network(self, network: nn.Module) -> None:
-        """The network that learns, and its average."""
+        """Set the network that is trained, and create its average."""
         self.learner = network
         self.ema = self._ema_factory(network) if self._ema_factory else None
 
@@ -226,14 +226,14 @@ class Samples(Protocol):
     """Draws samples."""
 
     def conditions(self, seeds: Sequence[int]) -> Batch:
-        """What samples of these seeds are conditioned on where nothing is asked for, [N, ...] by field; empty without."""
+        """Default conditions of these seeds' samples, [N, ...] by field; empty for an unconditional model."""
         ...
 
     def sample(self, seeds: Sequence[int], cond: Batch | None = None, weights: str = "ema") -> Tensor:
-        """One sample per seed, [N, *spec.shape] on the CPU as the model sees data.
+        """One sample per seed, [N, *spec.shape] on the CPU in the model's format.
 
-        Sample i depends on seeds[i] and its condition alone. cond: by field, `conditions(seeds)` where None. A rule may take
-        further settings by name (truncation, temperature ...).
+        Sample i depends on seeds[i] and its condition alone. cond: by field; None for `conditions(seeds)`. A rule may take more
+        settings by name (truncation, temperature ...).
         """
         ...
 
@@ -243,7 +243,7 @@ class Interpolates(Protocol):
     """Has a latent space."""
 
     def interpolate(self, rows: int, steps: int, seed: int, cond: Batch | None = None, weights: str = "ema") -> Tensor:
-        """Samples [rows, steps, *spec.shape] on the way from one latent to another; cond: of the rows."""
+        """Samples [rows, steps, *spec.shape], each row from one latent to another; cond: of the rows."""
         ...
 
 
@@ -252,7 +252,7 @@ class Encodes(Protocol):
     """Maps data to latents, and back."""
 
     def encode(self, batch: Batch) -> Tensor:
-        """Latents [B, z_dim] of a batch as the model sees it."""
+        """Latents [B, z_dim] of a batch in the model's format."""
         ...
 
     def decode(self, z: Tensor, cond: Batch | None = None, weights: str = "ema") -> Tensor:
@@ -262,19 +262,19 @@ class Encodes(Protocol):
 
 @runtime_checkable
 class Likelihood(Protocol):
-    """Says how probable data are."""
+    """Computes how probable data are."""
 
     def nll(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Negative log-likelihood in nats, [B], of a batch as the model sees it, and of how many symbols or pixels, [B]."""
+        """(negative log-likelihood [B] in nats, number of symbols or pixels [B]) of a batch in the model's format."""
         ...
 
 
 @runtime_checkable
 class Embeds(Protocol):
-    """Maps data to vectors that say what they are."""
+    """Maps data to representations."""
 
     def embed(self, batch: Batch, weights: str = "ema") -> Tensor:
-        """Embeddings [B, D] of a batch as the model sees it."""
+        """Embeddings [B, D] of a batch in the model's format."""
         ...
 
 
@@ -283,13 +283,13 @@ class Discriminates(Protocol):
     """Tells real samples from generated ones."""
 
     def discriminate(self, batch: Batch) -> Tensor:
-        """Logits [B], high for real, of a batch as the model sees it."""
+        """Logits [B], high for real, of a batch in the model's format."""
         ...
 
 
 @runtime_checkable
 class Continues(Protocol):
-    """Goes on with what was begun."""
+    """Continues a given beginning."""
 
     def continue_from(self, prompt: Tensor, seeds: Sequence[int], weights: str = "ema") -> Tensor:
         """Sequences [N, T] that begin with the prompt [P], one per seed."""
@@ -298,12 +298,12 @@ class Continues(Protocol):
 
 @runtime_checkable
 class Exports(Protocol):
-    """Can leave PyTorch."""
+    """Can be exported to ONNX."""
 
     def generator_of(self, weights: str = "ema") -> nn.Module:
         """The network that is exported."""
         ...
 
     def example_inputs(self) -> dict[str, Tensor]:
-        """Inputs [B, ...] of it, by name and in order, to trace it with."""
+        """Its inputs [B, ...], by name and in order, for tracing."""
         ...

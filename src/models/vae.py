@@ -15,13 +15,13 @@ from src.training.ema import EMA
 
 
 class VAE(OneLoss, LatentModel):
-    """An encoder q(z | x) and a decoder p(x | z) that go up the evidence lower bound together, with p(z) = N(0, I).
+    """An encoder q(z | x) and a decoder p(x | z) that maximise the evidence lower bound, with p(z) = N(0, I).
 
     network: called with `spec=`. Its `encoder` maps (x, y) to the mean and the log-variance [B, z_dim] of q. Its `decoder` maps
     (z, y) to samples [B, *shape], and `decoder.log_likelihood(x, z, y)` is log p(x | z, y) [B] in nats; see LatentModel for
-    what else it says of itself.
+    its other attributes.
     optimizer, ema, lr_schedule: see OneLoss.
-    beta: weight of the KL divergence in training (Higgins et al. 2017); 1 is the bound. `nll` is the bound whatever it is.
+    beta: weight of the KL divergence in training (Higgins et al. 2017); 1 gives the bound. `nll` always takes 1.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class VAE(OneLoss, LatentModel):
         return self.network(weights).decoder  # type: ignore[return-value]
 
     def loss(self, batch: Batch) -> Tensor:
-        """[B] in nats: what the image costs given its latent, and beta times what the latent costs."""
+        """-log p(x | z, y) at one random z for each image, plus beta * KL(q(z | x, y) || p(z)); [B] in nats."""
         noise = self.draw(torch.randn, len(batch["x"]), self.z_dim, "posterior").to(batch["x"].dtype)
         reconstruction, divergence = negative_elbo(self.learner, batch, noise)
         self._parts = {"reconstruction": reconstruction.detach().mean(), "kl": divergence.detach().mean()}
@@ -65,7 +65,7 @@ class VAE(OneLoss, LatentModel):
 
     @torch.no_grad()
     def nll(self, batch: Batch, weights: str = "ema") -> tuple[Tensor, Tensor]:
-        """See Likelihood. An upper bound, the negative ELBO of one latent for each image; row i always has the same noise."""
+        """See Likelihood. An upper bound: the negative ELBO with one latent per image; row i always has the same noise."""
         x, network = batch["x"], self.network(weights)
         noise = normal_per_seed(range(len(x)), self.z_dim).to(x)
         was_training, _ = network.training, network.eval()
@@ -75,9 +75,9 @@ class VAE(OneLoss, LatentModel):
 
 
 def negative_elbo(network: Any, batch: Batch, noise: Tensor) -> tuple[Tensor, Tensor]:
-    """The two terms of the negative ELBO (eq. 10), each [B] in nats, with z = mean + standard deviation * noise [B, z_dim].
+    """The two terms of the negative ELBO (eq. 10), each [B] in nats: -log p(x | z, y) and KL(q(z | x, y) || p(z)).
 
-    -log p(x | z, y) and KL(q(z | x, y) || p(z)).
+    z = mean + standard deviation * noise; noise [B, z_dim] from N(0, I).
     """
     x, y = batch["x"], batch.get("y")
     mean, log_variance = network.encoder(x, y)

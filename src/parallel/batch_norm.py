@@ -11,9 +11,9 @@ from src.parallel.collectives import from_all_processes, mean_over_processes, wo
 
 
 class SynchronisedBatchNorm(nn.modules.batchnorm._BatchNorm):
-    """Ioffe and Szegedy 2015 with the statistics of all processes' parts of the batch, which are of equal size.
+    """Batch norm (Ioffe and Szegedy 2015) with the statistics of the global batch; all ranks' parts have equal size.
 
-    Not `nn.SyncBatchNorm`, which knows GPUs only and cannot be differentiated twice.
+    Not `nn.SyncBatchNorm`: it works on GPUs only and cannot be differentiated twice.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -23,7 +23,7 @@ class SynchronisedBatchNorm(nn.modules.batchnorm._BatchNorm):
         kept = self.weight if self.running_mean is None else self.running_mean
         x = x if kept is None else x.to(torch.promote_types(x.dtype, kept.dtype))
         y, mean, variance = Normalise.apply(x, self.weight, self.bias, self.eps)
-        if self.running_mean is None or self.running_var is None or self.num_batches_tracked is None:  # they are not tracked
+        if self.running_mean is None or self.running_var is None or self.num_batches_tracked is None:  # not tracked
             return y
         with torch.no_grad():
             count = world_size() * x.numel() // x.shape[1]
@@ -38,9 +38,9 @@ class SynchronisedBatchNorm(nn.modules.batchnorm._BatchNorm):
 
 
 class Normalise(torch.autograd.Function):
-    """weight * (x - mean) / sqrt(variance + eps) + bias, with PyTorch's own kernels around the two messages.
+    """weight * (x - mean) / sqrt(variance + eps) + bias: PyTorch's kernels, and one all-reduce forward and one backward.
 
-    x [B, C, ...]; weight and bias [C] or None. Gives y, mean [C] and variance [C].
+    x [B, C, ...]; weight and bias [C] or None. Returns y, mean [C] and variance [C].
     """
 
     @staticmethod
@@ -54,17 +54,17 @@ class Normalise(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor, *_: Any) -> Any:
         x, weight, bias, mean, variance = ctx.saved_tensors
-        if torch.is_grad_enabled():  # this will be differentiated once more
+        if torch.is_grad_enabled():  # create_graph: second derivatives follow
             wanted = [tensor for tensor in (x, weight, bias) if tensor is not None and tensor.requires_grad]
             y = normalise(x, weight, bias, ctx.eps)
             found = iter(torch.autograd.grad(y, wanted, gradient, create_graph=True))
             return *(next(found) if needed else None for needed in ctx.needs_input_grad[:3]), None
         ones = torch.ones_like(mean) if weight is None else weight
-        # As if mean and variance were constants: weight / deviation * gradient, and the sums of gradient * normal and gradient.
+        # With mean and variance as constants: weight / deviation * gradient; the sums of gradient * normal and of gradient.
         constant, with_normal, alone = torch.ops.aten.native_batch_norm_backward(
             gradient, x, ones, mean, variance, None, None, False, ctx.eps, [True, True, True]
         )
-        # They are not: less its mean over the batch, and less its part along the normalised x.
+        # They depend on x: subtract the gradient's mean over the batch, and its part along the normalised x.
         inverse = torch.rsqrt(variance + ctx.eps)
         slope, shift = mean_over_processes(torch.stack([with_normal, alone])) * (-x.shape[1] / x.numel()) * ones * inverse
         slope = slope * inverse
@@ -74,7 +74,7 @@ class Normalise(torch.autograd.Function):
 
 
 def moments(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and variance [C] over the batches of all processes: the mean of their variances and the variance of their means."""
+    """Mean and variance [C] of the global batch: its variance is the ranks' mean variance + the variance of their means."""
     dims = (0, *range(2, x.dim()))
     mean = x.mean(dims)
     variance = (x - mean.view(broadcast(x))).square().mean(dims)
@@ -84,7 +84,7 @@ def moments(x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def normalise(x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
-    """What `Normalise` gives, in steps that can be differentiated as often as one likes."""
+    """The y of `Normalise`, from operations that can be differentiated any number of times."""
     shape = broadcast(x)
     mean, variance = moments(x)
     y = (x - mean.view(shape)) * torch.rsqrt(variance + eps).view(shape)
@@ -92,14 +92,14 @@ def normalise(x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float)
 
 
 def broadcast(x: Tensor) -> tuple[int, ...]:
-    """The shape of a [C] that goes with x [B, C, ...]."""
+    """The shape that broadcasts a [C] to x [B, C, ...]."""
     return 1, -1, *[1] * (x.dim() - 2)
 
 
 def synchronise(network: nn.Module) -> None:
-    """Make every batch norm of a network one of all processes; parameters and buffers stay as they are, under their names.
+    """Make every batch norm of a network a SynchronisedBatchNorm, in place; parameters and buffers keep values and names.
 
-    Raises UserError for one that computes something of its own.
+    Raises UserError for a subclass of batch norm, which may compute something else.
     """
     for layer in network.modules():
         if type(layer) in (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d):

@@ -1,4 +1,4 @@
-"""Several processes: torchrun, srun and `launch` start the same function in each rank, and the environment tells the ranks.
+"""Several processes: torchrun, srun and `launch` start the same function in each; environment variables tell it its rank.
 
 torch is imported lazily: config errors must not wait for it.
 """
@@ -27,17 +27,17 @@ FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 
 
 def launched() -> bool:
-    """Whether torchrun, srun or `launch` has started this process as a rank; torchrun's only rank is one too."""
+    """Whether torchrun, srun or `launch` has started this process as a rank, even as torchrun's only one."""
     return by_torchrun() or by_srun()
 
 
 def by_torchrun() -> bool:
-    """Or by `launch`, which is torchrun in one call."""
+    """Whether torchrun started this process, or `launch`, which calls torchrun's API."""
     return "TORCHELASTIC_RUN_ID" in os.environ
 
 
 def by_srun() -> bool:
-    """Whether this is one of several tasks of a SLURM step. A batch script is in no step, an interactive shell alone in one."""
+    """Whether this is one of several tasks of a SLURM step. A batch script has no step, an interactive shell a single task."""
     step = "SLURM_STEP_ID" in os.environ and "SLURM_PROCID" in os.environ
     return step and all(int(os.environ.get(name, "2")) > 1 for name in ("SLURM_NTASKS", "SLURM_STEP_NUM_TASKS"))
 
@@ -55,7 +55,7 @@ def local_rank() -> int:
 
 
 def local_world_size() -> int:
-    """Ranks on this node. Under srun every node has as many; where they do not divide, this times `nodes` is not the world."""
+    """Ranks on this node. Under srun, ranks // nodes: times `nodes`, this differs from `world_size` if nodes are unequal."""
     return variable("LOCAL_WORLD_SIZE", "SLURM_NTASKS", alone=1) // (1 if by_torchrun() else nodes())
 
 
@@ -70,7 +70,7 @@ def variable(torchrun: str, srun: str, alone: int) -> int:
 
 
 def environment() -> Any:
-    """Lightning's ClusterEnvironment of a launched process. Requeueing a SLURM job stays with the user: runs resume anyway."""
+    """Lightning's ClusterEnvironment of a launched process. Requeueing SLURM jobs is left to the user: runs resume anyway."""
     from lightning_fabric.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
 
     if by_torchrun():
@@ -82,18 +82,18 @@ def environment() -> Any:
 
 
 def launch(function: Callable[[Any], object], argument: Any, processes: int) -> None:
-    """Run function(argument), of module level, in so many new processes of this machine, and wait for them.
+    """Run function(argument) in `processes` new processes on this machine, and wait for them.
 
-    Their end becomes this process's: SystemExit(1 or 2) where a rank has printed what ended it, UserError where a signal killed
-    one, Interrupted after a signal, which is passed on to all ranks; they have `SAVE_TIMEOUT` to save.
+    function: defined at module level. Raises SystemExit(1 or 2) if a rank has printed an error, UserError if a signal killed
+    a rank, and Interrupted after a signal, which is passed on to all ranks; they have `SAVE_TIMEOUT` seconds to save.
     """
-    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "FATAL")  # of the ranks too, which may lose their connections
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "FATAL")  # also in the ranks, which log lost connections
 
     from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    for name in ("torch.distributed.elastic", "torch.multiprocessing"):  # a rank says itself what has ended it
+    for name in ("torch.distributed.elastic", "torch.multiprocessing"):  # a rank prints its own error
         logging.getLogger(name).addHandler(logging.NullHandler())
         logging.getLogger(name).propagate = False
     config = LaunchConfig(
@@ -132,21 +132,21 @@ def launch(function: Callable[[Any], object], argument: Any, processes: int) -> 
 
 
 def run_rank(function: Callable[[Any], object], argument: Any) -> None:
-    """What a rank of `launch` does."""
+    """Run function(argument) in a rank of `launch`; after an error, print it and exit with its code."""
     try:
         function(argument)
         leave()
     except BaseException as error:
-        if code := report(error):  # else elastic_launch waits for a result
+        if code := report(error):  # with code 0 return instead: elastic_launch waits for a result
             sys.stdout.flush()
-            os._exit(code)  # without waiting for what torch tidies up
+            os._exit(code)  # skips torch's cleanup, which takes time
 
 
 def report(error: BaseException) -> int:
-    """Print what has ended this rank and return its exit code. What has ended several ranks is printed once.
+    """Print the error that ended this rank and return its exit code. An error of several ranks is printed once.
 
-    An `agreed` error has ended all ranks at the same point: rank 0 prints it, and they leave together. Otherwise all but the
-    rank at fault wait before they print, for the launcher ends them when that one has left.
+    All ranks raise an `agreed` error at the same point: rank 0 prints it, and they leave together. Otherwise all ranks except
+    the failed one wait before they print: the launcher ends them as soon as the failed one has left.
     """
     if isinstance(error, SystemExit):
         if isinstance(error.code, str):
@@ -168,7 +168,7 @@ def report(error: BaseException) -> int:
 
 
 def in_collective(error: BaseException | None) -> bool:
-    """Whether a message to other ranks has failed, mostly because one of them has died; or this came of such a failure."""
+    """Whether torch.distributed raised the error or one of its causes: usually because another rank has died."""
     while error is not None:
         frames = traceback.extract_tb(error.__traceback__)
         if any(os.path.join("torch", "distributed", "") in frame.filename for frame in frames):
@@ -178,7 +178,7 @@ def in_collective(error: BaseException | None) -> bool:
 
 
 def join(timeout: float = JOIN_TIMEOUT) -> None:
-    """Initialise the process group of a launched process; UserError where a rank has not come after `timeout` seconds."""
+    """Initialise the process group of a launched process; UserError if a rank has not joined after `timeout` seconds."""
     import torch
     import torch.distributed as dist
 
@@ -204,18 +204,18 @@ def join(timeout: float = JOIN_TIMEOUT) -> None:
 
 
 def leave() -> None:
-    """Destroy the process group when all ranks have come here: torchrun ends the others when one has left with an error."""
+    """Wait for all ranks, then destroy the process group: torchrun ends the others once one has left with an error."""
     if (dist := sys.modules.get("torch.distributed")) is None or not dist.is_available() or not dist.is_initialized():
         return
     import torch
 
-    with contextlib.suppress(RuntimeError):  # another rank has died: the launcher knows
+    with contextlib.suppress(RuntimeError):  # another rank has died, which the launcher reports
         dist.all_reduce(torch.zeros(1))
         dist.destroy_process_group()
 
 
 def same_everywhere(text: str, what: str) -> None:
-    """Raise UserError in all ranks where they were given different texts, the hash of a config, of code or of data."""
+    """Raise UserError in all ranks if their texts differ. what: name of the text (config, code or data) in the message."""
     import torch.distributed as dist
 
     texts: list[Any] = [None] * dist.get_world_size()
@@ -238,7 +238,7 @@ def is_first() -> bool:
 
 
 def from_first(function: Callable[[], Result]) -> Result:
-    """What `function` gives in rank 0, in all ranks."""
+    """Call `function` in rank 0 and return its result in all ranks."""
     if not launched():
         return function()
     from src.parallel import collectives

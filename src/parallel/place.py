@@ -10,7 +10,7 @@ from src.parallel import launch
 
 @dataclass(frozen=True)
 class Place:
-    """devices: processes on each of the nodes, each with a device of its own (on a CPU: with its share of the cores).
+    """devices: processes per node, each with its own device (on a CPU: with its share of the cores). nodes: machines.
 
     strategy: ddp (each process holds the whole model), fsdp (each holds a part of it), or single.
     sync_batchnorm: batch norm over the global batch; without, over each process's part.
@@ -26,7 +26,7 @@ class Place:
         return self.devices * self.nodes
 
     def record(self) -> dict[str, Any]:
-        """What a manifest says of it."""
+        """The manifest's entries for this place."""
         several = self.processes > 1
         return {
             "processes": self.processes,
@@ -48,9 +48,9 @@ class Place:
 
 
 def place(settings: TrainerSettings, batch_size: int, asked: Any = 1) -> Place:
-    """Where a config's `trainer` and the launcher want the run; raises UserError where that cannot be.
+    """The place that a config's `trainer` and the launcher ask for; UserError if it is not possible.
 
-    asked: what the command line says of devices.
+    asked: the command line's `devices`.
     """
     devices, nodes = settings.devices, 1
     if devices != "auto" and not (isinstance(devices, int) and not isinstance(devices, bool) and devices >= 1):
@@ -95,7 +95,7 @@ def available(accelerator: str) -> bool:
 
 
 def count_gpus(accelerator: str) -> int:
-    """NVIDIA's and AMD's that this accelerator would take."""
+    """Number of GPUs (NVIDIA or AMD) that this accelerator setting can use."""
     if accelerator not in ("auto", "gpu", "cuda"):
         return 0
     import torch
@@ -104,7 +104,7 @@ def count_gpus(accelerator: str) -> int:
 
 
 def choose(accelerator: str, batch: int) -> int:
-    """What trainer=auto takes, which it also prints: all GPUs that the batch divides by, or one process."""
+    """Number of devices for trainer=auto, which is also printed: as many GPUs as divide the batch, 1 without a GPU."""
     gpus = count_gpus(accelerator)
     devices = max((n for n in range(1, gpus + 1) if batch % n == 0), default=1)
     why = "on the CPU" if accelerator == "cpu" else "as there is no GPU"

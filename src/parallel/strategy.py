@@ -1,4 +1,4 @@
-"""Lightning's strategy for several ranks, which are there before it is asked. See docs/strategies.md."""
+"""Lightning's strategy for several ranks that were started before the Trainer. See docs/strategies.md."""
 
 from pytorch_lightning.strategies import DDPStrategy
 
@@ -6,12 +6,12 @@ from pytorch_lightning.strategies import DDPStrategy
 class AllReduceDDP(DDPStrategy):
     """DDP without its wrapper: the model averages its gradients by one flat all-reduce right after each backward pass.
 
-    The wrapper expects one backward pass through one forward pass of the whole module. A GAN's update has two, of a network
-    each, one of which may hold a penalty that is differentiated twice, and leaves the other network's gradients alone.
+    The wrapper expects one forward and one backward pass of the whole module. A GAN's update has two of each, one per network.
+    One may contain a penalty that is differentiated twice, and the other network must get no gradients.
     """
 
     def configure_ddp(self) -> None:
         pass
 
     def _configure_launcher(self) -> None:
-        pass  # torchrun, srun or `launch` has started the ranks, and Lightning's launcher would set their threads
+        pass  # torchrun, srun or `launch` has started the ranks; Lightning's launcher would change their threads

@@ -8,16 +8,16 @@ from typing import NamedTuple
 from src.reporting.tables import Group, Table
 from src.reporting.words import mean, number
 
-WIDTH, HEIGHT = 760, 300  # the height is that of lines
+WIDTH, HEIGHT = 760, 300  # HEIGHT: of line charts
 MARGIN = 16
-LEFT, TOP, RIGHT, BOTTOM = 52, 10, WIDTH - MARGIN, HEIGHT - 44  # of the lines' axes
-COLOURS = 7  # .c0 .. .c6 in style.css; further groups take them again, dashed
+LEFT, TOP, RIGHT, BOTTOM = 52, 10, WIDTH - MARGIN, HEIGHT - 44  # the plot area of line charts
+COLOURS = 7  # .c0 .. .c6 in style.css; more groups reuse them, dashed
 ROW = 46  # pixels for each recipe's dots
-LOGARITHMIC = 10  # an axis of positive values that spans more than this is logarithmic
+LOGARITHMIC = 10  # an axis of positive values is logarithmic if largest / smallest exceeds this
 
 
 class Axis(NamedTuple):
-    """Values to pixels, linear or logarithmic."""
+    """A map of values low..high to pixels start..end, linear or logarithmic."""
 
     low: float
     high: float
@@ -40,13 +40,13 @@ class Axis(NamedTuple):
 
 
 def nice_step(span: float) -> float:
-    """1, 2 or 5 times a power of ten: four to nine steps of it make the span."""
+    """1, 2 or 5 times a power of ten, so that the span has four to nine steps."""
     power = 10.0 ** math.floor(math.log10(span / 4))
     return max(factor * power for factor in (1, 2, 5) if factor * power <= span / 4)
 
 
 def axis_for(values: Sequence[float], start: float, end: float) -> Axis:
-    """An axis with some air around the values; logarithmic where all are positive and far apart."""
+    """An axis with a margin around the values; logarithmic if all are positive and far apart."""
     low, high = min(values), max(values)
     if 0 < low < high / LOGARITHMIC:
         return Axis(low / 1.15, high * 1.15, start, end, log=True)
@@ -59,7 +59,7 @@ def colour(index: int) -> str:
 
 
 def dots(table: Table) -> str:
-    """The main metric of each seed, mean and 95 % interval of each recipe, and the floor as a line. Empty without runs."""
+    """The main metric of each seed, mean and 95 % interval of each recipe, the floor as a line. Empty without finished runs."""
     rows = [(index, group) for index, group in enumerate(table.groups) if group.finished]
     if not rows:
         return ""
@@ -76,7 +76,7 @@ def dots(table: Table) -> str:
             beside = f'x="{x + 5}"' if x < WIDTH / 2 else f'x="{x - 5}" text-anchor="end"'
             parts.append(f'<line class="floor" x1="{x}" x2="{x}" y1="4" y2="{bottom}"/>')
             parts.append(f'<text class="floor" {beside} y="16">floor {number(floor)}</text>')
-        else:  # on the axis the floor would press the dots together
+        else:  # an axis that includes the floor would draw the dots too close together
             beside = f'x="{MARGIN}" y="16">◂ ' if floor < min(values) else f'x="{RIGHT}" y="16" text-anchor="end">▸ '
             parts.append(f'<text class="floor" {beside}floor {number(floor)}</text>')
     parts += vertical_ticks(axis, 22, bottom)
@@ -104,7 +104,7 @@ def _dot_row(group: Group, axis: Axis, top: int, metric: str, style: str) -> Ite
 def training_curves(table: Table, over: str = "samples") -> str:
     """Validation values over samples seen, or over minutes: a line for each seed, a cross where one diverged.
 
-    Minutes are known once a training has ended, and are spread evenly over its samples.
+    Minutes are known for ended trainings only, and are spread evenly over the samples.
     """
     scales = {run.path: 1.0 if over == "samples" else run.minutes_per_sample for run in table.runs}
     lines = {
@@ -132,7 +132,7 @@ def training_curves(table: Table, over: str = "samples") -> str:
 
 
 def plane(points: Sequence[tuple[float, float]], last: float = 0.0) -> tuple[Axis, Axis, list[str]]:
-    """Two axes for points, the horizontal one from 0 to the last of them at least, and their ticks."""
+    """(x axis, y axis, SVG of their ticks) for these points; x runs from 0 to the largest x, or to `last` if that is larger."""
     x = Axis(0, max(last, *(at for at, _ in points)) or 1, LEFT, RIGHT)
     y = axis_for([value for _, value in points], BOTTOM, TOP)
     parts = [*vertical_ticks(x, TOP, BOTTOM)]

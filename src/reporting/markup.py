@@ -1,4 +1,4 @@
-"""HTML that the pages share. Whatever comes from a run folder is escaped."""
+"""HTML that the pages share. All text from run folders is escaped."""
 
 from collections.abc import Iterable
 from html import escape
@@ -9,12 +9,12 @@ from src.reporting.tables import Group
 
 STYLE = Path(__file__).with_name("style.css")
 
-# Nothing may be loaded and nothing run, whatever a folder held.
+# The page may load nothing and run no scripts, whatever a run folder contains.
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
 def document(title: str, lead: str, sections: Iterable[str], notes: str) -> str:
-    """A whole file; the title is text, the rest HTML."""
+    """A complete HTML file. title, lead: text, escaped here; sections, notes: HTML."""
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -47,7 +47,7 @@ def swatch(index: int) -> str:
 
 
 def name_of(group: Group, index: int) -> str:
-    """A recipe's label beside the colour that it has in the charts."""
+    """A recipe's label with its colour in the charts."""
     return f"{swatch(index)} {escape(group.label)}"
 
 
@@ -56,29 +56,29 @@ def texts(values: Iterable[object]) -> list[str]:
 
 
 def row(head: str, cells: Iterable[str], style: str = "") -> str:
-    """A row of a table: HTML of its head and its cells."""
+    """A row of a table; head and cells are HTML."""
     values = "".join(f"<td>{cell}</td>" for cell in cells)
     kind = f' class="{style}"' if style else ""
     return f'<tr{kind}><th scope="row">{head}</th>{values}</tr>'
 
 
 def grid(heads: Iterable[str], rows: Iterable[str]) -> str:
-    """A table: HTML of the columns' heads, and rows."""
+    """A table; the columns' heads are HTML, the rows come from `row`."""
     head = "".join(f'<th scope="col">{cell}</th>' for cell in heads)
     return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
 
 
 def figure(content: str, caption: str) -> str:
-    """Empty without content."""
+    """A figure with its caption; empty without content."""
     return f"<figure>{content}<figcaption>{caption}</figcaption></figure>" if content else ""
 
 
 def folded(summary: str, content: str) -> str:
-    """Empty without content."""
+    """A section that is closed at first; empty without content."""
     return f"<details><summary>{summary}</summary>{content}</details>" if content else ""
 
 
 def listing(items: Iterable[tuple[object, object]]) -> str:
-    """Names and values."""
+    """A list of names and values, escaped here; empty without items."""
     found = "".join(f"<dt>{escape(str(name))}</dt><dd>{escape(str(value))}</dd>" for name, value in items)
     return f"<dl>{found}</dl>" if found else ""

@@ -1,4 +1,4 @@
-"""The report: one HTML file that needs nothing else."""
+"""The report: one self-contained HTML file."""
 
 import base64
 from html import escape
@@ -11,7 +11,7 @@ from src.reporting.runs import Run
 from src.reporting.tables import Group, Table
 from src.reporting.words import Cell, count, counted, seed_cells, sheet, verdicts
 
-FILM_LIMIT = 2_000_000  # bytes; a page holds one for each recipe
+FILM_LIMIT = 2_000_000  # bytes; larger films are left out, as a page holds one for each recipe
 
 STATISTICS = """Means come with the half-width of their 95 % t-interval over training seeds (Student 1908). Recipes are compared
 by the paired t-test on common seeds, adjusted for the number of comparisons in a table (Holm 1979): <em>better</em> or
@@ -21,7 +21,7 @@ cheats score; the first is the floor. A mark names a control that does better th
 
 
 def page(tables: list[Table], films: bool = True) -> str:
-    """All tables with their charts and pictures, and what it takes to make the runs again."""
+    """All tables with their charts and pictures, their cost, and the commands that repeat the runs."""
     sections = [section(table, tables, films) for table in tables]
     return document(_title(tables), provenance.origin(tables), [*sections, provenance.making(tables)], STATISTICS)
 
@@ -56,7 +56,7 @@ def section(table: Table, tables: list[Table], films: bool) -> str:
 
 
 def _measured(table: Table, tables: list[Table]) -> str:
-    """What is measured, and how it differs from another table of the same data and metric."""
+    """What the table measures, and how its protocol differs from that of an earlier table of the same data and metric."""
     if not table.protocol:
         return "No run has finished."
     samples = table.protocol.get("samples")
@@ -107,7 +107,7 @@ def _seeds(table: Table) -> str:
 
 
 def _pictures(table: Table) -> str:
-    """The first seed's grid of each recipe side by side, the other seeds' folded away."""
+    """The sample grids of each recipe's first seed side by side; those of other seeds in a closed section."""
     first, others = [], []
     for group in table.groups:
         grids = [_picture(group, run, run.grid) for run in group.runs if run.grid]

@@ -1,4 +1,4 @@
-"""The part of the page on where the numbers come from: code, cost, settings, and how to make them again."""
+"""The page's section on provenance: code, cost, settings, and commands that repeat the runs."""
 
 import shlex
 import statistics
@@ -23,7 +23,7 @@ SPENT = {
     "CPU Wh": ("cpu_energy_joules", 1 / 3600),
     "MB": ("peak_memory_mb", 1),
 }
-# The config of a run says where to publish it and whether to replace an earlier one, which repeating it must not do.
+# Changes to a run's config for repeating it: it must not publish anything or replace an earlier run.
 REPEAT = "publish=null evaluate=true fresh=false on_change=refuse +hydra=quiet hydra/hydra_logging=none hydra/job_logging=none"
 NOTE = """CPU Wh are the energy that the machine's processors used meanwhile, where they count it. MB are the memory of the
 largest process."""
@@ -51,7 +51,7 @@ def _commit(run: Run) -> str:
 
 
 def _changed_files(runs: list[Run]) -> str:
-    """The files of the code that differ between runs that have them; empty where none does."""
+    """The source files that differ between the runs that use them, as text; empty if none does."""
     sources: list[dict[str, Any]] = [run.manifest.get("sources", {}) for run in runs]
     names = sorted({name for files in sources for name in files})
     changed = [name for name in names if len({files[name] for files in sources if name in files}) > 1]
@@ -59,18 +59,18 @@ def _changed_files(runs: list[Run]) -> str:
 
 
 def making(tables: list[Table]) -> str:
-    """Cost, settings and commands."""
+    """The section: cost, settings and commands."""
     return f"""<section>
 <h2>How it was made</h2>
 {cost(tables)}
 {_recipes(tables)}
-{_again(tables)}
+{_commands(tables)}
 </section>
 """
 
 
 def cost(tables: list[Table]) -> str:
-    """What trainings took, and how good they were for it."""
+    """Time, energy and memory of the trainings, and quality for the time."""
     rows = [
         row(name_of(group, index), _cost_cells(run))
         for table in tables
@@ -149,7 +149,7 @@ def _recipes(tables: list[Table]) -> str:
     groups = [group for table in tables for group in table.groups]
     settings = [identity(group.runs[0].config) for group in groups]
     keys = sorted({key for found in settings for key in found} - {"seed", "name"})
-    # A loss stands in the config twice, by itself and inside the model that takes it; once is enough for people.
+    # The config holds a loss twice, by itself and inside the model: list it once.
     varying = [key for key in keys if len({str(found.get(key)) for found in settings}) > 1 and f"model.{key}" not in keys]
     if not varying:
         return ""
@@ -161,7 +161,7 @@ def _recipes(tables: list[Table]) -> str:
     return f"<h3>What sets the recipes apart</h3>{folded(counted(len(varying), 'setting'), ''.join(blocks))}"
 
 
-def _again(tables: list[Table]) -> str:
+def _commands(tables: list[Table]) -> str:
     folders = [(group.label, shlex.quote(group.runs[0].name)) for table in tables for group in table.groups]
     verify = "\n".join(f"python -m src.verify run={folder}" for _, folder in folders)
     train = "\n".join(

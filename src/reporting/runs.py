@@ -1,4 +1,4 @@
-"""Run folders, full or published, as plain records. What lies in them is data: nothing is instantiated."""
+"""Read run folders, full or published, into plain records. Nothing from their configs is instantiated."""
 
 import math
 import re
@@ -13,7 +13,7 @@ from src.config.errors import UserError
 from src.runs.folder import RunFolder
 
 RECORD = ("main", "columns", "metrics", "controls", "control_names", "protocol")  # keys of a metrics.json
-SET_ASIDE = re.compile(r"\.kept\d+$")  # what fresh=true keeps of an earlier run
+SET_ASIDE = re.compile(r"\.kept\d+$")  # name of an earlier run's folder that fresh=true kept
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Run:
     """One seed of one recipe."""
 
     path: Path
-    name: str  # the path for people: relative to where the command is run, or to the folder that was asked for
+    name: str  # the displayed path: relative to the working directory, or to the folder in runs=
     config: dict[str, Any]
     manifest: dict[str, Any]
     result: dict[str, Any] | None  # metrics.json
@@ -46,7 +46,7 @@ class Run:
 
     @property
     def failed(self) -> bool:
-        """Whether the training diverged, which is a result and is counted."""
+        """Whether the training diverged; such a run counts as a result."""
         return self.ended.get("reason") == "diverged"
 
     @property
@@ -78,8 +78,8 @@ class Run:
 def find_runs(roots: str | list[str]) -> list[Run]:
     """All runs at or below the given paths, by recipe and seed.
 
-    A run folder holds config.yaml and manifest.json. Runs set aside by fresh=true are passed over, and a run and its
-    published copy count once. Raises UserError where a path is missing, nothing is found or a folder cannot be read.
+    A run folder holds config.yaml and manifest.json. Runs set aside by fresh=true are skipped, and a run and its published
+    copy count once. Raises UserError if a path is missing, nothing is found or a folder cannot be read.
     """
     paths: dict[Path, str] = {}
     for root in map(Path, [roots] if isinstance(roots, str) else roots):
@@ -93,7 +93,7 @@ def find_runs(roots: str | list[str]) -> list[Run]:
                 "python -m src.train model=mlp_gan, or name another folder"
             )
         paths |= {path.resolve(): _name(path, root) for path in found}
-    return _once([read_run(path, name) for path, name in paths.items()])
+    return _unique([read_run(path, name) for path, name in paths.items()])
 
 
 def read_run(path: Path, name: str) -> Run:
@@ -114,12 +114,12 @@ def read_run(path: Path, name: str) -> Run:
         _check(run)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
         reason = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
-        raise UserError(f"{name} cannot be read ({' '.join(reason.split())}): mend it, or leave it out of runs=") from error
+        raise UserError(f"{name} cannot be read ({' '.join(reason.split())}): fix it, or leave it out of runs=") from error
     return run
 
 
 def _check(run: Run) -> None:
-    """Raise ValueError for a run that tables cannot be made of, while its name is at hand."""
+    """Raise ValueError if a run lacks something that the tables need."""
     if not (isinstance(run.config["data"]["name"], str) and isinstance(run.seed, int)):
         raise ValueError("data.name must be a word, seed a whole number")
     if not run.finished:
@@ -138,15 +138,15 @@ def _if_there(path: Path) -> Path | None:
 
 
 def _name(path: Path, root: Path) -> str:
-    """A path relative to the working directory, or to the folder that was asked for: the same on every machine."""
+    """A path relative to the working directory, or to the folder in runs=: the same on every machine."""
     path, root, here = path.resolve(), root.resolve(), Path.cwd()
     if path.is_relative_to(here):
         return path.relative_to(here).as_posix()
     return path.relative_to(root.parent if path != root else root.parent.parent).as_posix()
 
 
-def _once(runs: list[Run]) -> list[Run]:
-    """One run for each recipe and seed, the one that came farthest; raises UserError where two have different results."""
+def _unique(runs: list[Run]) -> list[Run]:
+    """One run for each recipe and seed, the most complete one; raises UserError if two have different results."""
     kept: dict[tuple[str, int], Run] = {}
     for run in sorted(runs, key=lambda run: (run.recipe, run.seed, -_stage(run), run.name)):
         first = kept.setdefault((run.recipe, run.seed), run)
@@ -158,12 +158,12 @@ def _once(runs: list[Run]) -> list[Run]:
 
 
 def _stage(run: Run) -> int:
-    """How far a run has come: 0 begun, 1 trained, 2 evaluated or diverged."""
+    """Progress of a run: 0 started, 1 trained, 2 evaluated or diverged."""
     return bool(run.ended) + (run.state != "unfinished")
 
 
 def _outcome(run: Run) -> tuple[Any, ...]:
-    """What a second training of the same run must reproduce; its cost may differ."""
+    """The parts of a run that a second training must reproduce; the cost may differ."""
     ended = [run.ended.get(key) for key in ("reason", "step", "best_step", "best")]
     return run.result, run.manifest.get("final_weights"), ended
 

@@ -1,4 +1,4 @@
-"""The page of a sweep: what it cost, what mattered, and whether its winner holds on seeds that the search never saw."""
+"""The page of a sweep: its cost, the importance of its settings, and its winner's results on fresh seeds."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -29,9 +29,9 @@ class Trial:
     value: float | None  # its score; the last value of a trial that was stopped early
     point: dict[str, str]  # key -> value, as the command line takes them
     curve: dict[int, float]  # per cent of the budget of samples (samples where there is no such budget) -> score
-    samples: int  # that training showed
+    samples: int  # shown in training
     seconds: float
-    reason: str  # of a failure
+    reason: str  # why it failed, or ""
 
 
 def sweep_page(
@@ -46,8 +46,8 @@ def sweep_page(
 ) -> str:
     """One self-contained page.
 
-    best: the winner; None where no trial is complete. base: key -> the base recipe's value. tables: of the runs on fresh seeds.
-    commands: what each is for -> the command. better: whether "lower" or "higher" scores are.
+    best: the winner; None if no trial is complete. base: key -> the base recipe's value. tables: of the runs on fresh seeds.
+    commands: purpose -> command. better: "lower" or "higher", the better direction of scores.
     """
     sections = [_score(trials, better), _importance(importances, trials), *_winner(best, base, tables), _trials(trials, better)]
     listed = "".join(f"<p>{escape(purpose)}</p><pre>{escape(command)}</pre>" for purpose, command in commands.items())
@@ -76,7 +76,7 @@ def _score(trials: Sequence[Trial], better: str) -> str:
 
 
 def score_chart(trials: Sequence[Trial], better: str = "lower", over: str = "samples") -> str:
-    """Score over samples shown, or over minutes, all trials together in the order of their numbers. Empty without scores."""
+    """Score of each trial over the samples, or minutes, of all trials up to it. Empty without scores."""
     total, points = 0.0, []
     for trial in trials:
         total += trial.samples if over == "samples" else trial.seconds / 60

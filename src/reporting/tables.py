@@ -15,7 +15,7 @@ from src.evaluation.suite import Column
 from src.reporting.runs import Run
 
 ALPHA = 0.05
-SEEDS_NEEDED = 5  # common ones, for a verdict
+SEEDS_NEEDED = 5  # common seeds that a verdict needs
 
 # Entries of a protocol that may differ within a table.
 OF_A_RUN = ("checkpoint", "network_sha256", "weights")
@@ -23,7 +23,7 @@ OF_A_RUN = ("checkpoint", "network_sha256", "weights")
 
 @dataclass(frozen=True)
 class Summary:
-    """One metric of one recipe over its finished seeds. The intervals are of 95 %, None for a single seed."""
+    """One metric of one recipe over its finished seeds. Intervals cover 95 %; None for a single seed."""
 
     seeds: dict[int, float]
     mean: float
@@ -47,7 +47,7 @@ class Group:
         return [run.seed for run in self.runs if run.state == state]
 
     def summary(self, metric: str) -> Summary | None:
-        """None where no finished run has this metric."""
+        """The summary of a metric; None if no finished run has it."""
         seeds = {run.seed: run.metrics[metric] for run in self.finished if metric in run.metrics}
         values = list(seeds.values())
         if not values:
@@ -56,7 +56,7 @@ class Group:
 
     @property
     def protocol(self) -> dict[str, Any] | None:
-        """How its runs were measured; raises UserError where that differs between seeds."""
+        """How the recipe's runs were measured, None without a finished one; raises UserError if seeds differ in it."""
         protocols = [(run.name, shared_protocol(run)) for run in self.finished]
         for name, protocol in protocols:
             if changes := differences(protocols[0][1], protocol):
@@ -78,7 +78,7 @@ class Comparison:
     difference: float | None  # None without a common seed
     interval: Interval | None
     p: float | None  # adjusted by Holm over the table; None with too few seeds
-    lost: int  # started but not finished runs of the two, which the comparison leaves out
+    lost: int  # runs of the two that did not finish; the comparison leaves them out
 
     @property
     def verdict(self) -> str:
@@ -95,7 +95,7 @@ def beats(value: float, other: float, better: str) -> bool:
 
 @dataclass(frozen=True)
 class Table:
-    """Recipes that may be compared. `main` is "score", and most else empty, where no run has finished."""
+    """Recipes that may be compared. If no run has finished, `main` is "score" and most other fields are empty."""
 
     data: str
     main: str  # the metric that recipes are compared by
@@ -117,16 +117,16 @@ class Table:
 
     @property
     def floor(self) -> float | None:
-        """The main metric of the first control; None where it has none."""
+        """The main metric of the first control; None if it has none."""
         return next(iter(self.controls.values()), {}).get(self.main)
 
     @property
     def unit(self) -> float | None:
-        """The floor where values can be told as multiples of it: it is positive, and lower values are better."""
+        """The floor, if values can be multiples of it: it is positive and lower values are better; else None."""
         return self.floor if self.better == "lower" and self.floor and self.floor > 0 else None
 
     def beaten_by(self, control: str, column: Column) -> tuple[list[str], bool]:
-        """Labels of the recipes whose mean a control beats in a column, and whether that is all of them."""
+        """(labels of the recipes whose mean a control beats in a column, whether these are all recipes)."""
         means = {group.label: summary.mean for group in self.groups if (summary := group.summary(column.key))}
         value = self.controls[control].get(column.key)
         if value is None or column.better is None:
@@ -140,7 +140,7 @@ def shared_protocol(run: Run) -> dict[str, Any]:
 
 
 def group_runs(runs: Iterable[Run]) -> list[Group]:
-    """Groups by label: config name and data set, and the config's short hash where two recipes share these."""
+    """Groups, sorted by label: config name and data set, with the config's short hash if two recipes share these."""
     recipes: dict[str, list[Run]] = defaultdict(list)
     for run in runs:
         recipes[run.recipe].append(run)
@@ -156,8 +156,8 @@ def group_runs(runs: Iterable[Run]) -> list[Group]:
 def make_tables(runs: Iterable[Run], baseline: str | None = None) -> list[Table]:
     """One table for each data set, main metric and protocol.
 
-    baseline: the label or the config name of the recipe that others are compared to. In a table without it, and where it
-    is None, that is the first finished one by label. Raises UserError for a baseline that no table or two rows have.
+    baseline: the label or the config name of the recipe that others are compared to. If it is None, or not in a table, the
+    first finished recipe by label takes its place. Raises UserError for a baseline that no table has, or two rows.
     """
     tables: dict[str, list[Group]] = defaultdict(list)
     home: dict[str, str] = {}  # data set and evaluation settings -> the table of the recipes that have them

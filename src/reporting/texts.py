@@ -11,7 +11,7 @@ from src.reporting.words import Cell, count, number, seed_cells, sheet, verdicts
 
 
 def markdown(tables: list[Table]) -> str:
-    """A table of means, one of seeds and the verdicts, for each table."""
+    """For each table: means, values of each seed, and verdicts."""
     return "\n".join(_markdown(table) for table in tables)
 
 
@@ -45,7 +45,7 @@ def _grid(headers: list[str], rows: list[list[str]]) -> list[str]:
 
 
 def further_seed(group: Group, metric: str) -> str:
-    """The prediction interval; empty with fewer than two seeds."""
+    """The 95 % prediction interval for one further seed; empty with fewer than two seeds."""
     summary = group.summary(metric)
     return " to ".join(map(number, summary.prediction)) if summary and summary.prediction else ""
 
@@ -101,13 +101,13 @@ def _result(group: Group, table: Table) -> dict[str, Any]:
 
 
 def metrics_files(tables: list[Table]) -> dict[str, str]:
-    """File name -> JSON of means alone, a file for each recipe: `dvc metrics show` makes them one row each."""
+    """File name -> JSON of means, one file for each recipe: `dvc metrics show` prints a row for each file."""
     files = {}
     for table in tables:
         for group in table.groups:
             means = {column.key: summary.mean for column in table.columns if (summary := group.summary(column.key))}
             values = {"started": len(group.runs), "finished": len(group.finished), **means}
-            name = re.sub(r"[^\w.-]", "_", group.label)  # a config's name may hold anything
+            name = re.sub(r"[^\w.-]", "_", group.label)  # a config's name may have any characters
             files[f"{name}.json"] = json.dumps(values, indent=2) + "\n"
     return files
 

@@ -1,4 +1,4 @@
-"""Numbers, verdicts and the table of means as text, before it is HTML or Markdown."""
+"""Numbers, verdicts and the table of means as text, for both HTML and Markdown."""
 
 import math
 from collections import defaultdict
@@ -21,19 +21,19 @@ class Sheet(NamedTuple):
 
     heads: list[Cell]
     recipes: list[list[Cell]]
-    controls: dict[str, list[Cell]]  # name for people -> cells
-    note: str  # what the marks mean; empty where there are none
+    controls: dict[str, list[Cell]]  # display name -> cells
+    note: str  # what the marks mean; empty without marks
 
 
 def sheet(table: Table, columns: Sequence[Column]) -> Sheet:
-    """The means in these columns, each marked where a control other than the floor does better.
+    """The means in these columns, each marked if a control other than the floor is better.
 
-    Where a control beats all recipes, the column's head has the mark in their place: training copies beat nearly every
-    generator by every distance.
+    If a control beats all recipes, the column's head has the mark instead: copies of training data beat nearly every generator
+    in every distance.
     """
     names = {name: table.control_names.get(name, name) for name in table.controls}
     marks: dict[str, str] = {}
-    flags: dict[tuple[str, str], str] = defaultdict(str)  # (label, or "" of the head; key of the column) -> marks
+    flags: dict[tuple[str, str], str] = defaultdict(str)  # (label, or "" for the head; key of the column) -> marks
     for name in [*names][1:]:
         for column in columns:
             beaten, everywhere = table.beaten_by(name, column)
@@ -76,14 +76,14 @@ def number(value: float) -> str:
 
 
 def rounded(value: float, half_width: float) -> str:
-    """As many decimals as leave two significant digits to the half-width, four at most."""
+    """The value with as many decimals as give the half-width two significant digits, four at most."""
     if not half_width:
         return number(value)
     return f"{value:.{min(4, max(0, 1 - math.floor(math.log10(half_width))))}f}"
 
 
 def mean(summary: Summary | None) -> tuple[str, str]:
-    """A mean, and the half-width of its interval with its sign; empty where there is none."""
+    """(mean, half-width of its interval with "±"); "-" without a mean, "" without an interval."""
     if summary is None:
         return "-", ""
     if summary.interval is None:

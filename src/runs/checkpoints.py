@@ -1,4 +1,4 @@
-"""Checkpoint files: whole or absent, each with a SHA-256 beside it. src/runs/folder.py decides which of them a run keeps."""
+"""Checkpoint files, written atomically, each with a SHA-256 file beside it. src/runs/folder.py decides which are kept."""
 
 import hashlib
 import io
@@ -13,8 +13,8 @@ def digest_path(path: Path) -> Path:
     return path.with_name(path.name + ".sha256")
 
 
-def is_whole(path: Path) -> bool:
-    """Whether a checkpoint is there with the bytes that were written."""
+def is_intact(path: Path) -> bool:
+    """Whether a checkpoint exists and its bytes match its SHA-256 file."""
     digest = digest_path(path)
     return path.is_file() and digest.is_file() and digest.read_text(errors="replace").split()[:1] == [sha256(path)]
 
@@ -24,7 +24,7 @@ def step_of(checkpoint: Path) -> int:
 
 
 def save_checkpoint(checkpoint: dict[str, Any], path: Path) -> None:
-    """Atomic, never over an older one; the digest comes first, so that a file under the final name always has one."""
+    """Write a checkpoint atomically; UserError if that fails. The digest is written first, so that every file has one."""
     import torch
 
     buffer = io.BytesIO()
@@ -39,16 +39,16 @@ def save_checkpoint(checkpoint: dict[str, Any], path: Path) -> None:
 
 
 def load_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
-    """A checkpoint's tensors and plain values (never code), checked against its digest."""
+    """A checkpoint's tensors and plain values; UserError if it is missing, damaged, or holds anything else, such as code."""
     import torch
 
     if not path.is_file():
         raise UserError(f"checkpoint {path} is not there: all machines of a run need its folder, on a disk that they share")
-    if not is_whole(path):
+    if not is_intact(path):
         raise UserError(f"checkpoint {path} is damaged (its SHA-256 does not match): use another one or train again")
     try:
         return torch.load(path, map_location=map_location, weights_only=True)
-    except Exception as error:  # the unpickler raises nearly anything
+    except Exception as error:  # the unpickler may raise any type
         raise UserError(f"{path} holds more than tensors and plain values and is not loaded: train again") from error
 
 

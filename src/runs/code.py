@@ -1,4 +1,4 @@
-"""The code that a result can depend on: the files that its config's targets and the entry point import, directly or not."""
+"""The source files that a result can depend on: all that the entry point and the config's targets import, directly or not."""
 
 import ast
 import functools
@@ -12,7 +12,7 @@ from typing import Any
 from src.config.checks import entries, user_packages
 from src.system.files import sha256
 
-# They say things, find things and write them down. What they deliver (bytes of data, a config) is checked by other means.
+# Left out: these modules report, locate and write. What they return (bytes of data, a config) is checked by other hashes.
 HARMLESS = {
     *("src.config.command_line", "src.config.checks", "src.config.errors", "src.runs.code", "src.runs.manifest"),
     *("src.system.files", "src.system.progress", "src.training.callbacks.progress", "src.data.clients", "src.data.sources"),
@@ -20,9 +20,9 @@ HARMLESS = {
 
 
 def sources(entry: str, config: Mapping[str, Any]) -> dict[str, str]:
-    """File -> start of its SHA-256, of all own code behind an entry point; found in a tenth of a second, without torch.
+    """File -> first 16 hex digits of its SHA-256, for all own code behind an entry point; takes 0.1 s, without importing torch.
 
-    entry: "src.train" or another module. config: plain; its targets are built by name, which no import shows.
+    entry: "src.train" or another module. config: plain; its targets are built by name, so no import statement shows them.
     """
     targets = [value for key, value in entries(config) if key.rpartition(".")[2] == "_target_"]
     roots = [entry, *(target.rpartition(".")[0] for target in targets)]
@@ -32,7 +32,7 @@ def sources(entry: str, config: Mapping[str, Any]) -> dict[str, str]:
 
 
 def closure(modules: Iterable[str]) -> dict[str, Path]:
-    """These modules and all that they import, with their files, as far as it is our own or a user's package."""
+    """Module -> file, for these modules and everything that they import, if it is our own code or the user's."""
     waiting, met, files = list(modules), set(HARMLESS), {}
     while waiting:
         module = waiting.pop()
@@ -47,9 +47,9 @@ def closure(modules: Iterable[str]) -> dict[str, Path]:
 
 
 def locate(module: str) -> Path | None:
-    """The file of one of our own modules or packages.
+    """The file of one of our own or the user's modules or packages.
 
-    None for a package without code of its own, for other people's, and where there is nothing of that name.
+    None for a package whose __init__ has no code, for installed packages, and for unknown names.
     """
     package, *parts = module.split(".")
     found = importlib.util.find_spec(package) if is_own(package, tuple(sys.path)) else None  # imports nothing
@@ -66,13 +66,13 @@ def locate(module: str) -> Path | None:
 
 
 def is_own(package: str, path: tuple[str, ...]) -> bool:
-    """Whether a package is ours, one that the user has named, or one that is not installed: the lock file names the others."""
+    """Whether a package is ours, named by the user, or not installed; the lock file covers the installed ones."""
     return package in ("src", *user_packages()) or not is_installed(package, path)
 
 
 @functools.cache
 def is_installed(package: str, path: tuple[str, ...]) -> bool:
-    """Whether a package is in Python's library or among the installed ones, or is nowhere on this `sys.path`."""
+    """Whether a package is in the standard library or in site-packages, or cannot be found on this `sys.path`."""
     found = importlib.util.find_spec(package) if package not in ("", "__main__") else None
     places = [*(found.submodule_search_locations or [found.origin or ""])] if found else []
     library = Path(sysconfig.get_path("stdlib"))
@@ -91,7 +91,7 @@ def has_code(path: Path) -> bool:
 
 
 def imported(path: Path, module: str) -> list[str]:
-    """Names of modules that a file may import, anywhere in it; attributes of modules are among them and are no modules."""
+    """Names that a file imports, anywhere in it; some are attributes of modules instead of modules."""
     found = []
     parts = [*module.split("."), *(["__init__"] if path.name == "__init__.py" else [])]
     for node in ast.walk(ast.parse(path.read_text())):

@@ -1,4 +1,4 @@
-"""Generators as files that outlive this code: safetensors for PyTorch, ONNX for the rest; and the hash of weights."""
+"""Export of generators: safetensors for PyTorch, ONNX for other programs; and the hash of weights."""
 
 import copy
 import hashlib
@@ -18,8 +18,8 @@ from src.config.errors import UserError
 from src.system.files import write_atomic
 from src.training import rng
 
-TOLERANCE = 1e-5  # largest absolute difference between ONNX and PyTorch, of outputs of order 1
-BATCH_SIZES = (1, 3, 64)  # on which the two are compared
+TOLERANCE = 1e-5  # largest absolute difference between ONNX and PyTorch, for outputs of order 1
+BATCH_SIZES = (1, 3, 64)  # of the comparison
 
 
 def state_hash(state: Mapping[str, Tensor]) -> str:
@@ -33,17 +33,17 @@ def state_hash(state: Mapping[str, Tensor]) -> str:
 
 
 def save_safetensors(generator: nn.Module, path: str | Path, metadata: Mapping[str, str]) -> str:
-    """Write the weights and buffers with `metadata`; the SHA-256 of the file, which is the same for the same contents."""
-    # Copies: tied weights are refused by safetensors.
+    """Write the weights and buffers with `metadata`. Returns the file's SHA-256; equal contents give equal files."""
+    # Copied, because safetensors refuses tied weights.
     state = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in generator.state_dict().items()}
     record = {"weights": state_hash(state), "metadata": dict(metadata)}
-    # One entry: safetensors writes several in a random order.
+    # One metadata entry, because safetensors writes several in random order.
     data = safetensors.torch.save(state, {"aigc-lab": json.dumps(record, sort_keys=True, ensure_ascii=False)})
     return _write(Path(path), data)
 
 
 def load_safetensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """The state dict, on the CPU, and the metadata of a file of `save_safetensors`; a damaged file raises UserError."""
+    """(state dict on the CPU, metadata) of a file of `save_safetensors`; UserError if it is missing or damaged."""
     try:
         with safetensors.safe_open(path, "pt") as file:
             record = json.loads(file.metadata()["aigc-lab"])
@@ -64,22 +64,22 @@ def to_onnx(
     input_names: Sequence[str],
     metadata: Mapping[str, str],
 ) -> str:
-    """Write the generator, in evaluation mode, as one ONNX file that takes any batch size; the SHA-256 of the file.
+    """Write the generator, in evaluation mode, as one ONNX file that takes any batch size. Returns the file's SHA-256.
 
-    example_inputs: what `forward` takes, [B, ...] each with the same B >= 1.
+    example_inputs: arguments of `forward`, [B, ...] each with the same B >= 1.
     metadata: goes into the file's `metadata_props`.
-    RuntimeError, and no file, if onnxruntime and PyTorch differ by more than `TOLERANCE` on the examples with N(0, I) added to
-    what is float, in batches of `BATCH_SIZES`.
+    Raises RuntimeError, and writes no file, if onnxruntime and PyTorch differ by more than `TOLERANCE`. They are compared on
+    the examples in batches of `BATCH_SIZES`, with N(0, I) added to float inputs.
     """
-    import onnx  # these take seconds to import, and `state_hash` is wanted everywhere
+    import onnx  # lazy import: it takes seconds, and many callers need `state_hash` only
 
     generator = copy.deepcopy(generator).cpu().eval()
-    # A batch of one would be taken for a constant.
+    # A batch size of 1 would become a constant in the exported graph.
     examples = tuple(torch.cat([x, x]).cpu() for x in example_inputs)
     dynamic = tuple({0: torch.export.Dim("batch")} for _ in examples)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # inputs that share an axis name cause one
-        # Strict, and ahead of the exporter: left to itself it turns `len(z)` into a constant and says nothing.
+        warnings.simplefilter("ignore")  # inputs that share an axis name cause a warning
+        # Strict export first: torch.onnx.export by itself turns `len(z)` into a constant without a warning.
         exported = torch.export.export(generator, examples, dynamic_shapes=dynamic, strict=True)
         program = torch.onnx.export(
             exported,
@@ -101,7 +101,7 @@ def to_onnx(
 
 
 def _forget_origin(message: Any) -> None:
-    """Drop what the exporter notes on every node: stack traces with the folders and source lines of this machine."""
+    """Delete the exporter's stack traces from every node: they hold folders and source lines of this machine."""
     for field, value in message.ListFields():
         if field.name == "metadata_props":
             message.ClearField(field.name)
@@ -121,7 +121,7 @@ def _compare(generator: nn.Module, examples: Sequence[Tensor], data: bytes) -> N
     noise = rng.generator(0, "onnx")
     for size in BATCH_SIZES:
         inputs = [x[torch.arange(size) % len(x)] for x in examples]
-        # The examples may be zeros, where too much agrees.
+        # Noise is added because the examples may be zeros, for which wrong outputs can agree.
         inputs = [x + torch.randn(x.shape, generator=noise) if x.is_floating_point() else x for x in inputs]
         with torch.no_grad():
             expected = generator(*inputs).numpy()

@@ -1,13 +1,13 @@
-"""The run folder: everything one run leaves, and the only thing that later steps read.
+"""The run folder holds all output of one run; later steps read nothing else.
 
 config.yaml        resolved, plain containers
-manifest.json      what it was made with, hashes of the weights before and after, how it ended
-checkpoints/       whole files with a SHA-256 beside each
+manifest.json      code, machine and data of the run, hashes of the weights before and after, how it ended
+checkpoints/       files that are written atomically, each with a SHA-256 file
 samples/           step-numbered grids, the film
 metrics.jsonl      every logged scalar
 metrics.json       the final evaluation with its protocol
 
-A published folder is what a repository keeps of it (`RunFolder.publish`): one checkpoint, samples.png and film.gif.
+A published folder is the part that a repository keeps (`RunFolder.publish`): one checkpoint, samples.png and film.gif.
 """
 
 import contextlib
@@ -25,17 +25,17 @@ from src.config.checks import differences, validate, with_data_in
 from src.config.errors import UserError, nearest
 from src.config.experiment import Experiment
 from src.data.spec import Spec
-from src.runs.checkpoints import digest_path, drop_checkpoint, is_whole, load_checkpoint, save_checkpoint, step_of
+from src.runs.checkpoints import digest_path, drop_checkpoint, is_intact, load_checkpoint, save_checkpoint, step_of
 from src.runs.manifest import data_changes
 from src.system.files import check_writable, read_json, remove_leftovers, write_atomic, write_json
 
-# Of every run's config.
+# Keys that every run's config has.
 SECTIONS = {"seed": int, "name": str, **dict.fromkeys(("data", "model", "trainer", "evaluation", "stop"), dict)}
-START_AGAIN = "put back a whole copy, or train again with fresh=true"
+START_AGAIN = "restore an intact copy, or train again with fresh=true"
 
 
 class RunFolder:
-    """One run's folder. As a context manager it is held by one process at a time; a killed owner's lock does not block."""
+    """One run's folder. As a context manager it is locked by one process at a time; the lock of a killed process is free."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -73,7 +73,7 @@ class RunFolder:
         self._lock.release()
 
     def set_aside(self) -> None:
-        """Keep what an earlier run left in this path under another name; raises UserError where it is still at work."""
+        """Rename the folder of an earlier run to <name>.kept<number>; raises UserError while a process holds it."""
         if not self.empty():
             number = 1
             while (kept := self.path.with_name(f"{self.path.name}.kept{number}")).exists():
@@ -92,11 +92,11 @@ class RunFolder:
         return not (self.started() or (self.path / "manifest.json").is_file() or any(self.checkpoints.glob("*.ckpt")))
 
     def config(self, trusted: bool = True) -> dict[str, Any]:
-        """The run's own config. trusted: False where something is built from it, for a folder may come from elsewhere."""
+        """The run's config. trusted: False if objects are built from it, because a folder may come from someone else."""
         path = self.path / "config.yaml"
         try:
             config: dict[str, Any] = OmegaConf.to_container(OmegaConf.load(path))  # type: ignore[assignment]
-        except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:  # the last for what is no mapping
+        except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:  # OSError: not a mapping
             raise UserError(f"{path} is damaged ({' '.join(str(error).split())}): {START_AGAIN}") from error
         for name, kind in SECTIONS.items():
             if not isinstance(config.get(name), kind):
@@ -105,9 +105,10 @@ class RunFolder:
         return config
 
     def experiment(self, data: str | None = None, **overrides: Any) -> Experiment:
-        """What the run's config describes; data: the folder where its data are now, None for where they were.
+        """The experiment of the run's config, with `overrides` of its sections.
 
-        Raises UserError where the config names a class that one from elsewhere may not build.
+        data: the folder where its data are now, None for the config's own.
+        Raises UserError if the config is damaged or names a class that an untrusted config may not build.
         """
         config = with_data_in(data, self.config(trusted=False)) | overrides
         try:
@@ -117,7 +118,7 @@ class RunFolder:
             raise UserError(f"{path} is damaged or of an earlier version ({error}): {START_AGAIN}") from error
 
     def spec(self) -> Spec | None:
-        """The spec of the data that it was trained on; None before its training has begun."""
+        """The spec of the training data; None before the training has started."""
         record = self.manifest().get("spec")
         return Spec.from_record(record) if record else None
 
@@ -132,19 +133,19 @@ class RunFolder:
         return manifest
 
     def made_with(self) -> dict[str, Any]:
-        """The manifest, with code and machine of the last sitting where that was asked to go on with others."""
+        """The manifest; if the run was continued with changes (on_change=accept), with its latest code, machine and data."""
         manifest = self.manifest()
         return manifest | manifest.get("continued", [{}])[-1].get("with", {})
 
     def begin_manifest(self, **fields: Any) -> None:
-        """A new one, without what an earlier training left, of which no checkpoint was whole."""
+        """Write a new manifest. It replaces that of an earlier training without an intact checkpoint."""
         write_json(self.path / "manifest.json", fields)
 
     def update_manifest(self, **fields: Any) -> None:
         write_json(self.path / "manifest.json", self.manifest() | fields)
 
     def changes(self, config: dict[str, Any], data_hashes: dict[str, str]) -> list[str]:
-        """How config and data differ from those that this run was started with; empty where they do not."""
+        """How config and data differ from the run's own, as text; empty if they do not."""
         before = self.made_with().get("data", data_hashes)
         return [
             *differences(self.config(), config),
@@ -155,12 +156,12 @@ class RunFolder:
         return "ended" in self.manifest()
 
     def complete(self, config: Mapping[str, Any]) -> bool:
-        """Whether nothing is left to be made of what the config asks for."""
+        """Whether the run already has everything that the config asks for."""
         ended = self.manifest().get("ended", {})
         return ended.get("reason") == "diverged" or (bool(ended) and (self.result() is not None or not config["evaluate"]))
 
     def scalars(self) -> list[dict[str, Any]]:
-        """The lines of metrics.jsonl, without one that a crash may have cut short; empty where there is no file."""
+        """The lines of metrics.jsonl, except any that a crash cut short; empty without a file."""
         path, lines = self.path / "metrics.jsonl", []
         for text in path.read_text(errors="replace").splitlines() if path.is_file() else []:
             with contextlib.suppress(json.JSONDecodeError):
@@ -168,14 +169,14 @@ class RunFolder:
         return lines
 
     def publish(self, folder: Path) -> None:
-        """Copy what a repository keeps of a run: a run folder again, with one checkpoint and without the optimizers' states.
+        """Copy the parts that a repository keeps: a run folder with one checkpoint, without the optimizers' states.
 
-        The same run gives the same bytes, but for the manifest, which says how long it took.
+        The same run gives the same bytes, except in the manifest, which holds times.
         """
         published = RunFolder(folder)
         published.checkpoints.mkdir(parents=True, exist_ok=True)
         earlier = set(published.checkpoints.glob("*.ckpt"))
-        digests = {digest_path(path).read_bytes() for path in earlier if is_whole(path)}
+        digests = {digest_path(path).read_bytes() for path in earlier if is_intact(path)}
         again = False
         if self.newest("step"):
             path = self.checkpoint()
@@ -189,7 +190,7 @@ class RunFolder:
         for name in ("config.yaml", "manifest.json", "metrics.jsonl", "metrics.json"):
             if (self.path / name).is_file():
                 write_atomic(folder / name, (self.path / name).read_bytes())
-            elif not again:  # what is there is of another run
+            elif not again:  # the file there is of another run
                 (folder / name).unlink(missing_ok=True)
         preview = self.last_preview()
         named = [(preview, f"samples{preview.suffix}")] if preview else []
@@ -198,7 +199,7 @@ class RunFolder:
                 write_atomic(folder / name, path.read_bytes())
 
     def check_publishable(self, folder: Path) -> None:
-        """Raise UserError where publishing there would cost another run what it goes on from, or cannot be done."""
+        """Raise UserError if publishing there would delete a checkpoint that a run resumes from, or is not possible."""
         there = RunFolder(folder)
         newest = there.newest("step") if there.started() else None
         if folder.resolve() == self.path.resolve() or (newest and "optimizer_states" in load_checkpoint(newest)):
@@ -211,18 +212,18 @@ class RunFolder:
     # Checkpoints
 
     def checkpoint(self, which: str = "best") -> Path:
-        """The checkpoint to take: the "best" by validation distance, the last one where none was chosen; or the "last"."""
+        """The "best" checkpoint by validation (the last one if there was none), or the "last"; UserError without one."""
         found = (self.newest("best") if which == "best" else None) or self.newest("step")
         if found is None and (self.path / "samples.png").is_file():
             raise UserError(f"{self.path} is published without weights here: `dvc pull` them from a remote, or `make repro`")
         if found is None:
-            raise UserError(f"{self.path} has no whole checkpoint: repeat its training with fresh=true")
+            raise UserError(f"{self.path} has no intact checkpoint: repeat its training with fresh=true")
         return found
 
     def newest(self, kind: str) -> Path | None:
-        """The newest "step" or "best" checkpoint whose bytes match its SHA-256; damaged ones are named and passed over."""
+        """The newest "step" or "best" checkpoint whose bytes match its SHA-256; damaged ones are skipped with a warning."""
         for path in sorted(self.checkpoints.glob(f"{kind}-*.ckpt"), reverse=True):
-            if is_whole(path):
+            if is_intact(path):
                 return path
             warnings.warn(f"checkpoint {path} is damaged, the one before it is used", stacklevel=2)
         return None
@@ -236,13 +237,13 @@ class RunFolder:
             drop_checkpoint(path)
 
     def drop_later(self, kind: str, step: int) -> None:
-        """Delete the checkpoints of a kind that are of steps after this one, which are made again."""
+        """Delete the checkpoints of a kind from steps after this one: those steps are recomputed."""
         for path in self.checkpoints.glob(f"{kind}-*.ckpt"):
             if step_of(path) > step:
                 drop_checkpoint(path)
 
     def result(self) -> dict[str, Any] | None:
-        """The final evaluation, None where there is none yet."""
+        """The final evaluation, None if there is none yet."""
         path, remedy = self.path / "metrics.json", "delete it and repeat the command"
         result = read_json(path, remedy) if path.is_file() else None
         if result is not None and "metrics" not in result:
@@ -250,13 +251,13 @@ class RunFolder:
         return result
 
     def drop_results(self) -> None:
-        """Delete what was measured of a training that goes on: it is of another checkpoint than the one to come."""
+        """Delete the metrics files of a run whose training continues: they belong to an earlier checkpoint."""
         for path in self.path.glob("metrics*.json"):
             path.unlink()
 
 
 def summary(result: dict[str, Any]) -> str:
-    """The numbers of a metrics.json for people, each beside those of the controls."""
+    """The metrics of a metrics.json as text, each with the controls' values."""
     lines, width = [], max(22, *map(len, result["metrics"]))
     for name, value in result["metrics"].items():
         if isinstance(value, int | float):
@@ -268,5 +269,5 @@ def summary(result: dict[str, Any]) -> str:
 
 
 def short(value: float) -> str:
-    """Three decimals, or four digits where that would be nothing; whole numbers as they are."""
+    """Three decimals, or the form 1.2e-04 below 0.001; integers unchanged."""
     return str(value) if isinstance(value, int) else f"{value:.3f}" if abs(value) >= 0.001 or not value else f"{value:.1e}"

@@ -1,4 +1,4 @@
-"""Back from a run folder to a trained model."""
+"""Load a trained model from a run folder."""
 
 from pathlib import Path
 from typing import Any
@@ -10,10 +10,10 @@ from src.runs.folder import RunFolder
 
 
 def load_run(path: str | Path, which: str = "best", device: str = "cpu", experiment: Experiment | None = None) -> Any:
-    """The trained model of a run folder, in evaluation mode: of the best checkpoint, or of the "last".
+    """The trained src.models.model.Model of a run folder, in evaluation mode. The run's data are not needed.
 
-    Its data need not be there. A src.models.model.Model; `sample(seeds)` draws where it has that capability.
-    experiment: what the model is built from; None for the folder's own config, which may build less than one that is typed.
+    which: the "best" or the "last" checkpoint. experiment: builds the model; None for the folder's own config, which may build
+    fewer classes than a typed one. UserError if the checkpoint is missing, damaged or of another model.
     """
     run = RunFolder.existing(path)
     experiment = experiment or run.experiment()

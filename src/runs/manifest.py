@@ -1,4 +1,4 @@
-"""What a result is made with: the code, the locked packages, the machine. The parts that a number can depend on."""
+"""The code, locked packages and machine of a result, as its manifest records them: a number can depend on all of these."""
 
 import importlib.metadata
 import platform
@@ -12,22 +12,22 @@ from src.system.files import sha256
 
 ROOT = Path(__file__).parents[2]
 MACHINE = ("threads", "cpu", "cpu_model", "cpu_capability", "matmul_precision", "channels_last", "cuda")
-SPLIT = ("processes", "nodes")  # into how many parts a batch goes
-STRATEGY = "strategy"  # of as many processes
+SPLIT = ("processes", "nodes")  # how many parts a batch is divided into
+STRATEGY = "strategy"  # compared between equal numbers of processes
 PACKAGES = ("torch", "pytorch-lightning", "numpy", "torch-fidelity")
 
 
 def software(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The code that makes a config's run, file by file, and the lock file; found without torch."""
+    """Commit, hash of the lock file, and hash of each source file behind a config's run; does not import torch."""
     return {"commit": commit(), "lock": sha256(ROOT / "requirements.lock"), "sources": sources("src.train", config)}
 
 
-# What a manifest written before these were settings stands for.
-EARLIER: dict[str, Any] = {"matmul_precision": "highest", "channels_last": False}
+# Values of settings that a manifest lacks because it is older than they are.
+MANIFEST_DEFAULTS: dict[str, Any] = {"matmul_precision": "highest", "channels_last": False}
 
 
 def machine(channels_last: bool) -> dict[str, Any]:
-    """What rounding depends on; channels_last: the memory layout that a run's convolutions have."""
+    """The properties of this machine that rounding depends on. channels_last: memory layout of the run's convolutions."""
     import torch
 
     return {
@@ -45,10 +45,10 @@ def machine(channels_last: bool) -> dict[str, Any]:
 
 
 def software_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """How the code or the lock file differ from those of an earlier manifest, for people; empty where they do not."""
+    """How code and lock file differ from an earlier manifest's, as text; empty if they do not."""
     changes = []
     old, new = before.get("sources", {}), now["sources"]
-    # A file that is no longer needed shows in those that no longer import it.
+    # A removed file needs no check: the files that imported it have changed too.
     if files := sorted(name for name in new if old and old.get(name) != new[name]):
         shown = ", ".join(files[:3]) + (f" and {len(files) - 3} more" if len(files) > 3 else "")
         changes.append(f"code of {before['commit'][:8]} -> {now['commit'][:8]}: {shown}")
@@ -58,18 +58,18 @@ def software_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[
 
 
 def data_changes(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
-    """How the files of a data set differ from earlier ones, by their hashes."""
+    """How the files of a data set differ from earlier ones, by their hashes, as text."""
     return [f"data file {name} has other bytes" for name in sorted({*before, *now}) if before.get(name) != now.get(name)]
 
 
 def machine_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """What differs between an earlier manifest's machine and this one and may change the last bits of a result."""
+    """How this machine differs from an earlier manifest's, where that can change the last bits of a result, as text."""
     changes = []
     for name in PACKAGES:
         old, new = before["packages"].get(name), now["packages"].get(name)
         if old != new:
             changes.append(f"{name} {old} -> {new}")
-    before = EARLIER | dict(before)
+    before = MANIFEST_DEFAULTS | dict(before)
     for part in MACHINE:
         if part in before and before[part] != now[part]:  # early manifests have no cpu_model
             changes.append(f"{part} {before[part]} -> {now[part]}")
@@ -77,10 +77,10 @@ def machine_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[s
 
 
 def place_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """What differs between an earlier manifest and a place's record in how the batch and the model are divided."""
+    """How the division of batch and model differs between an earlier manifest and a `Place.record()`, as text."""
     changes = []
     for part in SPLIT:
-        if part == "nodes" and now["processes"] < 3:  # a sum of two is the same however it is made
+        if part == "nodes" and now["processes"] < 3:  # a sum of two terms does not depend on their order
             continue
         if before.get(part, 1) != now[part]:
             changes.append(f"{part} {before.get(part, 1)} -> {now[part]}")
@@ -92,18 +92,18 @@ def place_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str
 
 
 def cpu() -> str:
-    """The CPU's name: two makes with the same instruction set round differently, their matrix products are other code."""
+    """The CPU's name. CPUs with the same instruction set can round differently: libraries choose code by manufacturer."""
     return cpuinfo().get("model name") or platform.processor() or platform.machine()
 
 
 def cpu_model() -> str | None:
-    """Its family and model, where Linux tells: a virtual machine may give generations that libraries tell apart one name."""
+    """The CPU's family and model, on Linux: virtual machines may give one name to generations that libraries distinguish."""
     found = cpuinfo()
     return f"family {found['cpu family']} model {found['model']}" if "cpu family" in found else None
 
 
 def cpuinfo() -> dict[str, str]:
-    """The lines of /proc/cpuinfo, of the last processor; empty where there is none."""
+    """/proc/cpuinfo's entries for the last processor; empty if there is no such file."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -115,7 +115,7 @@ def commit() -> str:
     """The commit, with "+changes" where the code differs from it; "unknown" outside a git checkout."""
     try:
         head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=10)
-        status = ["git", "status", "--porcelain", "--", "src", "conf", "requirements.lock"]  # results/ changes as they are made
+        status = ["git", "status", "--porcelain", "--", "src", "conf", "requirements.lock"]  # not results/: runs write there
         changes = subprocess.run(status, cwd=ROOT, capture_output=True, text=True, check=True, timeout=10)
     except (OSError, subprocess.SubprocessError):
         return "unknown"

@@ -1,4 +1,4 @@
-"""Beginning a run, and going on with it: what may differ from its beginning, and what is written down."""
+"""Start and resume runs: which changes are allowed since the start, and what is recorded."""
 
 from pathlib import Path
 from typing import Any
@@ -24,45 +24,45 @@ from src.runs.manifest import (
 
 
 def machine_now(experiment: Experiment, place: Place) -> dict[str, Any]:
-    """What the rounding of this run depends on, as a manifest has it, with torch set up for it."""
+    """Set up torch for this run. Returns machine and place as a manifest records them."""
     from src.system.numerics import set_up
 
     set_up(experiment.trainer.threads, experiment.trainer.matmul_precision, place.devices)
     return machine(experiment.trainer.channels_last) | place.record()
 
 
-def moved(run: RunFolder, now: dict[str, Any]) -> list[str]:
-    """What of the machine is not as a run's manifest has it; nothing where the run has none."""
+def machine_differences(run: RunFolder, now: dict[str, Any]) -> list[str]:
+    """How the machine `now` differs from a run's manifest, as text; empty if the manifest has no machine."""
     made = run.made_with()
     return machine_changes(made, now) if "threads" in made else []
 
 
 def prepare_folder(run: RunFolder, experiment: Experiment, place: Place, hashes: dict[str, str]) -> None:
-    """Set aside what must not go on, or refuse: what the folder holds and what the config asks for are compared."""
+    """Compare the run in the folder with the config; set it aside, or raise UserError, if it must not continue."""
     config = experiment.config
     if config["publish"]:
         run.check_publishable(Path(config["publish"]))
-    if config["fresh"]:  # whatever state the earlier run is in
+    if config["fresh"]:  # in any state of the earlier run
         run.set_aside()
     inputs = run.changes(config, hashes) if run.started() else []
     code = software_changes(run.made_with(), software(config))
-    if config["on_change"] == "restart" and (inputs or code or elsewhere(run, experiment, place)):
+    if config["on_change"] == "restart" and (inputs or code or environment_changes(run, experiment, place)):
         run.set_aside()
     elif inputs and run.finished():
-        raise UserError(changed(run, inputs + code, over=True))
+        raise UserError(refusal(run, inputs + code, over=True))
     elif config["on_change"] == "refuse" and (inputs or (code and not run.complete(config))):
-        raise UserError(changed(run, inputs + code))
+        raise UserError(refusal(run, inputs + code))
 
 
-def elsewhere(run: RunFolder, experiment: Experiment, place: Place) -> list[str]:
-    """What keeps a run from going on here; of a finished one, in what other way it was divided."""
+def environment_changes(run: RunFolder, experiment: Experiment, place: Place) -> list[str]:
+    """Differences of machine and place that stop a run from resuming here, as text; of a finished run, of the place only."""
     if run.finished():
         return place_changes(run.made_with(), place.record())
-    return moved(run, machine_now(experiment, place))
+    return machine_differences(run, machine_now(experiment, place))
 
 
 def begin(run: RunFolder, experiment: Experiment, spec: Spec, hashes: dict[str, str], now: dict[str, Any], model: Any) -> None:
-    """What is written of a run before its first update."""
+    """Write the run's config and manifest, before its first update."""
     from src.runs.export import state_hash
 
     run.write_config(experiment.config)
@@ -78,21 +78,21 @@ def begin(run: RunFolder, experiment: Experiment, spec: Spec, hashes: dict[str, 
 
 
 def count(network: Any) -> int:
-    """Parameters that learn."""
+    """Number of trainable parameters."""
     return sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
 
 
-def go_on(
+def continue_run(
     run: RunFolder, experiment: Experiment, hashes: dict[str, str], now: dict[str, Any], checkpoint: Path, model: Any
 ) -> None:
-    """Refuse to continue with what makes another result than the run's beginning, or note it down where that is wanted."""
+    """Raise UserError if anything differs from the run's start; with on_change=accept, record the differences instead."""
     before, step = run.made_with(), step_of(checkpoint)
     if "threads" not in before:
         raise UserError(f"{run.path / 'manifest.json'} is damaged: {START_AGAIN}")
     ours = software(experiment.config) | now
     changes = run.changes(experiment.config, hashes) + software_changes(before, ours) + machine_changes(before, now)
     if changes and experiment.config["on_change"] != "accept":
-        raise UserError(changed(run, changes))
+        raise UserError(refusal(run, changes))
     if changes:
         check_fits(model, checkpoint)
         run.write_config(experiment.config)
@@ -105,7 +105,7 @@ def go_on(
 
 
 def check_fits(model: Any, checkpoint: Path) -> None:
-    """Raise UserError where a model is not the one whose weights a checkpoint has."""
+    """Raise UserError if a checkpoint's weights do not fit the model; else load them."""
     try:
         model.load_state_dict(load_checkpoint(checkpoint)["state_dict"])
     except RuntimeError as error:
@@ -113,7 +113,7 @@ def check_fits(model: Any, checkpoint: Path) -> None:
 
 
 def promise(changes: list[str], before: dict[str, Any], now: dict[str, Any]) -> str:
-    """Which part of README's promise a run keeps that goes on with these changes."""
+    """The part of README's promise that still holds for a run that continues with these changes."""
     if any(not change.startswith((*SPLIT, STRATEGY, *MACHINE, *PACKAGES)) for change in changes):
         return "none, this is another training from here on"
     if any(not change.startswith((*SPLIT, STRATEGY)) for change in changes):
@@ -123,8 +123,8 @@ def promise(changes: list[str], before: dict[str, Any], now: dict[str, Any]) -> 
     return "equal within rounding over the next steps, but for what looks at one process's part of the batch"
 
 
-def changed(run: RunFolder, changes: list[str], over: bool = False) -> str:
-    """What to say to someone whose command is not the one that this run was started with; over: it cannot go on."""
+def refusal(run: RunFolder, changes: list[str], over: bool = False) -> str:
+    """Message for a command that differs from the run's own. over: the run has finished and cannot continue."""
     remedies = ["put it back", "choose another run_dir=", "add fresh=true to start again"]
     remedies += [] if over else ["add on_change=accept to go on all the same"]
     return f"{run.path} was started with something else ({'; '.join(changes)}): {', '.join(remedies[:-1])}, or {remedies[-1]}"

@@ -1,4 +1,4 @@
-"""The winner of a sweep and the base recipe, trained on seeds that the search never saw, and measured on the test split."""
+"""Train a sweep's winner and its base recipe on seeds that the search did not use, and measure them on the test split."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -15,14 +15,14 @@ Compose = Callable[[Sequence[str]], dict[str, Any]]
 
 
 def words_of(words: Sequence[str], folder: Path, seed: int) -> list[str]:
-    """Those of a run of a recipe. A seed that diverges is a result, and does not end the confirmation."""
+    """Command-line words for a recipe's run with this seed. A diverged run counts as a result and does not stop the others."""
     return [*words, f"paths.runs={literal(str(folder / 'confirm'))}", f"seed={seed}", "evaluate=true", "on_divergence=record"]
 
 
 def confirm(recipes: Mapping[str, Sequence[str]], seeds: Sequence[int], folder: Path, workers: int, compose: Compose) -> None:
-    """Train and measure what is missing of each recipe on each seed, in <folder>/confirm/<its name>-<data>-<hash>/<seed>.
+    """Train and measure the missing runs of each recipe on each seed, in <folder>/confirm/<its name>-<data>-<hash>/<seed>.
 
-    recipes: name for people -> words of `python -m src.train`. compose: such words -> their plain config.
+    recipes: display name -> words of `python -m src.train`. compose: such words -> plain config. UserError if a run fails.
     """
     failures: list[str] = []
 
@@ -49,7 +49,7 @@ def confirm(recipes: Mapping[str, Sequence[str]], seeds: Sequence[int], folder: 
 
 
 def confirmed(recipes: Sequence[Sequence[str]], folder: Path, compose: Compose) -> list[Path]:
-    """Folders of these recipes' runs on fresh seeds, once each recipe has some."""
+    """Folders of these recipes' runs on fresh seeds; empty until each recipe has at least one."""
     parents = [Experiment(compose(words_of(words, folder, 0))).path.parent for words in recipes]
     found = [[path.parent for path in parent.glob("*/manifest.json") if path.parent.name.isdecimal()] for parent in parents]
     return sorted(path for paths in found for path in paths) if all(found) else []

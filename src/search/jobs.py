@@ -1,4 +1,4 @@
-"""Trainings in processes of their own, several at a time; they save and end where the command has to end."""
+"""Run trainings as child processes, several at a time; a signal to the command makes them save and end."""
 
 import signal
 import subprocess
@@ -15,20 +15,20 @@ from src.runs.folder import RunFolder
 from src.search.space import literal
 from src.system.signals import NotedSignals
 
-POLL = 0.2  # seconds between two looks at a training
+POLL = 0.2  # seconds between two checks of a training
 OUTPUT = "output.txt"
 INTERRUPTED = "interrupted"
 
 
 class Stop(threading.Event):
-    """Set when trainings are to save and end; they get the signal `number`. at_once: they are killed."""
+    """When set, trainings get the signal `number`, save and end. at_once: they are killed instead."""
 
     number: int = signal.SIGTERM
     at_once = False
 
 
 def run_all(tasks: Sequence[Callable[[Stop], None]], workers: int) -> None:
-    """Call each task with a Stop, so many at a time, each in a thread; raise what one raises, or Interrupted after a signal."""
+    """Call each task with a Stop in a thread, `workers` at a time. Raises a task's error, or Interrupted after a signal."""
     stop = Stop()
     with NotedSignals("stopping what runs; the same command goes on from there") as signals:
         with ThreadPoolExecutor(workers) as pool:
@@ -51,9 +51,10 @@ def run_all(tasks: Sequence[Callable[[Stop], None]], workers: int) -> None:
 
 
 def train(folder: Path, words: Sequence[str], stop: Stop, watch: Callable[[], bool] = lambda: True) -> str | None:
-    """Run `python -m src.train WORDS` in this folder, where it goes on or, after a change of code or recipe, begins anew.
+    """Run `python -m src.train WORDS` in this folder; it resumes or, after a change of code or recipe, restarts.
 
-    watch: called while it trains; False has it save and end. Returns why there is no result, None where there is one.
+    watch: called while it trains; when it returns False, the training saves and ends. Returns why there is no result, None if
+    there is one.
     """
     wait_until_free(folder, stop)
     configs = command_line.config_dir()
@@ -73,7 +74,7 @@ def train(folder: Path, words: Sequence[str], stop: Stop, watch: Callable[[], bo
             if stop.at_once:
                 process.kill()
             elif not told and (stop.is_set() or not watch()):
-                told = True  # once: a second signal would end it unsaved
+                told = True  # only once: a second signal would end it without saving
                 process.send_signal(stop.number)
             time.sleep(POLL)
     finally:
@@ -87,7 +88,7 @@ def train(folder: Path, words: Sequence[str], stop: Stop, watch: Callable[[], bo
 
 
 def wait_until_free(folder: Path, stop: Stop) -> None:
-    """Wait for a training that a killed command left in this folder; UserError where it cannot be written."""
+    """Wait for a training that a killed command left running in this folder; UserError if the folder is not writable."""
     while not stop.is_set():
         try:
             with RunFolder(folder):
@@ -99,7 +100,7 @@ def wait_until_free(folder: Path, stop: Stop) -> None:
 
 
 def failure(run: RunFolder, code: int) -> str | None:
-    """Why a training that has ended has no result, in a few words; None where it has one."""
+    """Why an ended training has no result, in a few words; None if it has one."""
     ended = run.manifest().get("ended", {})
     if ended.get("reason") == "diverged":
         return f"diverged: {ended['message']}"

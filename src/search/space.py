@@ -1,4 +1,4 @@
-"""What a sweep varies: keys of the config with their ranges, and the words of a command line that a point of them is."""
+"""The search space of a sweep: config keys with their ranges, and points of it as command-line words."""
 
 import json
 import re
@@ -7,26 +7,26 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from src.config.checks import NOT_IDENTITY, is_number, is_whole
+from src.config.checks import NOT_IDENTITY, is_integer, is_number
 from src.config.errors import UserError, nearest
 
 FIELDS = {"float": ("low", "high", "log", "step"), "int": ("low", "high", "log", "step"), "categorical": ("choices",)}
 PLAIN_WORD = re.compile(r"(?!(true|false|null|nan|inf)$)[a-z_][\w./-]*", re.IGNORECASE)
 
-# They change how well a trial is measured, or how far it is trained, and not how good it is.
+# Keys that change how a trial is measured or how long it trains: scores would not be comparable.
 NOT_SEARCHED = re.compile(r"(seed|data|name|trainer|debug)$|(stop|validation|evaluation)(\.|$)")
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """A key of the config that a sweep varies, with what Optuna draws its values from.
+    """A config key that a sweep varies, with Optuna's distribution of its values.
 
-    Optuna keeps plain values only: a list among the choices goes by its JSON.
+    Optuna stores plain values only: a list among the choices is stored as its JSON.
     """
 
     key: str
     distribution: Any
-    choices: Mapping[Any, Any]  # what Optuna calls a choice -> the choice; empty for numbers
+    choices: Mapping[Any, Any]  # value in Optuna -> the choice; empty for numbers
 
     def corners(self) -> list[Any]:
         """Both ends of a range, or every choice."""
@@ -49,7 +49,7 @@ def literal(value: Any) -> str:
 
 
 def read_space(space: Mapping[str, Any]) -> list[Parameter]:
-    """The parameters of a sweep's `space`; raises UserError for the first that makes no sense."""
+    """The parameters of a sweep's `space`; raises UserError for the first invalid one."""
     if not space:
         raise UserError("the search space is empty: give space some keys of python -m src.train's config")
     return [read_parameter(str(key), entry) for key, entry in space.items()]
@@ -75,7 +75,7 @@ def read_parameter(key: str, entry: Any) -> Parameter:
         if len(named) < len(choices):
             raise UserError(f"{where} has one of its choices twice: {literal(choices)}")
         return Parameter(key, CategoricalDistribution(list(named)), named)
-    number, what = (is_number, "a number") if kind == "float" else (is_whole, "a whole number")
+    number, what = (is_number, "a number") if kind == "float" else (is_integer, "a whole number")
     for name in ("low", "high", *(["step"] if "step" in values else [])):
         if not number(values.get(name)):
             raise UserError(f"{where}: {name}={values.get(name)!r} must be {what}")
@@ -83,14 +83,14 @@ def read_parameter(key: str, entry: Any) -> Parameter:
         raise UserError(f"{where}: log={values['log']!r} must be true or false")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("error")  # of a range that the step does not divide
+            warnings.simplefilter("error")  # raised if the step does not divide the range
             return Parameter(key, (FloatDistribution if kind == "float" else IntDistribution)(**values), {})
     except (ValueError, UserWarning) as error:
         raise UserError(f"{where}: {' '.join(str(error).split())}") from error
 
 
 def corners(parameters: list[Parameter]) -> list[dict[str, Any]]:
-    """Points that between them have both ends of every range, and every choice."""
+    """Points that together contain both ends of every range, and every choice."""
     values = {parameter.key: parameter.corners() for parameter in parameters}
     return [
         {key: found[number % len(found)] for key, found in values.items()} for number in range(max(map(len, values.values())))

@@ -1,4 +1,4 @@
-"""A sweep's Optuna study: its store, who may go on with it, and how the next trial and the next to be stopped are found."""
+"""A sweep's Optuna study: its store, the check that it belongs to this sweep, its sampler and its pruner."""
 
 import hashlib
 import math
@@ -24,8 +24,8 @@ from src.config.errors import UserError
 from src.reporting.search import Trial
 from src.search.space import Parameter
 
-FAULTS = (optuna.exceptions.StorageInternalError, SQLAlchemyError, OSError)  # of a store or a disk that does not work
-HEARTBEAT, GRACE = 15, 60  # seconds between two signs of a trial's life in the store; without one until it is taken up
+FAULTS = (optuna.exceptions.StorageInternalError, SQLAlchemyError, OSError)  # of a store or a disk that fails
+HEARTBEAT, GRACE = 15, 60  # seconds between a trial's heartbeats in the store; seconds without one until it is retried
 STATES = {
     TrialState.COMPLETE: "complete",
     TrialState.PRUNED: "stopped early",
@@ -38,11 +38,11 @@ optuna.logging.set_verbosity(optuna.logging.ERROR)
 warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
 
 
-class Keyed(BaseSampler):
-    """A sampler that starts afresh for every parameter, with the seed (sweep's seed, trial's number, parameter's name).
+class KeyedSampler(BaseSampler):
+    """A sampler that is seeded anew for every parameter, by (sweep's seed, trial's number, parameter's name).
 
-    With a generator that is carried along, a sweep that goes on would draw its first trials once more. So a trial's parameters
-    depend on its number and on the results that were there when it began, and on nothing else.
+    A trial's parameters thus depend only on its number and on the results that existed when it started. With one generator for
+    all trials, a resumed sweep would draw its first trials again.
     """
 
     def __init__(self, make: Callable[[int], BaseSampler], seed: int) -> None:
@@ -60,14 +60,14 @@ class Keyed(BaseSampler):
 
 
 def make_sampler(config: Mapping[str, Any]) -> BaseSampler:
-    """TPE: Watanabe 2023, "Tree-structured Parzen estimator", arXiv 2304.11127."""
+    """Random, or TPE: Watanabe 2023, "Tree-structured Parzen estimator", arXiv 2304.11127."""
     if config["sampler"] == "random":
-        return Keyed(lambda seed: RandomSampler(seed), config["seed"])
-    return Keyed(lambda seed: TPESampler(seed=seed, n_startup_trials=config["startup"]), config["seed"])
+        return KeyedSampler(lambda seed: RandomSampler(seed), config["seed"])
+    return KeyedSampler(lambda seed: TPESampler(seed=seed, n_startup_trials=config["startup"]), config["seed"])
 
 
 def make_pruner(config: Mapping[str, Any]) -> BasePruner:
-    """The steps of a trial are per cent of its budget, so that trials of other batch sizes and models can be held together.
+    """Pruners count a trial's steps in per cent of its budget, so that different batch sizes and models are comparable.
 
     ASHA: Li et al. 2020, "A system for massively parallel hyperparameter tuning".
     """
@@ -79,9 +79,9 @@ def make_pruner(config: Mapping[str, Any]) -> BasePruner:
 
 
 def open_study(config: Mapping[str, Any], contents: Mapping[str, Any], folder: Path) -> Study:
-    """The study of this name in the store, made where there is none; UserError for one of another sweep.
+    """The study of this name in the store, created if there is none; UserError if it belongs to another sweep.
 
-    contents: what the sweep's trials have in common, its `better` among it.
+    contents: the settings that all trials of the sweep share, `better` among them.
     """
     address = config["store"] or f"SQLite in {folder}"
     direction = StudyDirection.MAXIMIZE if contents["better"] == "higher" else StudyDirection.MINIMIZE
@@ -99,14 +99,16 @@ def open_study(config: Mapping[str, Any], contents: Mapping[str, Any], folder: P
         raise
     except ImportError as error:
         raise UserError(f"store={address} needs a driver that is not installed ({error}): pip install it") from error
-    except Exception as error:  # each database has errors of its own
-        raise UserError(f"cannot open store={address} ({reason_of(error)}): mend it, or choose another store=") from error
+    except Exception as error:  # each database has its own errors
+        raise UserError(f"cannot open store={address} ({reason_of(error)}): fix it, or choose another store=") from error
     if theirs is None and not begun and directions == [direction]:
         study.set_user_attr("sweep", dict(contents))
     elif theirs is None:
-        raise UserError(f"store={address} holds a study {config['name']} that no sweep of ours made: choose another name=")
+        raise UserError(f"store={address} holds a study {config['name']} that src.sweep did not make: choose another name=")
     elif changes := differences(theirs, contents):
-        said = [change for change in changes if not change.startswith("recipe.")] or changes  # what made the recipe another
+        said = [
+            change for change in changes if not change.startswith("recipe.")
+        ] or changes  # the causes of changes to the recipe
         shown = "; ".join(said[:5]) + (f" and {len(said) - 5} more" if len(said) > 5 else "")
         remedy = "put it back, or choose another name= for this sweep"
         raise UserError(f"store={address} holds a study {config['name']} of another sweep ({shown}): {remedy}")
@@ -114,11 +116,11 @@ def open_study(config: Mapping[str, Any], contents: Mapping[str, Any], folder: P
 
 
 class Store(RDBStorage):
-    """Optuna's, in which a waiting trial is begun once: in SQLite nothing else keeps two workers from taking the same."""
+    """Optuna's storage with a lock: without it, two workers on SQLite could start the same waiting trial."""
 
     def __init__(self, lock: Path, *words: Any, **options: Any) -> None:
         super().__init__(*words, **options)
-        self._lock = filelock.FileLock(lock)  # between the threads of a command, and between commands
+        self._lock = filelock.FileLock(lock)  # excludes other threads of this command, and other commands
 
     def set_trial_state_values(self, trial_id: int, state: TrialState, values: Sequence[float] | None = None) -> bool:
         with self._lock:
@@ -126,14 +128,14 @@ class Store(RDBStorage):
 
 
 def open_store(address: str | None, folder: Path) -> RDBStorage:
-    """The database at this address, for None SQLite in the sweep's folder. A trial whose command dies is begun once more."""
+    """The database at this address, or SQLite in the sweep's folder for None. A trial whose command dies is retried."""
     url = sqlalchemy.make_url(address) if address else sqlalchemy.URL.create("sqlite", database=str(folder / "study.db"))
     options: dict[str, Any] = {"pool_pre_ping": True}
     if url.get_backend_name() == "sqlite":
         if url.database in (None, "", ":memory:"):
             raise UserError(f"store={address} is kept in memory and would be lost: name a file, sqlite:///PATH")
         Path(url.database).parent.mkdir(parents=True, exist_ok=True)
-        options = {"connect_args": {"timeout": 60}}  # seconds for another one's write
+        options = {"connect_args": {"timeout": 60}}  # seconds to wait for another writer
     return Store(
         folder / ".store.lock",
         url.render_as_string(hide_password=False),
@@ -145,49 +147,49 @@ def open_store(address: str | None, folder: Path) -> RDBStorage:
 
 
 def reason_of(error: BaseException) -> str:
-    """What was wrong in the words of the database or the system, and not in those of the libraries above it; one line."""
+    """The message of an error's first cause (database or system), without those of the libraries above it; one line."""
     while error.__cause__ is not None:
         error = error.__cause__
     return " ".join(str(error).split())[:300] or type(error).__name__
 
 
 def differences(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> list[str]:
-    """What sets two sweeps apart, as "key: old -> new"."""
+    """The settings that differ between two sweeps, each as "key: old -> new"."""
     before, after = dict(leaves(theirs)), dict(leaves(ours))
     keys = sorted(before.keys() | after.keys())
     return [f"{key}: {before.get(key)} -> {after.get(key)}" for key in keys if before.get(key) != after.get(key)]
 
 
-# Optuna gives a trial that is gone on with another number. People, folders and the sampler keep the first.
+# Optuna gives a retried trial a new number. Reports, folders and the sampler use numbers that a retry does not change.
 
 
-def first_of(trial: FrozenTrial) -> int:
-    """Optuna's number of the trial that this one goes on with; its own where it goes on with none."""
+def original_number(trial: FrozenTrial) -> int:
+    """Optuna's number of the trial that this one retries, its own number if it is no retry."""
     first = RetryHeartbeatStaleTrialCallback.retried_trial_number(trial)
     return trial.number if first is None else first
 
 
-def counted(study: Study) -> dict[int, FrozenTrial]:
-    """The trials by the numbers that people see; of one that was interrupted the last sitting."""
-    latest = {first_of(trial): trial for trial in study.get_trials(deepcopy=False)}
+def numbered_trials(study: Study) -> dict[int, FrozenTrial]:
+    """Displayed number -> trial; of a retried trial the latest attempt."""
+    latest = {original_number(trial): trial for trial in study.get_trials(deepcopy=False)}
     return dict(enumerate(latest.values()))
 
 
 def number_of(study: Study, number: int) -> int:
-    """What Optuna's number of a trial is for people."""
+    """The displayed number of the trial with this number in Optuna."""
     trials = study.get_trials(deepcopy=False)
-    return sum(first_of(trial) == trial.number for trial in trials[: first_of(trials[number])])
+    return sum(original_number(trial) == trial.number for trial in trials[: original_number(trials[number])])
 
 
 def winner(study: Study) -> tuple[int, FrozenTrial] | None:
-    """Number and record of the best complete trial, the first of equals; None where none is complete."""
+    """(displayed number, trial) of the best complete trial, the first among equals; None if none is complete."""
     sign = -1 if study.direction == StudyDirection.MAXIMIZE else 1
-    complete = [(number, trial) for number, trial in counted(study).items() if trial.state == TrialState.COMPLETE]
+    complete = [(number, trial) for number, trial in numbered_trials(study).items() if trial.state == TrialState.COMPLETE]
     return min(complete, key=lambda found: sign * (found[1].value or 0.0), default=None)
 
 
 def importances(study: Study) -> dict[str, float]:
-    """Share of each parameter in what sets the best tenth of the complete trials apart, largest first; empty for too few.
+    """Importance of each parameter for being in the best tenth of the complete trials, largest first; empty for too few.
 
     Watanabe et al. 2023, "PED-ANOVA: efficiently quantifying hyperparameter importance in arbitrary subspaces".
     """
@@ -195,13 +197,13 @@ def importances(study: Study) -> dict[str, float]:
     if len(values) < 4:
         return {}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that a parameter has one value only
+        warnings.simplefilter("ignore")  # a parameter with a single value causes a warning
         found = get_param_importances(study, evaluator=PedAnovaImportanceEvaluator())
     return {} if any(math.isnan(value) for value in found.values()) else found
 
 
 def trials_of(study: Study, parameters: Sequence[Parameter]) -> list[Trial]:
-    """The study as the report takes it."""
+    """The study's trials as records for the report."""
     return [
         Trial(
             number=number,
@@ -213,5 +215,5 @@ def trials_of(study: Study, parameters: Sequence[Parameter]) -> list[Trial]:
             seconds=trial.user_attrs.get("seconds", 0.0),
             reason=trial.user_attrs.get("reason", ""),
         )
-        for number, trial in counted(study).items()
+        for number, trial in numbered_trials(study).items()
     ]

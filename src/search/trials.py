@@ -1,4 +1,4 @@
-"""Trials of a sweep: begun or taken up where they were left, watched as they train, their results told to the study."""
+"""Run the trials of a sweep: start or resume them, watch their validation scores, report the results to the study."""
 
 import math
 import shutil
@@ -18,10 +18,10 @@ from src.reporting.runs import validation_curve
 from src.runs.folder import RunFolder
 from src.search.jobs import INTERRUPTED, Stop, run_all, train
 from src.search.space import Parameter, words
-from src.search.study import STATES, counted, number_of, winner
+from src.search.study import STATES, number_of, numbered_trials, winner
 
-IDLE = 2.0  # seconds between two looks at what other commands have
-HOPELESS = 5  # so many failures in a row mean that it is not the parameters' fault
+IDLE = 2.0  # seconds between two checks of other commands' trials
+MAX_FAILURES = 5  # this many in a row are not caused by the parameters
 
 
 class Failed(Exception):
@@ -29,13 +29,13 @@ class Failed(Exception):
 
 
 class Watch:
-    """Reports a trial's validations to the study; called, it says whether the trial may go on."""
+    """Reports a trial's validations to the study; a call returns whether the trial may continue."""
 
     def __init__(self, trial: Trial, run: RunFolder) -> None:
         self.trial, self.run, self.pruned = trial, run, False
         self._reported: set[int] = set()
-        self._start = time.monotonic() - trial.user_attrs.get("seconds", 0.0)  # as if all sittings had been one
-        self._seen = self._changed()  # what is there may be of other code, and begun anew
+        self._start = time.monotonic() - trial.user_attrs.get("seconds", 0.0)  # includes earlier attempts
+        self._seen = self._changed()  # existing lines may be of other code, after which the trial restarts
 
     def __call__(self) -> bool:
         if (changed := self._changed()) != self._seen:
@@ -44,7 +44,7 @@ class Watch:
         return not self.pruned
 
     def report(self) -> None:
-        """All validations so far, at per cent of the budget of samples (at samples where there is none), and the cost."""
+        """Report all validations so far, at per cent of stop.samples (at samples seen without that budget), and the cost."""
         path = self.run.path / "config.yaml"
         budget = yaml.safe_load(path.read_text())["stop"]["samples"] if path.is_file() else None
         before = len(self._reported)
@@ -68,9 +68,9 @@ class Watch:
 
 
 class Trials:
-    """What there is to do in a study, which several commands may share.
+    """Runs the trials of a study, which several commands may share.
 
-    shared: words of `python -m src.train` that all trials have. count: of trials that the study is to have.
+    shared: words of `python -m src.train` for all trials. count: number of trials that the study must have at the end.
     """
 
     def __init__(self, study: Study, folder: Path, parameters: Sequence[Parameter], shared: Sequence[str], count: int) -> None:
@@ -79,18 +79,18 @@ class Trials:
         self._failures, self._ended, self._start = 0, 0, time.monotonic()
 
     def run(self, workers: int) -> None:
-        """Until there are enough trials and no command is still at one."""
-        print(f"{len(counted(self.study))} of {self.count} trials begun, in {self.folder}", flush=True)
+        """Run trials until there are enough and no command is still running one."""
+        print(f"{len(numbered_trials(self.study))} of {self.count} trials begun, in {self.folder}", flush=True)
         while (left := self.left()) or self._in(TrialState.RUNNING):
             run_all([self.run_one] * left or [self.wait], workers)
 
     def left(self) -> int:
-        """How many there are to begin, or to go on with."""
-        return len(self._in(TrialState.WAITING)) + max(0, self.count - len(counted(self.study)))
+        """Number of trials to start or to retry."""
+        return len(self._in(TrialState.WAITING)) + max(0, self.count - len(numbered_trials(self.study)))
 
     def wait(self, stop: Stop) -> None:
-        """Until other commands' trials have ended, or one of them is to be gone on with as its command gives no heartbeat."""
-        print("waiting for trials of other commands; those of a killed one are taken up after a minute", flush=True)
+        """Wait until other commands' trials have ended, or one must be retried because its heartbeats stopped."""
+        print("waiting for trials of other commands; trials of a killed command are retried after a minute", flush=True)
         while self._in(TrialState.RUNNING) and not self.left() and not stop.wait(IDLE):
             fail_stale_trials(self.study)
 
@@ -100,12 +100,12 @@ class Trials:
         try:
             self.study.optimize(lambda trial: self.train(trial, stop), 1, catch=(Failed,), callbacks=[self.ended])
         except ValueError as error:
-            if "Cannot tell a" not in str(error):  # Optuna's, of a trial without heartbeats, as on a machine that slept
+            if "Cannot tell a" not in str(error):  # Optuna's, if heartbeats stopped: the machine slept
                 raise
-            print("a trial is gone on with by another command, which took this one to be dead", flush=True)
+            print("another command has retried a trial of this one, because its heartbeats had stopped", flush=True)
 
     def train(self, trial: Trial, stop: Stop) -> float:
-        """The score of a trial: its best validation."""
+        """Train a trial and return its score, the best validation. Raises TrialPruned, or Failed without a score."""
         trial.set_user_attr("reason", "")
         for parameter in self.parameters:
             draw(trial, parameter)
@@ -127,19 +127,22 @@ class Trials:
         return score
 
     def ended(self, study: Study, trial: FrozenTrial) -> None:
-        """Have a trial that was interrupted gone on with by the next command; say how any other has ended."""
+        """Queue an interrupted trial for the next command; of any other, delete the checkpoints and print how it ended.
+
+        UserError after MAX_FAILURES failures in a row.
+        """
         reason, number = trial.user_attrs["reason"], number_of(study, trial.number)
         if reason == INTERRUPTED:
             RetryHeartbeatStaleTrialCallback()(study, trial)
             return
-        # The winner is trained again, and the checkpoints of many trials would fill the disk.
+        # The winner is trained again, so trials' checkpoints are not needed, and many would fill the disk.
         shutil.rmtree(RunFolder(self.path(number)).checkpoints, ignore_errors=True)
         self._ended += 1
-        self._say(number, trial)
+        self._print_ended(number, trial)
         self._failures = self._failures + 1 if reason and not reason.startswith("diverged") else 0
-        if self._failures >= HOPELESS:
+        if self._failures >= MAX_FAILURES:
             raise UserError(
-                f"{self._failures} trials in a row failed: {reason} (see {self.folder}): mend it and repeat the command, "
+                f"{self._failures} trials in a row failed: {reason} (see {self.folder}): fix it and repeat the command, "
                 "it goes on with the next"
             )
 
@@ -149,12 +152,12 @@ class Trials:
     def _in(self, state: TrialState) -> list[FrozenTrial]:
         return self.study.get_trials(deepcopy=False, states=(state,))
 
-    def _say(self, number: int, trial: FrozenTrial) -> None:
-        """A line for a trial that has ended: number, state, score, the best so far, how many are left and for how long."""
+    def _print_ended(self, number: int, trial: FrozenTrial) -> None:
+        """Print a line for an ended trial: number, state, score, best score so far, trials done and time left."""
         parts = [f"trial {number}", STATES[trial.state], trial.user_attrs["reason"] or f"{trial.value:.4g}"]
         if best := winner(self.study):
             parts.append(f"best {best[1].value:.4g} (trial {best[0]})")
-        trials = counted(self.study).values()
+        trials = numbered_trials(self.study).values()
         done, total = sum(other.state.is_finished() for other in trials), max(self.count, len(trials))
         left = (time.monotonic() - self._start) / self._ended * (total - done)
         parts += [f"{done} of {total}", f"left {left // 3600:.0f}:{left // 60 % 60:02.0f}:{left % 60:02.0f}"]
@@ -162,7 +165,7 @@ class Trials:
 
 
 def draw(trial: Trial, parameter: Parameter) -> Any:
-    """A trial's value, drawn now if it has none yet."""
+    """A trial's value of this parameter; drawn now unless the trial has one already."""
     key, distribution = parameter.key, parameter.distribution
     if parameter.choices:
         return trial.suggest_categorical(key, distribution.choices)

@@ -1,4 +1,4 @@
-"""Training of the classifiers in whose features distances are measured; their entry point is src/tools/extractor.py."""
+"""Train the classifiers whose features the distance metrics use; the command is src/tools/extractor.py."""
 
 import hashlib
 from pathlib import Path
@@ -25,10 +25,10 @@ def train_extractor(
     learning_rate: float = 2e-3,
     shift: int = 2,
 ) -> tuple[Classifier, float]:
-    """A classifier trained on the train split, in evaluation mode, and its accuracy on the test split.
+    """(classifier in evaluation mode, trained on the train split; its accuracy on the test split, 0 to 1).
 
-    Adam with cosine decay to zero; every image is moved by up to `shift` pixels each way. On the same kind of machine,
-    with the same number of threads, the weights are bitwise the same.
+    Adam with cosine decay to zero; every image is shifted by up to `shift` pixels in each direction. The same kind of machine
+    with the same number of threads gives bitwise equal weights. UserError for fewer training images than a batch.
     """
     train = dataset.split("train")
     x, y = (torch.from_numpy(whole(train, name).copy()) for name in ("x", "y"))
@@ -60,7 +60,7 @@ def train_extractor(
 
 @torch.no_grad()
 def measure_accuracy(model: Classifier, dataset: Dataset) -> float:
-    """Share of the test split that the classifier, in evaluation mode, labels rightly: 0 to 1."""
+    """Share of the test split that the classifier, in evaluation mode, labels correctly: 0 to 1."""
     test = dataset.split("test")
     x, y = whole(test, "x"), torch.from_numpy(whole(test, "y").copy())
     accuracy = MulticlassAccuracy(len(dataset.spec.classes), average="micro")
@@ -71,7 +71,7 @@ def measure_accuracy(model: Classifier, dataset: Dataset) -> float:
 
 
 def save(model: Classifier, path: Path) -> str:
-    """Write the weights (safetensors, float32) and give their SHA-256; the bytes depend on the weights alone."""
+    """Write the weights (safetensors, float32) and return the file's SHA-256; its bytes depend on the weights alone."""
     path.parent.mkdir(parents=True, exist_ok=True)
     content = safetensors.torch.save({name: tensor.contiguous() for name, tensor in model.state_dict().items()})
     write_atomic(path, content)

@@ -1,6 +1,6 @@
-"""python -m src.tools.extractor data=mnist: train the classifier in whose features distances are measured, from its data.
+"""python -m src.tools.extractor data=mnist: train the classifier whose features the distance metrics use.
 
-The pinned weights in src/evaluation/extractors/weights are what this makes; anyone can make them again and compare the SHA-256.
+It made the pinned weights in src/evaluation/extractors/weights: anyone can repeat that and compare the SHA-256.
 """
 
 from pathlib import Path
@@ -27,7 +27,7 @@ def extractor(config: dict[str, Any]) -> None:
     from src.evaluation.extractors.extractor import CLASSIFIERS
     from src.tools.classifier_training import save, train_extractor
 
-    torch.set_num_threads(1)  # as the pinned weights were made: another number rounds differently
+    torch.set_num_threads(1)  # as for the pinned weights: another number rounds differently
     model, accuracy = train_extractor(dataset, config["seed"], config["epochs"])
     digest = save(model, output)
     name = config["data"]["extractor"]

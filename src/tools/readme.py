@@ -1,7 +1,7 @@
-"""python -m src.tools.readme: the tables of README.md from the published results, and nothing else of it.
+"""python -m src.tools.readme: write the tables of README.md from the published results; the rest of it stays.
 
-A block between `<!-- NAME -->` and `<!-- /NAME -->` is written anew: TABLE from results/mlp_gan, STORY row by row (all but the
-words of its second column), SEEDS and ZOO from results/seeds.md and results/zoo.md.
+The blocks between `<!-- NAME -->` and `<!-- /NAME -->` are replaced: TABLE from results/mlp_gan, STORY row by row (its second
+column stays), SEEDS and ZOO from results/seeds.md and results/zoo.md.
 """
 
 import re
@@ -17,7 +17,7 @@ RARE = "class_min_share"
 
 
 def readme(config: dict[str, Any]) -> str:
-    """Fill the blocks of a README; the text."""
+    """Fill the blocks of a README, in its file. Returns the new text."""
     path, results = Path(config["readme"]), Path(config["results"])
     if not path.is_file():
         raise UserError(f"readme={path} is no file: run this where README.md lies, or name another with readme=")
@@ -28,7 +28,7 @@ def readme(config: dict[str, Any]) -> str:
 
 
 def filled(text: str, results: Path) -> str:
-    """README's text with all blocks as the results say; raises UserError where a result is missing."""
+    """README's text with all blocks filled from the results; raises UserError if a result is missing."""
     text = replace_block(text, "TABLE", lambda _: table(record(results / "mlp_gan")))
     text = replace_block(text, "STORY", lambda rows: story(rows, results))
     text = replace_block(text, "SEEDS", lambda _: read(results / "seeds.md"))
@@ -58,7 +58,7 @@ def record(folder: Path) -> dict[str, Any]:
 
 
 def table(result: dict[str, Any]) -> str:
-    """One run beside its controls."""
+    """A Markdown table of one run and its controls."""
     extractor, controls = result["protocol"]["extractor"], result["controls"]
     rows = {
         "**model=mlp_gan**": result["metrics"],
@@ -83,7 +83,7 @@ def table(result: dict[str, Any]) -> str:
 
 
 def story(rows: str, results: Path) -> str:
-    """The rows that are there, with numbers and pictures of the experiments that they name."""
+    """The existing rows, with numbers and pictures of the experiments in their first column."""
     lines = rows.strip().splitlines()
     return "\n".join([*lines[:2], *(story_row(line, results) for line in lines[2:])])
 

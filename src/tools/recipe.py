@@ -1,11 +1,10 @@
-"""python -m src.tools.recipe model=mlp_gan publish=FOLDER: what src.train would make a result from, without making it.
+"""python -m src.tools.recipe model=mlp_gan publish=FOLDER: write down what a result of src.train depends on; train nothing.
 
 params.yaml     the resolved config
 train.code      hash of the code behind its training
 evaluate.code   hash of the code behind its evaluation
 
-For DVC, whose stages depend on these three: a result becomes stale when its own config or code changes, and not when a
-neighbour's does.
+DVC's stages depend on these three files: a result becomes stale only when its own config or code changes.
 """
 
 import hashlib

@@ -7,13 +7,13 @@ from torch import Tensor, nn
 
 
 class EMA(nn.Module):
-    """A running average of a network's parameters, whose samples are steadier than those of the weights in training.
+    """A running average of a network's parameters: its samples vary less than those of the weights in training.
 
-    The decay is given as a half-life in samples, so that it means the same at any batch size, and it ramps up with the samples
-    seen, so that the random weights of the start are soon forgotten (Karras et al. 2022, EDM, appendix F.1;
-    half-life = min(half_life, ramp_up * samples_seen)). Batch-norm statistics are averaged with the weights they belong to:
-    those of the moment are noisy, and do not fit weights averaged over thousands of steps. Other buffers
-    (counters, spectral norm's unit vectors) are copied.
+    The decay is given as a half-life in samples, so that it means the same at any batch size. It grows with the samples seen,
+    so that the random initial weights are soon forgotten (Karras et al. 2022, EDM, appendix F.1;
+    half-life = min(half_life, ramp_up * samples_seen)). Batch-norm statistics are averaged like the weights: current ones are
+    noisy, and do not fit weights that are averaged over thousands of steps. Other buffers (counters, spectral norm's unit
+    vectors) are copied.
 
     half_life: samples after which an old weight counts half; 0 follows the weights exactly.
     ramp_up: fraction of the samples seen that the half-life may reach.
@@ -26,7 +26,7 @@ class EMA(nn.Module):
 
     @torch.no_grad()
     def update(self, network: nn.Module, samples: int, samples_seen: int) -> None:
-        """Move the average towards `network` by one step of `samples` samples, the `samples_seen`-th just shown."""
+        """Move the average towards `network` after an update on `samples` samples; samples_seen: all so far, these included."""
         half_life = min(self.half_life, self.ramp_up * samples_seen)
         decay = 0.5 ** (samples / half_life) if half_life > 0 else 0.0
         averaged, copied = _tensors(self.network)
@@ -37,7 +37,7 @@ class EMA(nn.Module):
 
 
 def _tensors(network: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
-    """What is averaged, what is copied."""
+    """(tensors that are averaged, tensors that are copied)."""
     averaged: list[Tensor] = list(network.parameters())
     copied: list[Tensor] = []
     for name, buffer in network.named_buffers():

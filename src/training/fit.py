@@ -1,4 +1,4 @@
-"""The training itself, the same in every rank: from initial weights or a checkpoint to the final weights."""
+"""The training, the same in every rank: from initial weights or a checkpoint to the final weights."""
 
 import logging
 import os
@@ -57,11 +57,11 @@ def fit(
     replay: bool = True,
     callbacks: Sequence[Callback] = (),
 ) -> None:
-    """Train up to where `stop` says, from a checkpoint or from the model's initial weights, and write how it ended.
+    """Train until `stop`, from a checkpoint or from the model's initial weights, and record the end in the manifest.
 
-    loggers: rank 0's; other ranks have `DummyLogger` in their place. replay: whether they are told again what was logged before
-    the checkpoint. callbacks: the user's.
-    Raises Diverged, which is written too, and Interrupted after a signal, when everything is saved.
+    loggers: rank 0's; other ranks pass the same number of `DummyLogger`s. replay: whether the loggers get the scalars from
+    before the checkpoint again. callbacks: the user's.
+    Raises Diverged, which the manifest records too, and Interrupted after a signal, when everything is saved.
     """
     quiet_lightning()
     place_model(model, settings, place)
@@ -102,7 +102,7 @@ def fit(
         if signals.noted is not None and in_collective(error):  # another rank has died, and the launcher ends this one
             raise Interrupted(signals.noted, agreed=False) from error
         raise
-    except MisconfigurationException as error:  # a callback of the user's, mostly
+    except MisconfigurationException as error:  # mostly from a user's callback
         raise UserError(f"Lightning says: {' '.join(str(error).split())}") from error
     except ValueError as error:
         if "more than 1 value per channel" in str(error):
@@ -136,16 +136,16 @@ def fit(
 
 
 def quiet_lightning() -> None:
-    """Its advice is for users of its own loops; its errors still come through."""
+    """Hide Lightning's warnings, which are about its own loops; its errors are still shown."""
     for name in ("pytorch_lightning", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
         warnings.filterwarnings("ignore", module=name)
-    # It has CUDA asked for through NVML, without a cache: each optimizer step would look for a library that is not there.
+    # Lightning makes torch look for CUDA through NVML, uncached: without a GPU, each optimizer step would search the library.
     os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "0"
 
 
 def place_model(model: Model, settings: TrainerSettings, place: Place) -> None:
-    """Give a model the memory layout and the batch norm that its place needs."""
+    """Give a model the memory layout and the batch norm that its place needs; UserError if it cannot be sharded."""
     if settings.channels_last:
         model.to(memory_format=torch.channels_last)
     if place.processes > 1 and settings.sync_batchnorm:
@@ -158,7 +158,7 @@ def place_model(model: Model, settings: TrainerSettings, place: Place) -> None:
 def make_trainer(
     settings: TrainerSettings, place: Place, folder: Path, callbacks: Sequence[Callback], loggers: Sequence[Logger]
 ) -> Trainer:
-    """Lightning's, with the user's arguments, our checkpoints and no others."""
+    """Lightning's Trainer with the user's arguments; checkpoints are ours and those of a user's ModelCheckpoint."""
     own: dict[str, Any] = {
         "accelerator": settings.accelerator,
         "devices": place.devices,
@@ -166,7 +166,7 @@ def make_trainer(
         "strategy": place.lightning_strategy(),
         "precision": settings.precision,
         "deterministic": settings.deterministic,
-        "max_epochs": -1,  # Budget ends it
+        "max_epochs": -1,  # Budget ends the training
         "callbacks": list(callbacks),
         "plugins": [AtomicCheckpointIO()],
         "logger": list(loggers) or False,

@@ -1,4 +1,4 @@
-"""Where scalars and pictures of a run go: metrics.jsonl always, Lightning's loggers beside it."""
+"""Write the scalars and pictures of a run: always to metrics.jsonl, and also to Lightning's loggers."""
 
 import inspect
 import json
@@ -17,10 +17,10 @@ from src.system.files import write_atomic
 
 
 class Record:
-    """Every logged scalar, on the model's own step.
+    """Writes every logged scalar, with the model's own step.
 
-    A run that goes on from `step` drops what was logged after it: those steps are made again. What is kept is given to
-    `loggers` once more (`replay`), as their files begin anew in each sitting.
+    A run that resumes from `step` drops the lines after it: those steps are recomputed. The kept lines go to `loggers` again
+    (`replay`), because their files start empty at each resume.
     """
 
     def __init__(self, folder: Path, step: int, loggers: Sequence[Logger] = (), replay: bool = True) -> None:
@@ -37,9 +37,9 @@ class Record:
                     self.picture(drawn_at, "samples", path)
 
     def scalars(self, step: int, samples_seen: int, values: Mapping[str, float], tell: bool = True) -> None:
-        """Write a line; `tell` the loggers too, where Lightning does not."""
+        """Write a line. tell: also send it to the loggers, if Lightning does not."""
         line = {"step": step, "samples_seen": samples_seen, **values}
-        if line in self._last:  # measured and written after the checkpoint of this step, and now once more
+        if line in self._last:  # already written, after this step's checkpoint
             return
         self.file.write(json.dumps(line) + "\n")
         self.file.flush()
@@ -56,7 +56,7 @@ class Record:
                 logger.log_image(name, [str(path)], step=step)
 
     def sync(self) -> None:
-        """Wait until all lines so far would survive a power cut."""
+        """Wait until all lines so far are on the disk."""
         os.fsync(self.file.fileno())
 
     def close(self, exit_code: int = 0) -> None:
@@ -68,7 +68,7 @@ class Record:
 
 
 class NoRecord(Record):
-    """That of a rank that writes nothing."""
+    """A record that writes nothing, for ranks other than 0."""
 
     def __init__(self) -> None:
         self.loggers = []
@@ -84,17 +84,18 @@ class NoRecord(Record):
 
 
 def make_loggers(factories: Mapping[str, Any], config: Mapping[str, Any], folder: Path, runs: Path) -> list[Logger]:
-    """The loggers of a run, each in a folder of the run's own that begins anew; they are told the config.
+    """Create the loggers of a run, with empty folders in the run folder, and give them the config.
 
-    factories: by name, called with `save_dir`; W&B's with a name, too. runs: the folder of all runs.
+    factories: by name, called with `save_dir`; W&B's also with id, name and group. runs: the folder of all runs. UserError if
+    a package is missing or W&B refuses.
     """
-    os.environ.setdefault("WANDB_SILENT", "true")  # its notes on its own settings
+    os.environ.setdefault("WANDB_SILENT", "true")  # hides messages on its own settings
     loggers = []
     for key, make in factories.items():
         given: dict[str, Any] = {"save_dir": folder}
         if "id" in inspect.signature(make).parameters:  # W&B's
             given |= wandb_names(folder, runs)
-            if getattr(make, "keywords", {}).get("mode") != "online":  # online, W&B goes on with the run itself
+            if getattr(make, "keywords", {}).get("mode") != "online":  # online, W&B resumes the run itself
                 shutil.rmtree(folder / "wandb", ignore_errors=True)
         else:
             shutil.rmtree(folder / key, ignore_errors=True)
@@ -113,10 +114,10 @@ def make_loggers(factories: Mapping[str, Any], config: Mapping[str, Any], folder
 
 
 def wandb_names(folder: Path, runs: Path) -> dict[str, str]:
-    """A run's id, name and group, from where its folder lies."""
+    """A run's id, name and group in W&B, from the path of its folder."""
     path, runs = folder.resolve(), runs.resolve()
     within = path.relative_to(runs).parts if path.is_relative_to(runs) else ()
     *parts, seed = within if len(within) > 1 else path.parts[-2:]
-    name = "-".join(parts)  # of a trial or a confirmation also its sweep's
+    name = "-".join(parts)  # for a trial or a confirmation it includes the sweep's folder
     unsafe = re.compile(r"[:;,#?/']")  # characters that W&B refuses
     return {"id": unsafe.sub("_", f"{name}-{seed}"), "name": f"{name}/{seed}", "group": name}

@@ -1,7 +1,7 @@
 """Step-keyed random streams: every draw is a function of (seed, stream, step), never of what was drawn before.
 
-A run can therefore stop and go on at any step, and sample i is the same in any batch. Under several processes each one draws
-the *global* batch and keeps its slice, so that the number of processes does not change the numbers.
+A run can therefore stop and resume at any step, and sample i is the same in any batch. With several ranks, each one draws the
+*global* batch and keeps its slice, so that the number of ranks does not change the numbers.
 """
 
 import hashlib
@@ -12,7 +12,7 @@ import torch
 def key(seed: int, stream: str, step: int = 0, k: int = 0) -> int:
     """A 63-bit key, the same on every machine and in every process (Python's own `hash` is salted).
 
-    k: where a step needs several.
+    k: number of the key, if a step needs several.
     """
     digest = hashlib.blake2b(f"{seed}/{stream}/{step}/{k}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") >> 1
@@ -24,11 +24,11 @@ def generator(seed: int, stream: str, step: int = 0) -> torch.Generator:
 
 
 def seed_layers(seed: int, step: int, k: int = 0) -> None:
-    """Key the global generators, which layers draw from, to part k of this step's update.
+    """Seed torch's global generators, which layers draw from, for part k of this step's update.
 
-    In all ranks alike, see `collectives.draw_rows`.
+    All ranks get the same state, see `collectives.draw_rows`.
 
-    Not `torch.manual_seed`: where CUDA has not been started, that notes down a stack trace at every call and keeps it.
+    Not `torch.manual_seed`: before CUDA is initialised, it stores a stack trace at every call and never frees it.
     """
     value = key(seed, "layers", step, k)
     torch.default_generator.manual_seed(value)

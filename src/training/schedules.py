@@ -1,4 +1,4 @@
-"""Schedules: pure functions of the clock, so that a resumed run needs to remember nothing.
+"""Schedules: pure functions of the clock, so that a resumed run needs no state of them.
 
 Values follow `samples_seen` (real samples shown so far); events follow `step` (updates).
 """
@@ -7,7 +7,7 @@ import math
 
 
 def linear_decay(samples_seen: int, start: int = 0, end: int | None = None, final: float = 0.0) -> float:
-    """A factor that is 1 until `start` samples and falls on a line to `final` at `end`; constant where `end` is None."""
+    """A factor that is 1 until `start` samples and falls linearly to `final` at `end`; constant if `end` is None."""
     if end is None:
         return 1.0
     progress = min(max((samples_seen - start) / max(end - start, 1), 0.0), 1.0)
@@ -15,7 +15,7 @@ def linear_decay(samples_seen: int, start: int = 0, end: int | None = None, fina
 
 
 def cosine(samples_seen: int, initial: float, final: float, end: int, start: int = 0) -> float:
-    """A value that is `initial` until `start` samples, goes on half a cosine to `final` at `end`, and then stays there.
+    """A value that is `initial` until `start` samples, follows half a cosine to `final` at `end`, and then stays there.
 
     Loshchilov and Hutter 2017 (SGDR), eq. 5, without restarts; R3GAN's learning rate, beta2 and gamma follow it.
     """
@@ -24,7 +24,7 @@ def cosine(samples_seen: int, initial: float, final: float, end: int, start: int
 
 
 def is_every(step: int, interval: int) -> bool:
-    """True at steps interval, 2 interval, ...; never at 0 and never where interval is 0."""
+    """True at steps interval, 2 interval, ...; never at step 0, and never if interval is 0."""
     return interval > 0 and step > 0 and step % interval == 0
 
 

@@ -155,5 +155,5 @@ def test_one_that_leaves_does_not_stop_the_rest(tmp_path: Path) -> None:
     program = LEAVING.replace("SWEEP", str(tmp_path))
     answer = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert answer.stdout == "seed 0\nseed 1\n"
-    assert answer.stderr == "error: this one has left by sys.exit(0)\n"
+    assert answer.stderr == "error: this job called sys.exit(0)\n"
     assert answer.returncode == 1

@@ -86,7 +86,7 @@ def on_two_ranks(function: Any, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         x.copy_(total)
 
     for module in (collectives, contrastive):
-        monkeypatch.setattr(module, "together", lambda: True)
+        monkeypatch.setattr(module, "is_distributed", lambda: True)
     monkeypatch.setattr(dist, "all_reduce", all_reduce)
     monkeypatch.setattr(dist, "get_world_size", lambda: 2)
     monkeypatch.setattr(dist, "get_rank", lambda: here.rank)

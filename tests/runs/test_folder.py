@@ -98,7 +98,7 @@ def test_a_file_of_another_form_is_named(run: RunFolder, name: str, text: str, r
 @pytest.mark.parametrize("changes", [{"stop": {"images": 640}}, {"log": {}}])
 def test_a_config_of_an_earlier_version_is_named(changes: dict[str, Any], run: RunFolder, compose: Any) -> None:
     run.write_config(compose("model=mlp_gan") | changes)
-    with pytest.raises(UserError, match=r"config\.yaml is damaged or of an earlier version \(.*\): put back a whole copy"):
+    with pytest.raises(UserError, match=r"config\.yaml is damaged or of an earlier version \(.*\): restore an intact copy"):
         run.experiment()
 
 

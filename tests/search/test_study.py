@@ -11,7 +11,7 @@ from optuna.study import Study
 
 from src.config.errors import UserError
 from src.search.space import read_space
-from src.search.study import counted, importances, trials_of, winner
+from src.search.study import importances, numbered_trials, trials_of, winner
 from src.search.trials import draw
 
 Open = Callable[..., Study]
@@ -34,7 +34,7 @@ def search(study: Study, space: dict[str, Any], count: int, interrupt: bool = Fa
             RetryHeartbeatStaleTrialCallback()(study, study.trials[trial.number])
         else:
             study.tell(trial, (x - 1) ** 2 + n + (c == "a"))
-    return [trial.params for trial in counted(study).values()]
+    return [trial.params for trial in numbered_trials(study).values()]
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "random"])
@@ -58,11 +58,11 @@ def test_a_trial_of_a_dead_command_waits_for_another(
     trial.storage.record_heartbeat(trial._trial_id)
     other = open_sweep(tmp_path)
     fail_stale_trials(other)
-    assert [found.state.name for found in counted(other).values()] == ["COMPLETE", "RUNNING"]
+    assert [found.state.name for found in numbered_trials(other).values()] == ["COMPLETE", "RUNNING"]
     time.sleep(2.5)
     fail_stale_trials(other)
-    assert [found.state.name for found in counted(other).values()] == ["COMPLETE", "WAITING"]
-    assert counted(other)[1].params == trial.params
+    assert [found.state.name for found in numbered_trials(other).values()] == ["COMPLETE", "WAITING"]
+    assert numbered_trials(other)[1].params == trial.params
 
 
 def test_a_waiting_trial_is_begun_once(open_sweep: Open, tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ def test_a_foreign_study_is_refused(open_sweep: Open, tmp_path: Path) -> None:
     optuna.create_study(storage=address, study_name="test").ask()
     optuna.create_study(storage=address, study_name="up", direction="maximize")
     for name in ("test", "up"):
-        with pytest.raises(UserError, match="no sweep of ours"):
+        with pytest.raises(UserError, match=r"src\.sweep did not make"):
             open_sweep(tmp_path, name=name)
 
 

@@ -13,7 +13,7 @@ from src.config.errors import UserError
 from src.runs.folder import RunFolder
 from src.search.jobs import INTERRUPTED, Stop
 from src.search.space import read_space
-from src.search.study import counted
+from src.search.study import numbered_trials
 from src.search.trials import Trials
 
 pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
@@ -57,7 +57,7 @@ def test_a_trial_trains_in_its_folder_and_its_score_is_its_best_validation(
 ) -> None:
     made = trials(finish)
     made.run(workers=2)
-    found = counted(made.study)
+    found = numbered_trials(made.study)
     assert [trial.value for trial in found.values()] == [2.0] * 3
     assert [trial.intermediate_values for trial in found.values()] == [{10: 3.0, 20: 2.0}] * 3  # per cent of the budget
     assert [trial.user_attrs["samples"] for trial in found.values()] == [20] * 3
@@ -83,11 +83,11 @@ def test_an_interrupted_trial_goes_on_in_its_folder(trials: Callable[..., Trials
 
     trials(interrupted, 1).run_one(Stop())
     made = trials(going_on, 1)
-    assert [trial.state for trial in counted(made.study).values()] == [TrialState.WAITING]
+    assert [trial.state for trial in numbered_trials(made.study).values()] == [TrialState.WAITING]
     made.run(workers=1)
     assert said[0] == said[1]
-    assert counted(made.study)[0].value == 2.0
-    assert counted(made.study)[0].user_attrs["reason"] == ""
+    assert numbered_trials(made.study)[0].value == 2.0
+    assert numbered_trials(made.study)[0].user_attrs["reason"] == ""
 
 
 def test_a_record_that_an_earlier_training_left_is_not_reported(trials: Callable[..., Trials], tmp_path: Path) -> None:
@@ -166,4 +166,4 @@ def test_a_trial_that_another_command_took_over_does_no_harm(
     made = trials(training, count=2)
     made.run(workers=1)
     assert [trial.state.name for trial in made.study.trials] == ["FAIL", "COMPLETE"]
-    assert "gone on with by another command" in capsys.readouterr().out
+    assert "another command has retried a trial" in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""Adaptive discriminator augmentation: operations on what the discriminator sees, as often as it needs them."""
+"""Adaptive discriminator augmentation: random operations on the discriminator's input, with an adaptive probability."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -9,35 +9,35 @@ from torch import Tensor
 from src.models.augment import Augmentation, check_policy
 from src.parallel.collectives import mean_over_processes
 
-# How many numbers an operation takes besides the one that says whether it happens, and from these, [B, draws] in [0, 1), and
-# the side in pixels its matrix.
+# (draws, function of numbers [B, draws] in [0, 1) and the side in pixels, which returns matrices [B, n, n]). One more number
+# decides whether the operation happens.
 Operation = tuple[int, Callable[[Tensor, int], Tensor]]
 
 
 class ADA(Augmentation):
     """Adaptive discriminator augmentation (Karras et al. 2020b, arXiv:2006.06676, section 3 and appendix B).
 
-    Each operation happens to each image with probability p. While the discriminator is surer of real images than it should be,
-    r_t = E[sign(D(real))] > target (eq. 1), it overfits and p rises, otherwise p falls.
+    Each operation happens to each image with probability p. r_t = E[sign(D(real))] (eq. 1) measures overfitting of the
+    discriminator: p rises while r_t > target, otherwise it falls.
 
-    A deviation from the paper: images are resampled bilinearly and mirrored at their borders, without its wavelet low-pass
-    filters, so that what is made smaller may alias. Flips, quarter turns and whole pixels are exact. Its filtering and
-    corruption operations, which its final pipeline does not use, are left out.
+    Deviations from the paper: images are resampled bilinearly and mirrored at their borders, without wavelet low-pass filters,
+    so images that become smaller may alias. Flips, quarter turns and shifts by whole pixels are exact. The filtering and
+    corruption operations, which the paper's final pipeline does not use, are left out.
 
-    policy: operations, or groups of them, which together are the paper's "bgc"; done in the paper's order. Leave out "flip",
-        "rotate90", "rotate" or "luma_flip" where an image mirrored, turned or negative is another one, as of digits.
+    policy: operations, or groups of them; all groups are the paper's "bgc". They are applied in the paper's order. Leave out
+        "flip", "rotate90", "rotate" or "luma_flip" if it changes what an image shows, as for digits.
         blit: flip, rotate90, translate (by whole pixels, up to an eighth of the side);
         geometry: scale, rotate (before and after stretching), stretch, shift (by any fraction of the side);
         color: brightness, contrast, luma_flip, hue, saturation (the last two leave grey images as they are).
-    target: of r_t.
+    target: value of r_t that p is adapted for.
     kimg: thousands of real images in which p goes from 0 to 1.
     every: updates of the discriminator between two steps of p.
     """
 
     p: Tensor  # float32, from 0 to 1
-    signs: Tensor  # since the last step of p: sum of the mean signs,
-    images: Tensor  # of the images
-    calls: Tensor  # and of the updates
+    signs: Tensor  # since the last step of p: sum of the updates' mean signs
+    images: Tensor  # since then: number of real images
+    calls: Tensor  # since then: number of updates
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class ADA(Augmentation):
         names = {operation for name in policy for operation in GROUPS.get(name, [name])}
         self.geometry = [GEOMETRY[name] for name in ORDER if name in names]
         self.color = [operation for name, operation in reversed(COLOR.items()) if name in names]
-        self.sizes = [1 + draws for draws, _ in self.geometry + self.color]  # the first says whether it happens
+        self.sizes = [1 + draws for draws, _ in self.geometry + self.color]  # the first decides whether it happens
         self.draws, self.target, self.kimg, self.every = sum(self.sizes), target, kimg, every
         self.register_buffer("p", torch.zeros(()))
         self.register_buffer("signs", torch.zeros(()))
@@ -69,10 +69,10 @@ class ADA(Augmentation):
         return x
 
     def product(self, operations: Sequence[Operation], numbers: Sequence[Tensor], side: int, size: int) -> Tensor:
-        """The matrices of those operations that happen, multiplied from left to right, [B, size, size]."""
+        """The product [B, size, size], from left to right, of the matrices of the operations that happen."""
         total = identity = torch.eye(size, device=self.p.device)
         for (_, matrix), uniform in zip(operations, numbers, strict=True):
-            # One of the two rotations is to happen with probability p.
+            # There are two rotations: at least one happens with probability p.
             probability = 1 - (1 - self.p).sqrt() if matrix is rotate else self.p
             happens = uniform[:, 0, None, None] < probability  # [B, 1, 1]
             total = total @ torch.where(happens, matrix(uniform[:, 1:], side), identity)
@@ -80,11 +80,11 @@ class ADA(Augmentation):
 
     @torch.no_grad()
     def observe(self, real_logits: Tensor, images: int) -> None:
-        # Averaged at every call and not at every step of p: a checkpoint holds what one process has, so all have the same.
+        # Averaged over ranks at every call, not only at steps of p: a checkpoint has one rank's buffers, so all must be equal.
         self.signs += mean_over_processes(real_logits.float().sign().mean())
         self.images += images
         self.calls += 1
-        if self.calls >= self.every:  # more where a training goes on with a lower `every`
+        if self.calls >= self.every:  # more if a resumed training has a lower `every`
             self.p += (self.signs / self.calls - self.target).sign() * self.images / (1000 * self.kimg)
             self.p.clamp_(0, 1)
             for total in (self.signs, self.images, self.calls):
@@ -95,10 +95,10 @@ class ADA(Augmentation):
 
 
 def resample(x: Tensor, look: Tensor) -> Tensor:
-    """Bilinear views of images [B, C, H, W] through matrices [B, 3, 3] that say where each pixel of the view looks.
+    """Resample images [B, C, H, W] bilinearly. look: matrices [B, 3, 3] from an output pixel (x, y, 1) to its source position.
 
-    Coordinates are in pixels from the centre, x to the right and y down. Images go on mirrored at their outermost pixels.
-    Not `grid_sample`, whose gradient on a GPU is not deterministic.
+    Coordinates are in pixels from the centre, x to the right and y down. Outside, images are mirrored at their outermost
+    pixels. Not `grid_sample`, whose gradient on a GPU is not deterministic.
     """
     height, width = x.shape[2:]
     y = torch.arange(height, device=x.device) - (height - 1) / 2
@@ -113,7 +113,7 @@ def resample(x: Tensor, look: Tensor) -> Tensor:
 
 
 def neighbours(position: Tensor, size: int) -> list[tuple[Tensor, Tensor]]:
-    """The two pixels beside each position in 0..size - 1, which is mirrored there from outside, with their weights."""
+    """(index, weight) of the two pixels beside each position; positions outside 0..size - 1 are mirrored into it."""
     last = size - 1
     position = last - (position % (2 * last) - last).abs()
     low = position.floor()
@@ -123,31 +123,31 @@ def neighbours(position: Tensor, size: int) -> list[tuple[Tensor, Tensor]]:
 def recolor(x: Tensor, matrix: Tensor) -> Tensor:
     """Matrices [B, 4, 4] applied to the colours (r, g, b, 1) of images [B, 3, H, W], or to greys [B, 1, H, W] as r = g = b."""
     factor, summand = matrix[:, :3, :3], matrix[:, :3, 3:]  # [B, 3, 3], [B, 3, 1]
-    if x.shape[1] == 1:  # the mean of the colours that the grey becomes
+    if x.shape[1] == 1:  # the new grey is the mean of the new r, g and b
         factor, summand = factor.sum(2, keepdim=True).mean(1, keepdim=True), summand.mean(1, keepdim=True)  # [B, 1, 1] both
     return (factor @ x.flatten(2) + summand).view_as(x)
 
 
 def linear(part: Tensor) -> Tensor:
-    """x -> part x, [B, n, n], as a matrix [B, n + 1, n + 1] on (x, 1)."""
+    """The map x -> part x, part [B, n, n], as a matrix [B, n + 1, n + 1] on (x, 1)."""
     matrix = torch.eye(part.shape[1] + 1, device=part.device).repeat(len(part), 1, 1)
     matrix[:, :-1, :-1] = part
     return matrix
 
 
 def offset(by: Tensor) -> Tensor:
-    """x -> x + by, [B, n], as a matrix [B, n + 1, n + 1] on (x, 1)."""
+    """The map x -> x + by, by [B, n], as a matrix [B, n + 1, n + 1] on (x, 1)."""
     matrix = torch.eye(by.shape[1] + 1, device=by.device).repeat(len(by), 1, 1)
     matrix[:, :-1, -1] = by
     return matrix
 
 
 def normal(uniform: Tensor) -> Tensor:
-    """N(0, 1) from numbers in [0, 1), among which is zero now and then: the steps of float32 are 2^-24."""
+    """N(0, 1) from numbers in [0, 1). Clamped, because they are multiples of 2^-24 (float32) and can be zero."""
     return torch.special.ndtri(uniform.clamp(min=2.0**-25))
 
 
-# Geometry: where a pixel (x, y, 1) of the view looks, [B, 3, 3]. An image moves to the right where its view looks to the left.
+# Geometry: matrices [B, 3, 3] from an output pixel (x, y, 1) to its source. To move an image right, the source is to the left.
 
 
 def scaling(x: Tensor, y: Tensor) -> Tensor:
@@ -165,7 +165,7 @@ def flip(u: Tensor, side: int) -> Tensor:
 
 def rotate90(u: Tensor, side: int) -> Tensor:
     turns = (4 * u[:, 0]).long()  # 0..3
-    cosines = torch.tensor([1.0, 0.0, -1.0, 0.0], device=u.device)  # exactly, and the sine is the cosine of a turn before
+    cosines = torch.tensor([1.0, 0.0, -1.0, 0.0], device=u.device)  # exact; the sine is the cosine of one turn before
     return rotation(cosines[turns], cosines[turns - 1])
 
 
@@ -192,7 +192,7 @@ def shift(u: Tensor, side: int) -> Tensor:
     return offset(-normal(u) * side / 8)
 
 
-# Colour: what becomes of (r, g, b, 1), [B, 4, 4].
+# Colour: matrices [B, 4, 4] on (r, g, b, 1).
 
 
 def brightness(u: Tensor, side: int) -> Tensor:

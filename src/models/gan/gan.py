@@ -18,22 +18,22 @@ from src.parallel.collectives import world_size
 from src.training import rng
 from src.training.ema import EMA
 
-RUNNING = "running_mean", "running_var", "w_mean", "means"  # what buffers that average over batches are called
+RUNNING = "running_mean", "running_var", "w_mean", "means"  # names of buffers that average over batches
 
 
 class GAN(LatentModel):
-    """A generator and a discriminator that learn from each other.
+    """A generator and a discriminator that are trained against each other.
 
     generator, discriminator: called with `spec=`; G maps (z [B, z_dim], y) to samples [B, *shape], D maps (x, y) to logits [B].
     loss: the pair of adversarial losses.
     g_optimizer, d_optimizer: called with the parameters.
     penalties, g_penalties: further terms of the discriminator's and of the generator's loss, each at its own interval.
     constrain: called with the discriminator after each of its updates, to clip its weights.
-    augment: of the images that the discriminator sees; None shows them as they are.
+    augment: applied to the discriminator's images, real and generated; None for none.
     d_steps: discriminator updates (each on a new batch and new noise) for one of the generator.
     ema: called with the generator, averages its weights; None samples from the weights in training.
     lr_schedule: factor on both learning rates as a function of the samples seen; None keeps them constant.
-    beta2_schedule: Adam's second beta, of both, as a function of the samples seen; None keeps them constant.
+    beta2_schedule: second beta of both Adam optimizers as a function of the samples seen; None keeps them constant.
     """
 
     def __init__(
@@ -99,7 +99,7 @@ class GAN(LatentModel):
             real, y = batch["x"], batch.get("y")
             rng.seed_layers(self.seed, self.step, k)
             z = self.noise(len(real), k)
-            with torch.set_grad_enabled(k == len(batches) - 1):  # the generator learns from the last fakes alone
+            with torch.set_grad_enabled(k == len(batches) - 1):  # the generator is trained on the last fakes only
                 fake = self.generator(z, y)
             real_seen, fake_seen = self.view(real, f"real/{k}"), self.view(fake.detach(), f"fake/{k}")
             real_logits, fake_logits = self.compare(real_seen, fake_seen, y)
@@ -113,7 +113,7 @@ class GAN(LatentModel):
             if self.augment:
                 self.augment.observe(real_logits.detach(), len(real) * world_size())
 
-        # The last fakes serve twice: the discriminator has just moved, they are as good as new ones.
+        # The last fakes are used again: the discriminator has changed since, so they are as good as new ones.
         fake_seen = self.view(fake, "generator")
         if self.loss.relativistic:
             real_logits, fake_logits = self.compare(real_seen, fake_seen, y)
@@ -129,7 +129,7 @@ class GAN(LatentModel):
         self._last = {"d_loss": d_loss, "g_loss": g_loss, "real_logits": real_logits, "fake_logits": fake_logits}
 
     def set_rates(self, *optimizers: Any) -> None:
-        """Learning rates and second betas as they are due by now."""
+        """Set learning rates and second betas to the schedules' current values."""
         self.set_schedules(
             optimizers,
             self._settings,
@@ -147,7 +147,7 @@ class GAN(LatentModel):
         return total
 
     def statistics(self) -> list[Tensor]:
-        """Buffers that average over batches; each rank has met its own part of them."""
+        """Buffers that average over batches; they differ between ranks, which see different parts of a batch."""
         modules = self.generator, self.discriminator, self.penalties, self.g_penalties
         return [buffer for module in modules for name, buffer in module.named_buffers() if name.endswith(RUNNING)]
 
@@ -156,22 +156,22 @@ class GAN(LatentModel):
         return self.draw(torch.randn, batch, self.z_dim, f"latent/{k}")
 
     def view(self, x: Tensor, stream: str) -> Tensor:
-        """What the discriminator sees of samples [B, *shape]; a penalty may ask for the slope of the logits there."""
+        """The discriminator's input for samples [B, *shape]: augmented, and with gradients, which penalties need."""
         if self.augment is not None:
             x = self.augment(x, self.draw(torch.rand, len(x), self.augment.draws, f"augment/{stream}"))
         return x.requires_grad_()
 
     def compare(self, real: Tensor, fake: Tensor, y: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Logits [B] of real and of fake samples: in one batch of 2 B where D treats each sample by itself, which is faster."""
+        """Logits [B] of real and of fake samples: in one batch of 2 B, which is faster, unless D uses batch statistics."""
         if self._batch_dependent:
             return self.discriminator(real, y), self.discriminator(fake, y)
         logits = self.discriminator(torch.cat([real, fake]), None if y is None else torch.cat([y, y]))
         return logits.chunk(2)
 
     def scalars(self) -> dict[str, float]:
-        """What the last update measured: both losses, D(x) = sigmoid(logit) on real images and, an update later, on fakes.
+        """Values of the last update: both losses; D(x) = sigmoid(logit) on real images and, one D update later, on fakes.
 
-        Empty before the first update of a sitting.
+        Empty before the first update of this process.
         """
         if not self._last:
             return {}
@@ -196,7 +196,7 @@ class GAN(LatentModel):
 
 
 def check_parts(penalties: object, g_penalties: object, **parts: object) -> None:
-    """Raise ValueError for a part that is a word or a number, as a config may have it, where it takes settings of its own."""
+    """Raise ValueError for a part that is not callable, such as a word or a number in a config in place of settings."""
     for name, terms in (("penalties", penalties), ("g_penalties", g_penalties)):
         parts |= {f"{name}.{key}": term for key, term in terms.items()} if isinstance(terms, Mapping) else {name: terms}
     for name, part in parts.items():

@@ -1,8 +1,8 @@
 """Adversarial losses, each a pair of functions on logits [B] that return per-sample values [B].
 
 `discriminator(real_logits, fake_logits)` and `generator(fake_logits, real_logits)`; D(x) = sigmoid(logits) is the probability
-that x is real where a loss is a cross entropy, and the logits are a score where it is not. Relativistic losses need both
-arguments, the others ignore what they do not need.
+that x is real if the loss is a cross entropy; otherwise the logits are a score. Relativistic losses need both arguments, the
+others ignore those that they do not need.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from src.parallel.collectives import mean_over_processes
 class AdversarialLoss(NamedTuple):
     """A pair of losses, as `conf/loss/*.yaml` name it.
 
-    relativistic: the generator's loss looks at real logits too, which then are those of the discriminator as it stands.
+    relativistic: the generator's loss also uses real logits, which are then computed with the updated discriminator.
     """
 
     discriminator: Callable[[Tensor, Tensor], Tensor]
@@ -31,7 +31,7 @@ def cross_entropy_discriminator(real_logits: Tensor, fake_logits: Tensor) -> Ten
 
 
 def minimax_generator(fake_logits: Tensor, real_logits: Tensor) -> Tensor:
-    """log(1 - D(G(z))): Goodfellow et al. 2014, eq. 1. Its gradient vanishes where the discriminator is sure."""
+    """log(1 - D(G(z))): Goodfellow et al. 2014, eq. 1. Its gradient vanishes if the discriminator is certain."""
     return -softplus(fake_logits)
 
 
@@ -56,7 +56,7 @@ def wasserstein_discriminator(real_logits: Tensor, fake_logits: Tensor) -> Tenso
 
 
 def wasserstein_generator(fake_logits: Tensor, real_logits: Tensor) -> Tensor:
-    """-D(G(z)): Arjovsky et al. 2017, eq. 2. It is the generator's side of the hinge loss too."""
+    """-D(G(z)): Arjovsky et al. 2017, eq. 2. Also the generator's loss for the hinge loss."""
     return -fake_logits
 
 

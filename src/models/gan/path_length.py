@@ -22,12 +22,12 @@ class PathLength(nn.Module):
     paper's appendix B is 1 / (log2 r - 1) here, 0.25 at 32 x 32. The official code differentiates by the w of each layer and
     averages the squares over the layers; here, as in the equation, w is one vector, and the layers' gradients add up.
 
-    The official code moves a to the lengths of a batch before it looks at them, by a hundredth of the way; here a moves after,
-    so that what the penalty says of a sample does not hang on the others, and a batch can be divided.
+    The official code moves a towards a batch's mean length before it computes the penalty; here a moves afterwards, so that a
+    sample's penalty does not depend on the other samples, and a batch can be divided between ranks.
 
-    decay: part of the way that a moves to the lengths of a batch.
-    batch_shrink: only every `batch_shrink`-th sample is used, for the penalty is dear in memory. The official code takes the
-    first B // batch_shrink, which would all be the first process's.
+    decay: fraction of the distance to a batch's mean length by which a moves (0.01 in the official code).
+    batch_shrink: only every `batch_shrink`-th sample is used, because the penalty needs much memory. The official code takes
+    the first B // batch_shrink, which would all belong to rank 0.
     """
 
     running_mean: Tensor

@@ -1,6 +1,6 @@
-"""Terms beside the adversarial loss: pure functions of an update with per-sample values [B], and how often they are applied.
+"""Regularisation terms: pure functions of an update that return per-sample values [B], and how often they are applied.
 
-Gradients are those of the logits, not of their sigmoid, with respect to what the discriminator saw: the augmented images.
+Gradients are of the logits, not of their sigmoid, with respect to the discriminator's inputs, the augmented images.
 """
 
 from collections.abc import Callable
@@ -15,11 +15,11 @@ from src.parallel.collectives import mean_over_processes
 
 
 class Update(NamedTuple):
-    """What a term may look at: the networks, and what they have just made of one batch.
+    """The inputs of a term: the networks, and their results for one batch.
 
     z, y: latents [B, z_dim] and labels [B] of the fakes (and of the real images), y None without labels.
-    real, fake: what the discriminator saw, [B, *shape]; fake has a graph to the generator in its own update only.
-    real_logits, fake_logits: what it said, [B], with a graph to both.
+    real, fake: the discriminator's inputs [B, *shape]; fake has a graph to the generator in the generator's update only.
+    real_logits, fake_logits: its outputs [B], with a graph to real and fake.
     samples_seen: the clock, for schedules.
     uniform: size -> numbers [B, size] in [0, 1) that belong to this term and step.
     """
@@ -39,8 +39,8 @@ class Update(NamedTuple):
 class Penalty(nn.Module):
     """`weight * mean(function(update))`, added to a network's loss at every `every`-th step, `every` times as strong there.
 
-    Lazy regularisation (Karras et al. 2020, StyleGAN2, section 3.1): the expectation is that of the term at every step.
-    A module, so that a function with a memory (`LeCam`) has its place in the checkpoint. In float32 at any precision.
+    Lazy regularisation (Karras et al. 2020, StyleGAN2, section 3.1): its average over steps equals the term at every step.
+    A module, so that a function's state (`LeCam`) is part of the checkpoint. Computed in float32 at any trainer precision.
 
     weight: a number, or a function of the samples seen.
     """
@@ -66,9 +66,9 @@ def r2(update: Update) -> Tensor:
 
 
 def r1_r2(update: Update) -> Tensor:
-    """R1 + R2 of one weight, as in R3GAN, where both are due at every step: from the logits that the loss has made already.
+    """R1 + R2 with one weight, as in R3GAN, which has both at every step: from the logits that the loss already has.
 
-    From logits of their own where those are in half precision, or have no graph to the images.
+    If these are in half precision, or have no graph to the images, new logits are computed.
     """
     logits = torch.cat([update.real_logits, update.fake_logits])  # [2 B]
     if logits.dtype != precise(logits).dtype or not (update.real.requires_grad and update.fake.requires_grad):
@@ -78,7 +78,7 @@ def r1_r2(update: Update) -> Tensor:
 
 
 def wgan_gp(update: Update) -> Tensor:
-    """(|grad_x D(x)| - 1)^2 between real and generated images (Gulrajani et al. 2017, eq. 3), an epsilon for each pair."""
+    """(|grad_x D(x)| - 1)^2 between real and generated images (Gulrajani et al. 2017, eq. 3), with an epsilon for each pair."""
     return (vector_norm(gradient(update, between(update)), dim=1) - 1).square()
 
 
@@ -88,9 +88,9 @@ def zero_centred(update: Update) -> Tensor:
 
 
 def dragan(update: Update, strength: float = 0.5) -> Tensor:
-    """(|grad_x D(x)| - 1)^2 near real images (Kodali et al. 2017, section 3): x + u, u uniform up to `strength` deviations.
+    """(|grad_x D(x)| - 1)^2 near real images x (Kodali et al. 2017, section 3): at x + u, u uniform within +-`strength` * std.
 
-    The deviation is that of all pixels of the batch, as in the authors' code; here u is centred.
+    std: standard deviation of all pixels of the batch, as in the authors' code; in contrast to it, u is centred at zero.
     """
     real = precise(update.real.detach())
     noise = update.uniform(real[0].numel()).view_as(real) * 2 - 1  # [B, *shape] in [-1, 1)
@@ -106,7 +106,7 @@ def between(update: Update) -> Tensor:
 
 
 def gradient(update: Update, x: Tensor) -> Tensor:
-    """grad_x D(x) [B, all of x] with a graph, at x [B, *shape]."""
+    """grad_x D(x) at x [B, *shape], as [B, elements of x], with a graph."""
     x = precise(x.detach()).requires_grad_()
     logits = update.discriminator(x, update.y)  # [B]
     (found,) = torch.autograd.grad(logits.sum(), x, create_graph=True)  # [B, *shape]
@@ -114,7 +114,7 @@ def gradient(update: Update, x: Tensor) -> Tensor:
 
 
 def precise(x: Tensor) -> Tensor:
-    """In float32 or better: the square of a gradient has no room in half precision."""
+    """x in float32 or better: half precision cannot represent the square of a gradient."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
@@ -141,7 +141,7 @@ def labels(update: Update) -> Tensor:
 
 
 class LeCam(nn.Module):
-    """(D(x) - a_fake)^2 + (D(G(z)) - a_real)^2 with running means a of the logits (Tseng et al. 2021, eq. 6), for little data.
+    """(D(x) - a_fake)^2 + (D(G(z)) - a_real)^2 with running means a of the logits (Tseng et al. 2021, eq. 6), for small data.
 
     decay: of the running means, at each use.
     """
@@ -161,6 +161,6 @@ class LeCam(nn.Module):
 
 @torch.no_grad()
 def clip_weights(network: nn.Module, limit: float) -> None:
-    """Weights into [-limit, limit] (Arjovsky et al. 2017, Algorithm 1): the constraint of the first Wasserstein GAN."""
+    """Clip weights to [-limit, limit] (Arjovsky et al. 2017, Algorithm 1): the constraint of the first Wasserstein GAN."""
     for parameter in network.parameters():
         parameter.clamp_(-limit, limit)

@@ -1,4 +1,4 @@
-"""When a run ends: its budget is used up, or it is good enough; and what it has cost."""
+"""End a run when its budget is used up or its target is reached, and measure its cost."""
 
 import resource
 import sys
@@ -15,11 +15,11 @@ from src.training.callbacks.validation import Validate
 
 
 class Budget(Callback):
-    """Stops at step `last_step`, after `minutes` of training (all sittings together), or where validation reaches `target`.
+    """Stops at step `last_step`, after `minutes` of training (summed over resumes), or when validation reaches `target`.
 
-    `reason` says what ended the run; it is `otherwise`, what `last_step` comes from, until another did. `seconds` is the time
-    on the clock, `cpu_seconds` that of all threads and processes, `energy` what the processors of rank 0's machine have used
-    meanwhile, in joules, for everything that ran on it; None where it does not tell.
+    reason: what ended the run; `otherwise`, the limit that `last_step` comes from, unless another one did. seconds: wall time.
+    cpu_seconds: of all threads and ranks. energy: joules that the processors of rank 0's machine used meanwhile, for all
+    programs on it; None if it has no counters.
     """
 
     def __init__(
@@ -31,13 +31,13 @@ class Budget(Callback):
         self.energy: float | None = 0.0
         self.counters = PackageCounters()
         self.memory: dict[str, float] = {}
-        self._start = self._cpu_start = self._cpu_before = 0.0  # as if all sittings had been one
+        self._start = self._cpu_start = self._cpu_before = 0.0  # moved back by the time before a resume
 
     def on_train_start(self, trainer: Trainer, model: Model) -> None:
         self._start = time.monotonic() - self.seconds
         self._cpu_start, self._cpu_before = time.process_time(), self.cpu_seconds
-        self.counters.joules()  # from now on
-        if model.step == self.last_step:  # an earlier sitting has made all updates
+        self.counters.joules()  # counts from here
+        if model.step == self.last_step:  # all updates were made before the resume
             trainer.should_stop = True
 
     def on_train_batch_end(self, trainer: Trainer, model: Model, *_: Any) -> None:
@@ -56,7 +56,7 @@ class Budget(Callback):
     def on_train_end(self, trainer: Trainer, model: Model) -> None:
         self.memory = {name: largest(value) for name, value in peak_memory().items()}
         if self.reason == self.otherwise and model.step != self.last_step:
-            self.reason = "callback"  # one of the user's
+            self.reason = "callback"  # a user's callback
 
     def on_exception(self, trainer: Trainer, model: Model, exception: BaseException) -> None:
         self.memory = peak_memory()
@@ -69,7 +69,7 @@ class Budget(Callback):
         self.energy = state.get("energy")
 
     def spent(self) -> dict[str, float]:
-        """For the manifest: times of all sittings, the most memory that a process of this sitting has held."""
+        """For the manifest: times and energy, summed over resumes; peak memory of a process, since the last resume."""
         memory = {name: held for name, held in self.memory.items() if held}
         energy = {} if self.energy is None else {"cpu_energy_joules": round(self.energy, 1)}
         return {"seconds": round(self.seconds, 3), "cpu_seconds": round(self.cpu_seconds, 3), **energy, **memory}
@@ -80,8 +80,8 @@ class Budget(Callback):
 
 
 def peak_memory() -> dict[str, float]:
-    """The most memory that this process has held so far, and of its GPU, 0 where it uses none, in MB of 10^6 bytes."""
-    unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss
+    """Peak memory of this process so far, and of its GPU (0 without one), in MB of 10^6 bytes."""
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes, of ru_maxrss
     gpu = torch.cuda.max_memory_allocated() if torch.cuda.is_initialized() else 0
     return {
         "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6, 1),

@@ -1,4 +1,4 @@
-"""Checkpoints that survive whatever happens while they are written."""
+"""Save checkpoints, which stay intact if writing one is interrupted."""
 
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from pytorch_lightning.plugins.io import CheckpointIO
 
 from src.config.errors import Diverged
 from src.models.model import Model
-from src.parallel.collectives import from_first, largest, together
+from src.parallel.collectives import from_first, is_distributed, largest
 from src.parallel.launch import in_all_ranks
 from src.runs.checkpoints import drop_checkpoint, load_checkpoint, save_checkpoint
 from src.runs.export import state_hash
@@ -20,10 +20,10 @@ from src.training.schedules import is_every
 
 
 class AtomicCheckpointIO(CheckpointIO):
-    """Lightning's own writing is not atomic across file systems, and its reading does not notice a flipped bit."""
+    """Atomic writing and checked reading; Lightning's are not atomic across file systems and do not detect a flipped bit."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)  # of a user's ModelCheckpoint
+        Path(path).parent.mkdir(parents=True, exist_ok=True)  # the folder of a user's ModelCheckpoint
         save_checkpoint(checkpoint, Path(path))
 
     def load_checkpoint(self, path: str | Path, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
@@ -34,7 +34,7 @@ class AtomicCheckpointIO(CheckpointIO):
 
 
 class Checkpoint(Callback):
-    """A checkpoint every `every` steps, at a signal and at the end, the newest `keep` of them kept. The last callback."""
+    """Saves a checkpoint every `every` steps, at a signal and at the end; keeps the newest `keep`. It must come last."""
 
     def __init__(self, run: RunFolder, record: Record, signals: StopOnSignal, every: int, keep: int) -> None:
         self.run, self.record, self.signals, self.every, self.keep = run, record, signals, every, keep
@@ -44,7 +44,7 @@ class Checkpoint(Callback):
         return is_every(step, self.every)
 
     def on_train_batch_end(self, trainer: Trainer, model: Model, *_: Any) -> None:
-        # At a signal here and not later: what Lightning does at the end of an epoch belongs to a run that goes on.
+        # At a signal it is saved here, not in on_train_end: Lightning's changes at the end of an epoch must not be in it.
         if self.due(model.step) or self.signals.number is not None:
             self.save(trainer, model)
 
@@ -55,7 +55,7 @@ class Checkpoint(Callback):
     def save(self, trainer: Trainer, model: Model) -> None:
         check_finite(model)
         check_same(model)
-        self.record.sync()  # what a checkpoint stands for must not be lost with the power after it
+        self.record.sync()  # a power cut must not lose scalars from before a checkpoint
         trainer.save_checkpoint(self.run.checkpoint_path("step", model.step))
         self._saved_at = model.step
         if trainer.is_global_zero:
@@ -64,14 +64,14 @@ class Checkpoint(Callback):
 
 
 def check_same(model: Model) -> None:
-    """Several processes make the same updates to the same weights: never go on where they no longer hold the same model."""
-    digest = state_hash(model.state_dict()) if together() else ""
+    """Raise RuntimeError if the ranks no longer hold the same model: all make the same updates to the same weights."""
+    digest = state_hash(model.state_dict()) if is_distributed() else ""
     if largest(from_first(lambda: digest) != digest):
         raise RuntimeError(f"the ranks hold different models at step {model.step}: do their machines compute alike?")
 
 
 def check_finite(model: Model) -> None:
-    """A finite loss can have gradients that are not: never put such weights in the place of good ones."""
+    """Raise Diverged if a weight is not finite, as after a finite loss with infinite gradients: it must not be saved."""
     for name, tensor in model.state_dict().items():
         if tensor.is_floating_point() and not torch.isfinite(tensor).all():
             error = Diverged(

@@ -1,4 +1,4 @@
-"""Where the time of a training step goes: a trace for a browser, and a table."""
+"""Profile training steps: a trace for a browser, and a table."""
 
 from pathlib import Path
 from typing import Any
@@ -9,13 +9,13 @@ from torch.profiler import ProfilerActivity, profile, supported_activities
 from src.models.model import Model
 from src.system.files import write_atomic
 
-ROWS = 25  # of the table
+ROWS = 25  # operations in the table
 
 
 class Profile(Callback):
-    """Records the blocks after the run's first, which warms up, until `updates` updates are reached; then the run goes on.
+    """Profiles whole blocks of at least `updates` updates in all, from the run's second block on; the first is warm-up.
 
-    folder: gets `trace.json`, which https://ui.perfetto.dev and chrome://tracing open, and `summary.txt`, which is printed too.
+    folder: gets `trace.json`, for https://ui.perfetto.dev or chrome://tracing, and `summary.txt`, which is printed too.
     """
 
     def __init__(self, folder: Path, updates: int) -> None:
@@ -50,7 +50,7 @@ class Profile(Callback):
 
 
 def table(profiler: profile, updates: int) -> str:
-    """The operations that take longest by themselves, the rest in one row; times are those of the GPU where there is one."""
+    """A table of the operations with the longest own time, the rest in one row; times of the GPU if there is one."""
     device = "device" if ProfilerActivity.CUDA in profiler.activities else "cpu"
     own = f"self_{device}_time_total"  # microseconds
     operations = sorted(profiler.key_averages(), key=lambda operation: -getattr(operation, own))

@@ -1,4 +1,4 @@
-"""One line that says where training stands."""
+"""The progress line of a training."""
 
 import sys
 import time
@@ -15,9 +15,9 @@ BAR = 20  # characters
 
 
 class Progress(Callback):
-    """Step, samples/s, time left, the model's scalars and the last validation.
+    """Prints step, samples/s, time left, the model's scalars and the last validation.
 
-    Lightning's bars count batches of an epoch; this line counts the run, and is readable in a file too.
+    Lightning's bars count batches of an epoch; this line counts the whole run, and is readable in a file too.
     """
 
     def __init__(self, validate: Validate, budget: Budget, stop_step: int | None) -> None:

@@ -1,4 +1,4 @@
-"""Samples while training: of the same seeds again and again, and a film of them at the end."""
+"""Draw samples of the same seeds repeatedly during training, and make a film of them at the end."""
 
 from pathlib import Path
 from typing import Any
@@ -12,13 +12,13 @@ from src.training.callbacks.stop_on_signal import StopOnSignal
 from src.training.loggers import Record
 from src.training.schedules import is_log_spaced
 
-FIXED_SEEDS = 2_000_000  # far from the evaluated samples: nobody should tune a recipe by looking at those it is scored on
+FIXED_SEEDS = 2_000_000  # differ from the evaluation's: recipes must not be tuned by looking at samples that are scored
 
 
 class DrawSamples(Callback):
     """A preview of `n` samples from fixed seeds at log-spaced steps; a film of them all when training ends.
 
-    model needs the capability Samples; the modality makes films where it can.
+    The model needs the capability Samples; a film needs the modality's capability Films.
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class DrawSamples(Callback):
     def on_train_start(self, trainer: Trainer, model: Model) -> None:
         if not trainer.is_global_zero:
             return
-        for path in self.previews():  # of steps that are made again
+        for path in self.previews():  # of later steps, which are recomputed
             if step_of(path) > model.step:
                 path.unlink()
         if model.step == 0:
@@ -51,7 +51,7 @@ class DrawSamples(Callback):
 
     def on_exception(self, trainer: Trainer, model: Model, exception: BaseException) -> None:
         if isinstance(exception, Diverged) and trainer.is_global_zero:
-            self.film()  # of how it went wrong
+            self.film()  # shows how the training diverged
 
     def previews(self) -> list[Path]:
         return sorted(self.folder.glob(f"step-*{self.modality.suffix}"))

@@ -1,4 +1,4 @@
-"""The model's scalars while training."""
+"""Log the model's scalars during training."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from src.training.schedules import is_every
 
 
 class LogScalars(Callback):
-    """Writes to metrics.jsonl every `every` steps: means over the ranks, and whatever else was logged by `self.log`."""
+    """Writes to metrics.jsonl every `every` steps: means over the ranks, and other values logged by `self.log`."""
 
     def __init__(self, record: Record, every: int) -> None:
         self.record, self.every = record, every

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM end a run between two blocks of updates, and nothing is lost."""
+"""Ctrl-C and SIGTERM end a run between two blocks of updates, without losing any of them."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ class StopOnSignal(Callback):
         self._noted.catch()
 
     def on_train_start(self, trainer: Trainer, model: Model) -> None:
-        self._noted.catch()  # Lightning has set a handler of its own meanwhile
+        self._noted.catch()  # Lightning has set its own handler meanwhile
 
     def on_train_batch_end(self, trainer: Trainer, model: Model, *_: Any) -> None:
         self._agree()
@@ -32,20 +32,20 @@ class StopOnSignal(Callback):
             trainer.should_stop = True
 
     def on_train_end(self, trainer: Trainer, model: Model) -> None:
-        self._agree()  # on what came since the last block
+        self._agree()  # on signals since the last block
 
     def on_fit_end(self, trainer: Trainer, model: Model) -> None:
-        self._agree()  # on what came during the last validation and checkpoint
+        self._agree()  # on signals during the last validation and checkpoint
 
     def release(self) -> None:
-        """Leave signals to those who had them before `setup`; after the training, however it has ended."""
+        """Restore the signal handlers from before `setup`; to be called after the training, even a failed one."""
         self._noted.release()
 
     @property
     def noted(self) -> int | None:
-        """The signal that has come to this process."""
+        """The signal that this process has received, if any."""
         return self._noted.number
 
     def _agree(self) -> None:
-        # What comes while the message is under way stays noted for the next one.
+        # A signal during this call stays noted for the next one.
         self.number = int(largest(self._noted.number or 0)) or None

@@ -1,4 +1,4 @@
-"""The suite's main metric on the validation split while training, and the checkpoint that does best by it."""
+"""Measure the suite's main metric on the validation split during training, and keep the best checkpoint."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,7 +9,7 @@ from pytorch_lightning import Callback, Trainer
 from src.evaluation.suite import Main
 from src.models.model import Model
 from src.parallel.collectives import from_first
-from src.runs.checkpoints import is_whole
+from src.runs.checkpoints import is_intact
 from src.runs.folder import RunFolder
 from src.training.callbacks.checkpoint import check_finite
 from src.training.callbacks.stop_on_signal import StopOnSignal
@@ -20,9 +20,9 @@ VALIDATION = "validation/"
 
 
 class Validate(Callback):
-    """Every `every` steps and at the end: `measure(model)`, logged as validation/<main>; the best checkpoint so far is kept.
+    """Every `every` steps and at the end: log `measure(model)` as validation/<main>, and save the best checkpoint so far.
 
-    Those that it replaces go with the next ordinary checkpoint (`Checkpoint`): until then a run may go on from before them.
+    Earlier best ones are deleted at the next ordinary checkpoint (`Checkpoint`): until then, a resumed run may need them.
     """
 
     def __init__(
@@ -47,9 +47,9 @@ class Validate(Callback):
     def on_train_start(self, trainer: Trainer, model: Model) -> None:
         def is_there() -> bool:
             self.run.drop_later("best", model.step)
-            return self.best_step is not None and is_whole(self.run.checkpoint_path("best", self.best_step))
+            return self.best_step is not None and is_intact(self.run.checkpoint_path("best", self.best_step))
 
-        if not from_first(is_there):  # the run goes on from an older checkpoint than that of its last best one
+        if not from_first(is_there):  # the resumed checkpoint's best one no longer exists
             self.best = self.best_step = None
 
     def on_train_batch_end(self, trainer: Trainer, model: Model, *_: Any) -> None:

@@ -13,17 +13,17 @@ import numpy as np
 from src.config.errors import UserError
 from src.data.clients import DvcRemote
 from src.data.dataset import Arrays
-from src.data.decoded import REVISION, Decoded, each, to_array, write_images
+from src.data.decoded import REVISION, Decoded, map_parallel, to_array, write_images
 from src.data.sources import Mirror, Source, SourceError, get, install
 from src.data.spec import Spec
 
 ARCHIVE = "img_align_celeba.zip"
-WIDTH = 178  # of the aligned images, which are 218 high
+WIDTH = 178  # pixels; the aligned images are 178 wide and 218 high
 
 
 @dataclass(frozen=True)
 class _GoogleDrive:
-    """The authors' folder on Google Drive, by torchvision's client, which needs gdown. ids: of the files, by name."""
+    """The authors' folder on Google Drive, read with torchvision's client, which needs gdown. ids: (file name, Drive id)."""
 
     ids: tuple[tuple[str, str], ...]
 
@@ -40,7 +40,7 @@ class _GoogleDrive:
             with tempfile.TemporaryDirectory(dir=folder, suffix=".part") as temporary:
                 try:
                     download_file_from_google_drive(dict(self.ids)[name], temporary, name)
-                except Exception as error:  # of gdown, of requests, of torchvision
+                except Exception as error:  # gdown, requests and torchvision each raise their own
                     reason = str(error).strip().splitlines() or [type(error).__name__]
                     raise SourceError(f"{name}: {reason[0]}") from error
                 with open(Path(temporary) / name, "rb") as stream:
@@ -48,20 +48,20 @@ class _GoogleDrive:
 
 
 class CelebA:
-    """Faces of celebrities (Liu et al. 2015, arXiv:1411.7766), for non-commercial research only. The forty attributes are no
-    classes, so there are no labels.
+    """Faces of celebrities (Liu et al. 2015, arXiv:1411.7766), for non-commercial research only. There are no labels: the
+    forty attributes are not classes.
 
-    Images are uint8 [N, 3, size, size]: the centre square of `crop` pixels, resized with an antialiased bicubic. The usual
-    crops are 178, the whole width (StarGAN, Choi et al. 2018, arXiv:1711.09020), and 140, without most of the background
-    (NCSN, Song and Ermon 2019, arXiv:1907.05600); distances between one crop and another mean nothing. Once the archive is
-    decoded at the sizes that are wanted, it may be deleted.
+    Images are uint8 [N, 3, size, size]: the centre square of `crop` pixels, resized with an antialiased bicubic filter. The
+    usual crops are 178, the whole width (StarGAN, Choi et al. 2018, arXiv:1711.09020), and 140, which removes most of the
+    background (NCSN, Song and Ermon 2019, arXiv:1907.05600). Distances measured on different crops are not comparable. The
+    archive may be deleted after it is decoded at every size that you need.
 
-    folder: where the archive is or will be, and the decoded arrays.
+    folder: for the archive and the decoded arrays; prepare() fills it.
     sources: where prepare() looks for a missing archive, in this order; None means `default_sources`.
     """
 
     name = "celeba"
-    # As TensorFlow Datasets pins it (tensorflow_datasets/url_checksums/celeb_a.txt).
+    # The SHA-256 from TensorFlow Datasets (tensorflow_datasets/url_checksums/celeb_a.txt).
     files: ClassVar[dict[str, str]] = {ARCHIVE: "46fb89443c578308acf364d7d379fe1b9efb793042c0af734b6112e4fd3a8c74"}
     default_sources: ClassVar[tuple[Source, ...]] = (
         DvcRemote(),
@@ -85,16 +85,16 @@ class CelebA:
         self._decoded = Decoded(self.folder / f"{size}-of-{crop}", source)
 
     def prepare(self) -> None:
-        """Check the decoded images (some seconds), get and decode the archive where they are missing (minutes).
+        """Check the decoded images (some seconds); if they are missing, get and decode the archive (minutes).
 
         Raises UserError with the remedy.
         """
-        if not self._decoded.whole():
+        if not self._decoded.is_intact():
             get(self.folder, self.files, self.sources)
             self._decoded.make(self._write)
 
     def hashes(self) -> dict[str, str]:
-        """SHA-256 of the archive, as pinned here, and of the decoded images, which are also the work of the JPEG decoder."""
+        """SHA-256 of the archive, as pinned here, and of the decoded images, which depend on the JPEG decoder too."""
         return self.files | self._decoded.hashes()
 
     def split(self, name: str) -> Arrays:
@@ -108,6 +108,6 @@ class CelebA:
             def decode(name: str) -> np.ndarray:
                 return to_array(archive.read(name), self.size, channels=3, crop=self.crop)
 
-            images = each(f"{self.folder / ARCHIVE}: decoding", decode, names)
+            images = map_parallel(f"{self.folder / ARCHIVE}: decoding", decode, names)
             write_images(folder / "images.npy", images, self.spec.shape)
         return {}

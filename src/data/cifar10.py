@@ -20,11 +20,10 @@ BATCHES = (*(f"data_batch_{number}.bin" for number in range(1, 6)), "test_batch.
 class CIFAR10:
     """Tiny photographs (Krizhevsky 2009, "Learning multiple layers of features from tiny images").
 
-    Images are uint8 [N, 3, 32, 32], labels int64 0..9. The archive is the authors' binary version, with the same images in
-    the same order as the Python version: that one is of pickles, and unpickling can run code. Once it is decoded, it may be
-    deleted.
+    Images are uint8 [N, 3, 32, 32], labels int64 0..9. The archive is the authors' binary version. It has the same images in
+    the same order as the Python version, whose pickles could run code. It may be deleted after it is decoded.
 
-    folder: where the archive is or will be, and the decoded arrays.
+    folder: for the archive and the decoded arrays; prepare() fills it.
     sources: where prepare() looks for a missing archive, in this order; None means `default_sources`.
     """
 
@@ -33,7 +32,7 @@ class CIFAR10:
         *("airplane", "automobile", "bird", "cat", "deer"),
         *("dog", "frog", "horse", "ship", "truck"),
     )
-    # As TensorFlow Datasets pins it (tensorflow_datasets/url_checksums/cifar10.txt).
+    # The SHA-256 from TensorFlow Datasets (tensorflow_datasets/url_checksums/cifar10.txt).
     files: ClassVar[dict[str, str]] = {ARCHIVE: "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"}
     default_sources: ClassVar[tuple[Source, ...]] = (
         DvcRemote(),
@@ -54,8 +53,8 @@ class CIFAR10:
         self._decoded = Decoded(self.folder / "decoded", self.files)
 
     def prepare(self) -> None:
-        """Check the decoded arrays (about 0.2 s), get and decode the archive where they are missing; raises UserError."""
-        if not self._decoded.whole():
+        """Check the decoded arrays (about 0.2 s); if they are missing, get and decode the archive; raises UserError."""
+        if not self._decoded.is_intact():
             get(self.folder, self.files, self.sources)
             self._decoded.make(self._write)
 
@@ -69,10 +68,10 @@ class CIFAR10:
         return Arrays(x=images[self.rows[name]], y=np.array(labels[self.rows[name]]))
 
     def _write(self, folder: Path) -> dict[str, Any]:
-        """https://www.cs.toronto.edu/~kriz/cifar.html, "Binary version": a byte of label, then the three planes."""
+        """https://www.cs.toronto.edu/~kriz/cifar.html, "Binary version": a label byte, then the three colour planes."""
         content = {}
         with tarfile.open(self.folder / ARCHIVE) as archive:
-            for member in archive:  # one after the other: to go back means to decompress again
+            for member in archive:  # in the archive's order: going back would decompress again
                 if (stream := archive.extractfile(member)) and Path(member.name).name in BATCHES:
                     content[Path(member.name).name] = stream.read()
         records = np.frombuffer(b"".join(content[name] for name in BATCHES), np.uint8).reshape(-1, 1 + 3 * 32 * 32)

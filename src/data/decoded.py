@@ -1,4 +1,4 @@
-"""Image files made into arrays, once: a memory-mapped folder of .npy files, and what is needed to fill one."""
+"""A cache of decoded images as memory-mapped .npy files, and the functions that fill it."""
 
 import io
 import json
@@ -16,19 +16,19 @@ from src.config.errors import UserError
 from src.data.sources import PROGRESS, digest
 from src.system.files import TEMPORARY, check_writable, sync_folder, write_json
 
-# No format that Pillow opens with another program (EPS) or that is no picture (PDF, HDF5).
+# Without EPS, which Pillow opens with another program, and without PDF and HDF5, which are not image formats.
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
-PORTION = 64  # images in memory at once; Ctrl-C waits for no more
-REVISION = 1  # raise it when the same file comes to mean other pixels: older caches are then left alone
+PORTION = 64  # images in memory at once; Ctrl-C waits for at most this many
+REVISION = 1  # increase it when decoding changes the pixels: older caches are then not used
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
 class Decoded:
-    """Arrays that are made once: a folder of .npy files, and a record of their hashes and of what they were made from.
+    """A folder of .npy files that is written once, with a record of their hashes and of their source.
 
-    folder: appears when everything in it is whole. source: in plain JSON, all that the arrays are a function of.
+    folder: exists only when all its files are complete. source: plain JSON that determines the arrays.
     """
 
     record_name = "record.json"
@@ -36,8 +36,8 @@ class Decoded:
     def __init__(self, folder: Path, source: dict[str, Any]) -> None:
         self.folder, self.source = folder, source
 
-    def whole(self) -> bool:
-        """Whether the arrays are there, made from this source, with every byte as recorded (a second for each GB or so)."""
+    def is_intact(self) -> bool:
+        """Whether the arrays exist, were made from this source and match their hashes (about a second per GB)."""
         try:
             record = json.loads((self.folder / self.record_name).read_text())
             return record["source"] == self.source and all(
@@ -47,20 +47,20 @@ class Decoded:
             return False
 
     def make(self, write: Callable[[Path], dict[str, Any]]) -> None:
-        """Let `write(folder)` write the arrays, unless another process just has; what it returns goes into the record.
+        """Write the arrays with `write(folder)`, unless another process just did; the dict it returns goes into the record.
 
-        Nothing of it stays where it fails or is interrupted. Raises UserError where the disk refuses.
+        A failed or interrupted call leaves no files. Raises UserError if the folder cannot be written.
         """
         from filelock import FileLock
 
         check_writable(self.folder.parent, "paths.data")
         part = self.folder.with_name(f".{self.folder.name}{TEMPORARY}")
         with FileLock(self.folder.with_name(f"{self.folder.name}.lock")):
-            if self.whole():
+            if self.is_intact():
                 return
             if self.folder.exists():
-                print(f"{self.folder}: damaged, or made from something else: made again", flush=True)
-            shutil.rmtree(part, ignore_errors=True)  # what a killed process left
+                print(f"{self.folder}: damaged or made from another source: writing it again", flush=True)
+            shutil.rmtree(part, ignore_errors=True)  # left by a killed process
             try:
                 part.mkdir()
                 details = write(part)
@@ -81,7 +81,7 @@ class Decoded:
         return self._record()["sha256"]
 
     def details(self) -> dict[str, Any]:
-        """What `write` returned."""
+        """The dict that `write` returned."""
         return self._record()["details"]
 
     def array(self, name: str) -> np.ndarray:
@@ -97,11 +97,13 @@ class Decoded:
 
 
 def to_array(data: bytes, size: int, channels: int, crop: int | None = None) -> np.ndarray:
-    """The image in a file's bytes as uint8 [channels, size, size]: its centre square, resized with an antialiased bicubic.
+    """Decode an image file to uint8 [channels, size, size]: its centre square, resized with an antialiased bicubic filter.
 
-    Turned upright by its EXIF tag, 16 bits scaled to 8, transparency laid on white, CMYK and palettes made RGB (or grey,
-    ITU-R 601); of an animation the first frame. channels: 1 or 3. crop: of the original's centre, in pixels, before all that
-    follows. Raises nearly anything, as Pillow does, for bytes that are no whole image.
+    The EXIF rotation is applied, 16 bits are scaled to 8, transparent pixels become white, CMYK and palettes become RGB (or
+    grey, ITU-R 601). An animation gives its first frame.
+
+    data: the bytes of the file. channels: 1 or 3. crop: side in pixels of a centre square to cut out before the resize.
+    Raises ValueError for other formats, and nearly any error, as Pillow does, for damaged bytes.
     """
     from PIL import Image, ImageOps, UnidentifiedImageError
 
@@ -112,7 +114,7 @@ def to_array(data: bytes, size: int, channels: int, crop: int | None = None) -> 
         raise ValueError(f"no image of these formats: {', '.join(FORMATS)}") from None
     if image.mode == "F":
         raise ValueError("floating-point pixels have no fixed range")
-    if image.mode.startswith("I"):  # "I;16" and its kin; of 32 bits, "I", only what came from 16
+    if image.mode.startswith("I"):  # "I;16" and similar; "I" has 32 bits and must fit into 16
         values = np.asarray(image).astype(np.int64)
         if values.min() < 0 or values.max() > 65_535:
             raise ValueError("pixels of 32 bits have no fixed range")
@@ -124,7 +126,7 @@ def to_array(data: bytes, size: int, channels: int, crop: int | None = None) -> 
     image = image.convert("L" if channels == 1 else "RGB")
     if crop is not None:
         image = image.crop(_centre(image.size, crop))
-    # What is outside the box still counts at its edges: the same as to resize all of the image and then to crop.
+    # Pixels outside the box count at its edges, as if the whole image were resized and then cropped.
     square = image.resize((size, size), Image.Resampling.BICUBIC, box=_centre(image.size, min(image.size)))
     return np.asarray(square).reshape(size, size, channels).transpose(2, 0, 1)  # [channels, size, size]
 
@@ -135,7 +137,7 @@ def _centre(size: tuple[int, int], side: int) -> tuple[int, int, int, int]:
 
 
 def write_images(path: Path, images: Iterable[np.ndarray], shape: tuple[int, ...]) -> None:
-    """An .npy file of uint8 [N, *shape], one image after the other: N may be known in the end only."""
+    """Write images one by one to an .npy file, uint8 [N, *shape]; N need not be known before the last image."""
     header = {"descr": "|u1", "fortran_order": False}
     with open(path, "wb") as file:
         np.lib.format.write_array_header_1_0(file, header | {"shape": (0, *shape)})
@@ -144,23 +146,26 @@ def write_images(path: Path, images: Iterable[np.ndarray], shape: tuple[int, ...
             assert image.shape == shape
             file.write(image.tobytes())
             count += 1
-        file.seek(0)  # NumPy's header has room for any length
+        file.seek(0)  # NumPy pads the header, so any N fits into it
         np.lib.format.write_array_header_1_0(file, header | {"shape": (count, *shape)})
         file.flush()
         os.fsync(file.fileno())
 
 
-def each(what: str, function: Callable[[Item], Result], items: list[Item]) -> Iterator[Result]:
-    """`function` of each item, in their order, on all cores (Pillow and hashes let go of Python's lock), with signs of life."""
+def map_parallel(what: str, function: Callable[[Item], Result], items: list[Item]) -> Iterator[Result]:
+    """Yield `function` of each item in order, from threads on all cores (Pillow and hashlib release the GIL).
+
+    what: text of the progress messages.
+    """
     print(f"{what} {len(items):,} images ... ", end="", flush=True)
-    spoken = time.monotonic()
+    last_report = time.monotonic()
     try:
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             for start in range(0, len(items), PORTION):
                 yield from pool.map(function, items[start : start + PORTION])
-                if time.monotonic() - spoken > PROGRESS:
+                if time.monotonic() - last_report > PROGRESS:
                     print(f"{min(start + PORTION, len(items)):,} ", end="", flush=True)
-                    spoken = time.monotonic()
+                    last_report = time.monotonic()
     except BaseException:
         print("stopped", flush=True)
         raise

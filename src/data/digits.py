@@ -1,4 +1,4 @@
-"""The 1,797 handwritten digits of 8 x 8 that scikit-learn carries: real data without a download."""
+"""The 1,797 handwritten digits, 8 x 8 pixels, that scikit-learn contains: real data without a download."""
 
 import hashlib
 from functools import cached_property
@@ -10,14 +10,14 @@ from src.config.errors import UserError
 from src.data.dataset import Arrays
 from src.data.spec import Spec
 
-# Of the pinned permutation.
+# Rows of the pinned permutation.
 ROWS = {"train": slice(0, 1_197), "validation": slice(1_197, 1_497), "test": slice(1_497, 1_797)}
 
 
 class Digits:
-    """Optical recognition of handwritten digits (Alpaydin and Kaynak 1998), the part that scikit-learn ships.
+    """Optical recognition of handwritten digits (Alpaydin and Kaynak 1998), the part that scikit-learn contains.
 
-    Images are uint8 [N, 1, 8, 8], ink 255 on 0 (the original's 0..16, scaled); labels int64 0..9.
+    Images are uint8 [N, 1, 8, 8], ink 255 on background 0 (scaled from the original 0..16); labels int64 0..9.
     """
 
     name = "digits"
@@ -30,7 +30,7 @@ class Digits:
         self.spec = Spec.of("image", (1, 8, 8), tuple("0123456789"))
 
     def prepare(self) -> None:
-        """Check that this scikit-learn carries the pinned arrays; raises UserError otherwise."""
+        """Check that this scikit-learn contains the pinned arrays; raises UserError otherwise."""
         if self.hashes() != self.sha256:
             raise UserError("this scikit-learn carries other digits than the pinned ones: install the locked version")
 
@@ -47,7 +47,7 @@ class Digits:
         from sklearn.datasets import load_digits
 
         source = load_digits()
-        # RandomState's streams are frozen for good; those of default_rng may change with NumPy.
+        # RandomState's streams never change; those of default_rng may change with NumPy's version.
         order = np.random.RandomState(0).permutation(len(source.target))
         x = np.round(source.images * 255 / 16).astype(np.uint8)  # [1797, 8, 8]
         return {"x": x[order, None], "y": source.target[order].astype(np.int64)}

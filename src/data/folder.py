@@ -12,15 +12,15 @@ import numpy as np
 
 from src.config.errors import UserError
 from src.data.dataset import Arrays
-from src.data.decoded import REVISION, Decoded, each, to_array, write_images
+from src.data.decoded import REVISION, Decoded, map_parallel, to_array, write_images
 from src.data.sources import digest
 from src.data.spec import Spec
 from src.system.files import check_writable, write_json
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
-HELD_OUT = 0.05  # of the images for the test split, and as many for validation
-FEWEST = 5  # images of a split: with fewer no distance to it is defined
-ENOUGH = 250  # images: in 99 of 100 folders of so many each split has the fewest
+HELD_OUT = 0.05  # share of the images in the test split; validation has the same share
+FEWEST = 5  # images per split: with fewer, no distance to the split is defined
+RECOMMENDED = 250  # images: in 99 of 100 folders of this size, each split has at least FEWEST
 
 
 def _hash(value: Any) -> str:
@@ -30,16 +30,16 @@ def _hash(value: Any) -> str:
 class Folder:
     """The images in a folder and all folders below it, made square: uint8 [N, channels, size, size].
 
-    The classes are the names of the sub-folders (int64 labels, sorted by name), where all images lie in two or more of
-    them; otherwise there are none. Hidden files and folders are left alone, links to folders outside are followed.
+    If all images are in sub-folders and there are at least two of these, their names are the classes (int64 labels, sorted by
+    name); otherwise there are no classes. Hidden files and folders are skipped, links to folders outside are followed.
 
-    Splits of about 90, 5 and 5 % by the hash of each file: one that is added moves no other, and equal files share a split.
-    The images are decoded once, into a folder of `cache` that is named after names, bytes and settings. Later starts compare
-    names, sizes and times of change; only where those differ are all bytes read, and only where these differ are the images
+    The hash of each file decides its split, about 90, 5 and 5 %: a new file moves no other file, and equal files share a
+    split. The images are decoded once, into a folder of `cache` named after the file names, bytes and settings. Later starts
+    compare names, sizes and modification times. If those differ, all files are hashed; if the hashes differ, the images are
     decoded again.
 
-    path: the folder. cache: where the decoded images are kept.
-    max_broken: the share of files that may be unreadable as images; they are named and left out. More are an error.
+    path: the folder. cache: the folder for decoded images.
+    max_broken: allowed share of files that cannot be decoded. They are named and left out; a larger share is an error.
     """
 
     name = "folder"
@@ -56,25 +56,25 @@ class Folder:
 
     @cached_property
     def spec(self) -> Spec:
-        """From the names alone. Where the folder is gone (it is not needed to draw from a trained model) without classes."""
+        """Built from the file names alone. Without classes if the folder is gone: sampling a trained model does not need it."""
         names = self._names() if self.path.is_dir() else []
         return Spec.of("image", (self.channels, self.size, self.size), _classes(names))
 
     def prepare(self) -> None:
-        """Decode the images, or check every byte of those decoded earlier; raises UserError with the remedy."""
+        """Decode the images, or check every byte of the decoded ones; raises UserError with the remedy."""
         names = self._names()
         if not names:
             raise UserError(f"data.path={self.path}: there are no images in it ({', '.join(SUFFIXES)})")
         listing = _hash([self._status(name) for name in names])
         unchanged = self._decoded if self._known.get("listing") == listing else None
-        if unchanged is None or not unchanged.whole():
+        if unchanged is None or not unchanged.is_intact():
             check_writable(self.cache, "paths.data")
             hashes = self._hash_files(names)
             decoded = self._place({"files": _hash(hashes), **self._settings})
-            if not decoded.whole():
+            if not decoded.is_intact():
                 decoded.make(partial(self._write, hashes))
             write_json(self._index, {"listing": listing, "source": decoded.source})
-        self._judge()
+        self._check_counts()
 
     def hashes(self) -> dict[str, str]:
         """SHA-256 of the arrays of images and of labels."""
@@ -92,11 +92,11 @@ class Folder:
         labels = np.array(decoded.array("labels")[rows]) if "labels.npy" in decoded.hashes() else None
         return Arrays(x=decoded.array("images")[rows], y=labels)
 
-    # Where things are
+    # The cache
 
     @property
     def _known(self) -> dict[str, Any]:
-        """What the last preparation of this folder with these settings left; nothing where there was none."""
+        """The index that the last prepare() of this folder with these settings wrote; empty if there is none."""
         try:
             return dict(json.loads(self._index.read_text()))
         except (OSError, ValueError, TypeError):
@@ -115,7 +115,7 @@ class Folder:
             raise UserError(f"{self.path} is not prepared: run python -m src.prepare with the same data settings")
         return decoded
 
-    # What is in the folder
+    # The files of the folder
 
     def _names(self) -> list[str]:
         """All image files, relative to the folder, sorted."""
@@ -123,9 +123,9 @@ class Folder:
             raise UserError(f"data.path={self.path}: there is no such folder")
         names: list[str] = []
         try:
-            read = [self.path.resolve()]  # and all below; with what links lead to
+            seen = [self.path.resolve()]  # resolved folders, each read with all folders below it
             for folder, inside, files in os.walk(self.path, onerror=_raise, followlinks=True):
-                inside[:] = [name for name in sorted(inside) if not name.startswith(".") and _unread(Path(folder, name), read)]
+                inside[:] = [name for name in sorted(inside) if not name.startswith(".") and _is_new(Path(folder, name), seen)]
                 here = Path(folder).relative_to(self.path)
                 names += [str(here / name) for name in files if name.lower().endswith(SUFFIXES) and not name.startswith(".")]
         except OSError as error:
@@ -142,7 +142,7 @@ class Folder:
     def _hash_files(self, names: list[str]) -> dict[str, str]:
         """SHA-256 by name."""
         try:
-            hashes = each(f"{self.path}: reading", lambda name: digest(self.path / name), names)
+            hashes = map_parallel(f"{self.path}: reading", lambda name: digest(self.path / name), names)
             return dict(zip(names, hashes, strict=True))
         except OSError as error:
             raise _unreadable(error) from error
@@ -150,14 +150,14 @@ class Folder:
     # Decoding
 
     def _write(self, hashes: dict[str, str], folder: Path) -> dict[str, Any]:
-        # By hash: the splits are then one slice each, which alone can be memory-mapped.
+        # Sorted by hash: each split is then one slice, and only a slice can be memory-mapped.
         names = sorted(hashes, key=lambda name: (hashes[name], name))
         classes = _classes(names)
         kept: list[str] = []
         broken: dict[str, str] = {}
 
         def images() -> Iterator[np.ndarray]:
-            decoded = each(f"{self.path}: decoding", partial(self._decode, hashes), names)
+            decoded = map_parallel(f"{self.path}: decoding", partial(self._decode, hashes), names)
             for name, image in zip(names, decoded, strict=True):
                 if isinstance(image, Exception):
                     broken[name] = f"{type(image).__name__}: {image}".splitlines()[0]
@@ -174,7 +174,7 @@ class Folder:
         if len(broken) > 20:
             print(f"and {len(broken) - 20:,} more")
 
-        shares = np.array([int(hashes[name][:8], 16) / 2**32 for name in kept])  # rising, in [0, 1)
+        shares = np.array([int(hashes[name][:8], 16) / 2**32 for name in kept])  # ascending, in [0, 1)
         test = int((shares < HELD_OUT).sum())
         validation = int((shares < 2 * HELD_OUT).sum()) - test
         return {"images": len(kept), "test": test, "validation": validation, "broken": broken}
@@ -191,7 +191,8 @@ class Folder:
         except Exception as error:  # Pillow raises nearly anything on damaged bytes
             return error
 
-    def _judge(self) -> None:
+    def _check_counts(self) -> None:
+        """Raise UserError if too many images are broken or a split has too few."""
         details = self._ready().details()
         images, broken = details["images"], details["broken"]
         if len(broken) > self.max_broken * (images + len(broken)):
@@ -204,26 +205,29 @@ class Folder:
         if min(splits.values()) < FEWEST:
             shares = ", ".join(f"{count} for {name}" for name, count in splits.items())
             raise UserError(
-                f"data.path={self.path}: {images} images are too few ({shares}; each takes {FEWEST}): add different ones, some "
-                f"{ENOUGH} in all"
+                f"data.path={self.path}: {images} images are too few ({shares}; each needs {FEWEST}): add different ones, some "
+                f"{RECOMMENDED} in all"
             )
 
 
 def _classes(names: list[str]) -> tuple[str, ...]:
-    """Names of the sub-folders, where every image is in one and there are several."""
+    """Names of the sub-folders if every image is in one and there are several, else empty."""
     parts = [Path(name).parts for name in names]
     found = sorted({part[0] for part in parts})
     return tuple(found) if len(found) > 1 and all(len(part) > 1 for part in parts) else ()
 
 
-def _unread(folder: Path, read: list[Path]) -> bool:
-    """Whether a folder is none that is read already, and leads to none above: links may go in circles."""
+def _is_new(folder: Path, seen: list[Path]) -> bool:
+    """Whether to read a folder; false for a link into a seen folder or to one above it, as links may form cycles.
+
+    Adds the target of a new link to `seen`.
+    """
     if not folder.is_symlink():
         return True
     target = folder.resolve()
-    if any(target.is_relative_to(other) or other.is_relative_to(target) for other in read):
+    if any(target.is_relative_to(other) or other.is_relative_to(target) for other in seen):
         return False
-    read.append(target)
+    seen.append(target)
     return True
 
 
@@ -232,4 +236,4 @@ def _raise(error: OSError) -> None:
 
 
 def _unreadable(error: OSError) -> UserError:
-    return UserError(f"cannot read {error.filename} ({error.strerror}): mend its permissions, or move it away")
+    return UserError(f"cannot read {error.filename} ({error.strerror}): fix its permissions, or move it away")

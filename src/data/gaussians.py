@@ -1,4 +1,4 @@
-"""25 Gaussians on a grid in the plane: the smallest data on which a generator that drops modes can be seen to do so."""
+"""25 Gaussians on a grid in the plane: the smallest data that shows whether a generator drops modes."""
 
 import hashlib
 from functools import cached_property
@@ -11,12 +11,12 @@ from src.config.errors import UserError
 from src.data.dataset import Arrays
 from src.data.spec import Spec
 
-SCALE = 5.0  # the papers' coordinates are divided by it, so that generators that end in tanh can reach every point
+SCALE = 5.0  # divides the papers' coordinates, so that a generator that ends in tanh can reach every point
 SIGMA = 0.05 / SCALE  # standard deviation of each Gaussian, in both directions
 GRID = tuple(product((-4, -2, 0, 2, 4), repeat=2))  # the papers' coordinates, in label order
 CENTRES = np.array(GRID) / SCALE  # [25, 2] float64
 
-# Of the pinned draw.
+# Rows of the pinned draw.
 ROWS = {"train": slice(0, 100_000), "validation": slice(100_000, 110_000), "test": slice(110_000, 120_000)}
 
 
@@ -24,8 +24,8 @@ class Gaussians:
     """The "2D grid" of VEEGAN (Srivastava et al. 2017, arXiv:1705.07761) and PacGAN (Lin et al. 2018, arXiv:1712.04086):
     means {-4, -2, 0, 2, 4}^2, standard deviation 0.05, equal weights.
 
-    Points are float32 [N, 2] and divided by SCALE = 5: centres at up to 0.8, sigma 0.01, all within (-0.9, 0.9).
-    Labels int64 0..24 number the Gaussians; their names are the papers' coordinates.
+    Points are float32 [N, 2], divided by SCALE = 5: centres in [-0.8, 0.8], sigma 0.01, all points in (-0.9, 0.9).
+    Labels int64 0..24 number the Gaussians; the class names are the papers' coordinates.
     """
 
     name = "gaussians"
@@ -52,7 +52,7 @@ class Gaussians:
 
     @cached_property
     def _all(self) -> dict[str, np.ndarray]:
-        # RandomState's streams are frozen for good; those of default_rng may change with NumPy.
+        # RandomState's streams never change; those of default_rng may change with NumPy's version.
         stream = np.random.RandomState(0)
         y = stream.randint(len(GRID), size=120_000, dtype=np.int64)
         x = CENTRES[y] + SIGMA * stream.standard_normal((len(y), 2))  # [120000, 2]

@@ -11,7 +11,7 @@ UINT8 = 0x08
 
 
 def read(path: Path) -> np.memmap:
-    """The uint8 array in an idx file, memory-mapped and read-only; raises UserError where the file is not one."""
+    """The uint8 array in an idx file, memory-mapped and read-only; raises UserError for any other file."""
     size = path.stat().st_size
     with open(path, "rb") as file:
         head = file.read(4)

@@ -1,4 +1,4 @@
-"""From a data set to batches: one indexed read per block, in an order that depends on (seed, epoch) alone."""
+"""Batches of a data set: one indexed read per block of updates, in an order that depends on (seed, epoch) alone."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -12,18 +12,18 @@ from src.data.dataset import Dataset, Split
 from src.data.spec import Batch, Spec
 from src.training import rng
 
-BLOCK_BYTES = 4_000_000  # of a block at most, unless one update alone takes more
+BLOCK_BYTES = 4_000_000  # most bytes of a block, unless a single update takes more
 
 
 class Blocks:
-    """Sampler of index blocks [updates * batches_per_update, batch] for one epoch of updates, from the step that `at` says.
+    """Sampler of index blocks [updates * batches_per_update, batch] for one epoch of updates, starting at step `at()`.
 
-    Batch number p of a run holds rows p * batch ... of the permutation of its epoch, whatever came before it; the incomplete
-    last batch of an epoch is left out. An update belongs to the epoch of its first batch. A block ends after `size` updates,
-    or after a step for which `cut(step)` is true, so that what happens between blocks (logging, samples, checkpoints) happens
-    exactly at its step.
+    Batch p of an epoch holds the indices p * batch ... (p + 1) * batch - 1 of the epoch's permutation, independent of earlier
+    batches; the incomplete last batch of an epoch is left out. An update belongs to the epoch of its first batch. A block
+    ends after `size` updates, or after a step for which `cut(step)` is true: logging, samples and checkpoints happen between
+    blocks, so exactly at their step.
 
-    stop: the step after which there is no update, None for never. local: this rank's rows of a batch.
+    stop: the step at which the run ends, None for no end. local: this rank's slice of a batch.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Blocks:
 
 
 class Rows(torch.utils.data.Dataset):
-    """A split that is read by arrays of indices [...] and answers with a batch of tensors [..., *shape]."""
+    """A split as a torch data set: an array of indices [...] gives a batch of tensors [..., *field.shape]."""
 
     def __init__(self, split: Split) -> None:
         self.split = split
@@ -76,12 +76,12 @@ class Rows(torch.utils.data.Dataset):
 
 
 class DataModule(LightningDataModule):
-    """Batches of the training split for one run, from the step at which its model stands; an epoch is one of the data.
+    """Batches of the training split for one run, starting at the model's step; an epoch is one pass over the data.
 
-    batch_size: the global one, over all ranks.
+    batch_size: global, over all ranks.
     workers: loader processes; the batches are the same for any number.
-    stop: the step to end at, None to leave that to the Trainer.
-    block: updates per Lightning batch at most, fewer where they would take more than BLOCK_BYTES. cut: as in Blocks. Neither
+    stop: the step at which the run ends, None to leave it to the Trainer.
+    block: most updates per Lightning batch, fewer if they would take more than BLOCK_BYTES. cut: as in Blocks. Neither
     changes a batch.
     """
 
@@ -125,5 +125,5 @@ class DataModule(LightningDataModule):
 
 
 def bytes_of(spec: Spec) -> int:
-    """Of one sample."""
+    """Bytes of one sample."""
     return sum(int(np.prod(field.shape)) * np.dtype(field.dtype).itemsize for field in spec.fields.values())

@@ -18,7 +18,7 @@ ROWS = {"train": slice(0, 55_000), "validation": slice(55_000, 60_000), "test": 
 
 
 class MNIST:
-    """Handwritten digits (LeCun et al. 1998). Images are uint8 [N, 1, 28, 28], ink 255 on 0; labels int64 0..9.
+    """Handwritten digits (LeCun et al. 1998). Images are uint8 [N, 1, 28, 28], ink 255 on background 0; labels int64 0..9.
 
     folder: where the four files are, or will be after prepare().
     sources: where prepare() looks for missing files, in this order; None means `default_sources`.
@@ -45,7 +45,7 @@ class MNIST:
         self.spec = Spec.of("image", (1, 28, 28), self.classes)
 
     def prepare(self) -> None:
-        """Check the files' SHA-256 (about 0.1 s), get those that are missing; raises UserError with the remedy."""
+        """Check the files' SHA-256 (about 0.1 s) and get missing files; raises UserError with the remedy."""
         if get(self.folder, self.files, self.sources):
             commit_to_dvc(self.folder)
 

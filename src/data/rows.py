@@ -11,10 +11,10 @@ LARGE = 200_000_000  # bytes
 
 
 class FileRows:
-    """x[index] of an array x that is mapped from a file, without touching the map.
+    """x[index] of a memory-mapped array x, read from its file and not through the map.
 
-    What is read lies in the system's cache of files, once for all processes. Pages of a map that are touched become the
-    process's own memory as long as the system has enough of it: after an epoch, the whole file.
+    The system's page cache holds the file once for all processes. Pages that are read through a map count as memory of the
+    process until the system runs short of memory: after one epoch, the whole file.
     """
 
     def __init__(self, x: np.ndarray, file: Path, offset: int) -> None:
@@ -33,9 +33,9 @@ class FileRows:
 
 
 def indexed(x: np.ndarray) -> Any:
-    """What gives x[index] with the least memory: FileRows of a large array that lies in a file row by row, else x itself.
+    """An object that gives x[index] with the least memory: FileRows for a large C-contiguous memory map, else x itself.
 
-    x: whatever a split holds, an array or like one.
+    x: an array, or an object that is indexed like one.
     """
     mapped: Any = x
     while isinstance(getattr(mapped, "base", None), np.ndarray):

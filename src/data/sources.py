@@ -1,7 +1,7 @@
-"""Where the bytes of a data set come from, and the proof that they are the right ones.
+"""Download of data files, checked by SHA-256.
 
-A data set pins the SHA-256 of each file and lists its sources; `get` asks them in that order until every file is there.
-No file appears under its own name before its hash has matched, so the same files result wherever they came from.
+A data set pins the SHA-256 of each file and lists its sources; `get` tries them in that order until every file is there.
+A file appears under its own name only after its hash has matched, so the files do not depend on the source.
 """
 
 import contextlib
@@ -25,39 +25,39 @@ from src.config.errors import UserError
 from src.system.files import check_writable
 
 CHUNK = 1 << 18  # bytes
-PROGRESS = 2.0  # seconds between two signs of life
+PROGRESS = 2.0  # seconds between two progress messages
 
 
 class SourceError(Exception):
-    """This source did not deliver, in one line; the next one is asked."""
+    """A source failed, with the reason in one line; `get` tries the next source."""
 
 
 class Source(Protocol):
-    """One place that may have the files; `str(source)` names it to a person."""
+    """A place that may have the files; `str(source)` is its name in messages."""
 
     def fetch(self, folder: Path, files: Mapping[str, str]) -> None:
-        """Put `files` (name -> SHA-256) into `folder`; raises SourceError, and keeps what arrived whole before."""
+        """Put `files` (name -> SHA-256) into `folder`; on failure, raises SourceError and keeps the complete files."""
 
 
 def get(folder: Path, files: Mapping[str, str], sources: Sequence[Source]) -> bool:
-    """Make sure that `folder` holds `files` (name -> SHA-256), every byte checked; get the missing ones, if any: true.
+    """Check every byte of `files` (name -> SHA-256) in `folder` and get missing files; returns whether any were missing.
 
-    Raises UserError where a file is there with other bytes (it may be the user's: it is never overwritten), where the
-    folder cannot be written, and where no source has the files.
+    Raises UserError if a file has other bytes (it may be the user's, so it is never overwritten), if the folder cannot be
+    written, or if no source has the files.
     """
     try:
         if missing(folder, files):
             check_writable(folder, "paths.data")
-            with _alone(folder):
+            with _download_lock(folder):
                 _get_missing(folder, files, sources)
             return True
-    except OSError as error:  # the network's errors are SourceErrors by now
+    except OSError as error:  # of the file system: network errors are SourceErrors
         raise UserError(f"cannot use {error.filename or folder}: {error.strerror}; choose another with paths.data=") from None
     return False
 
 
 def missing(folder: Path, files: Mapping[str, str]) -> dict[str, str]:
-    """Those of `files` that are not in `folder`; raises UserError where one is there with other bytes."""
+    """The entries of `files` that are not in `folder`; raises UserError if a file there has other bytes."""
     absent = {}
     for name, sha256 in files.items():
         path = folder / name
@@ -75,7 +75,7 @@ def digest(path: Path) -> str:
 
 
 def install(stream: IO[bytes] | BufferedIOBase, path: Path, sha256: str) -> None:
-    """Write `stream` to `path`, which appears whole and with the right hash or not at all (SourceError)."""
+    """Write `stream` to `path`; the file appears complete and with the right hash, or not at all (SourceError)."""
     part = path.with_name(f"{path.name}.part")
     found = hashlib.sha256()
     try:
@@ -90,7 +90,7 @@ def install(stream: IO[bytes] | BufferedIOBase, path: Path, sha256: str) -> None
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
-    path.with_name(f"{path.name}.gz.part").unlink(missing_ok=True)  # what a mirror began is of no use any more
+    path.with_name(f"{path.name}.gz.part").unlink(missing_ok=True)  # a mirror's partial download
 
 
 def _read(stream: IO[bytes] | BufferedIOBase, name: str) -> bytes:
@@ -102,7 +102,7 @@ def _read(stream: IO[bytes] | BufferedIOBase, name: str) -> bytes:
 
 def _get_missing(folder: Path, files: Mapping[str, str], sources: Sequence[Source]) -> None:
     for source in sources:
-        absent = missing(folder, files)  # again, as another process may have been at work
+        absent = missing(folder, files)  # again: another process may have got some
         if not absent:
             return
         print(f"{folder}: {source} ... ", end="", flush=True)
@@ -123,8 +123,8 @@ def _get_missing(folder: Path, files: Mapping[str, str], sources: Sequence[Sourc
 
 
 @contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Of several processes that want the same files one gets them; the lock lies beside the folder, which DVC knows."""
+def _download_lock(folder: Path) -> Iterator[None]:
+    """Only one process at a time gets the files of `folder`. The lock file is beside it, because DVC tracks the folder."""
     from filelock import FileLock, Timeout
 
     lock = FileLock(folder.with_name(f"{folder.name}.lock"))
@@ -141,9 +141,9 @@ def _alone(folder: Path) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Mirror:
-    """A folder on an HTTP server that has each file as NAME.gz, or as it is.
+    """A folder on an HTTP server with each file as NAME.gz or as NAME.
 
-    timeout: seconds for a connection, and for each piece of the answer. suffix: ".gz", or "" for files as they are.
+    timeout: seconds for the connection, and for each read. suffix: ".gz", or "" if the server does not gzip the files.
     """
 
     url: str
@@ -154,7 +154,7 @@ class Mirror:
         return self.url
 
     def fetch(self, folder: Path, files: Mapping[str, str]) -> None:
-        """See Source. What an interrupted download leaves, NAME.gz.part, is where the next one goes on."""
+        """See Source. An interrupted download leaves NAME.gz.part, and the next one continues it."""
         for name, sha256 in files.items():
             self._fetch_file(folder / name, sha256)
 
@@ -168,24 +168,24 @@ class Mirror:
             part.unlink()
             if not resumed:
                 raise
-            self._fetch_file(path, sha256)  # the beginning was bad, or another mirror's: once more from nothing
+            self._fetch_file(path, sha256)  # the part was damaged or another mirror's: download the whole file
 
     def _download(self, url: str, part: Path) -> bool:
-        """Append to `part` what it lacks; true where it went on from an earlier beginning."""
+        """Download the rest of `part`; returns whether it continued an earlier download."""
         name = url.rpartition("/")[2]
         done = part.stat().st_size if part.exists() else 0
         response = self._open(Request(url, headers={"Range": f"bytes={done}-"} if done else {}))
-        if response is None:  # nothing after `done`: the beginning was all of it
+        if response is None:  # nothing after `done`: the part is complete
             return True
         with response:
             if response.headers.get_content_type() == "text/html":
                 raise SourceError(f"{name}: a web page came instead of the file")
             if not response.headers.get("Content-Range", "").startswith(f"bytes {done}-"):
-                done = 0  # the server does not know ranges and sends the whole
+                done = 0  # the server does not support ranges and sends the whole file
             resumed = done > 0
             length = response.headers.get("Content-Length")
             total = done + int(length) if length else None
-            spoken = time.monotonic()
+            last_report = time.monotonic()
             with open(part, "ab" if resumed else "wb") as file:
                 while True:
                     try:
@@ -196,17 +196,17 @@ class Mirror:
                         break
                     file.write(chunk)
                     done += len(chunk)
-                    if time.monotonic() - spoken > PROGRESS:
+                    if time.monotonic() - last_report > PROGRESS:
                         print(f"{done / 1e6:.1f}{f'/{total / 1e6:.1f}' if total else ''} MB ", end="", flush=True)
-                        spoken = time.monotonic()
+                        last_report = time.monotonic()
         if total and done < total:
             raise SourceError(f"{name}: the connection closed after {done:,} of {total:,} bytes")
         return resumed
 
     def _open(self, request: Request) -> Any:
-        """The response, or None where the requested range is empty.
+        """The response, or None if the requested range is empty.
 
-        It is asked for in a thread of its own: a look-up of the host's name can hang for minutes and has no timeout.
+        The request runs in its own thread: a DNS lookup can hang for minutes and has no timeout.
         """
         answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
 

@@ -1,4 +1,4 @@
-"""What a data set tells everything else: which named tensors a sample has, and what they mean."""
+"""The description of a data set: the named tensors of a sample, and their meaning."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:  # data sets use this module without paying for the import of torch
+if TYPE_CHECKING:  # lazy: data sets use this module without torch
     from torch import Tensor
 
-Batch = dict[str, "Tensor"]  # field name -> [B, *field.shape]; "x" is what is generated, "y" a class
+Batch = dict[str, "Tensor"]  # field name -> [B, *field.shape]; "x" is the field that models generate, "y" a class
 
 
 @dataclass(frozen=True)
 class Field:
     """One named tensor of a sample.
 
-    kind: what the numbers mean: "image", "points", "class", "tokens" ...
-    shape: of one sample; (C, H, W) for images, (T,) for token sequences, () for a class.
-    dtype: of the data set's arrays, a NumPy name; a model sees floats of its own precision instead of uint8.
-    names: of the classes or the vocabulary, in the order of their numbers.
-    rate: steps per second, for what has time.
+    kind: meaning of the numbers: "image", "points", "class", "tokens" ...
+    shape: shape of one sample; (C, H, W) for images, (T,) for token sequences, () for a class.
+    dtype: NumPy name of the data set's dtype; models get floats of their own precision instead of uint8.
+    names: names of the classes or of the vocabulary, in the order of their numbers.
+    rate: steps per second, for data with a time axis.
     """
 
     kind: str
@@ -30,7 +30,7 @@ class Field:
     rate: float | None = None
 
     def to_model(self, x: Tensor, dtype: Any = None) -> Tensor:
-        """Data [..., *shape] as a model sees it: uint8 0..255 becomes float in [-1, 1], whole numbers stay as they are."""
+        """Data [..., *shape] to model input: uint8 0..255 becomes float in [-1, 1], other integers do not change."""
         if self.dtype == "uint8":
             from src.data.pixels import from_uint8
 
@@ -38,7 +38,7 @@ class Field:
         return x.to(dtype) if dtype is not None and x.is_floating_point() else x
 
     def to_data(self, x: Tensor) -> Tensor:
-        """What a model makes [..., *shape] in the data's own form; `to_model` takes it back."""
+        """Model output [..., *shape] to the data's dtype, the inverse of `to_model`."""
         if self.dtype == "uint8":
             from src.data.pixels import to_uint8
 
@@ -48,13 +48,13 @@ class Field:
 
 @dataclass(frozen=True)
 class Spec:
-    """The interface of a data set: the data makes it, networks take their sizes from it."""
+    """The interface of a data set: its fields by name. Networks take their sizes from it."""
 
     fields: Mapping[str, Field]
 
     @classmethod
     def of(cls, kind: str, shape: tuple[int, ...], classes: tuple[str, ...] = ()) -> Spec:
-        """Samples of one kind, with a class each where there are classes: images are uint8, points float32."""
+        """Samples `x` of one kind, images in uint8, others in float32; and their class `y` if `classes` is not empty."""
         fields = {"x": Field(kind, shape, "uint8" if kind == "image" else "float32")}
         return cls(fields | ({"y": Field("class", (), "int64", classes)} if classes else {}))
 
@@ -72,11 +72,11 @@ class Spec:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The names of the classes in label order; empty where samples have none."""
+        """The names of the classes in label order; empty if samples have no class."""
         return self.fields["y"].names if "y" in self.fields else ()
 
     def to_model(self, batch: Batch, dtype: Any = None) -> Batch:
-        """A batch of the data as a model sees it; tensors without a field stay as they are."""
+        """A batch of data to model input; tensors without a field do not change."""
         return {name: self.fields[name].to_model(x, dtype) if name in self.fields else x for name, x in batch.items()}
 
     def record(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Stacked MNIST: three digits as the channels of one image, so that there are 1,000 modes to find or to drop."""
+"""Stacked MNIST: images with three digits as channels, which have 1,000 modes."""
 
 import hashlib
 from collections.abc import Sequence
@@ -18,11 +18,11 @@ SIZES = {"train": 128_000, "validation": 5_000, "test": 26_000}
 
 
 class Triples:
-    """Images [N, 3, 28, 28] that are put together from single ones when they are asked for.
+    """Images [N, 3, 28, 28], stacked from single digits at each access.
 
-    The whole is 374 MB, the single images are memory-mapped and shared; this keeps the indices alone.
+    All splits in full would take 374 MB. This class holds only indices into the memory-mapped, shared digits.
 
-    digits: [M, 1, 28, 28]; rows: [N, 3], which three of them make each image.
+    digits: [M, 1, 28, 28]. rows: [N, 3], the indices of the three digits of each image.
     """
 
     ndim = 4
@@ -36,12 +36,12 @@ class Triples:
         return len(self.rows)
 
     def __getitem__(self, index: Any) -> np.ndarray:
-        """The images of any index into the first dimension: a number, a slice, an array of indices of any shape."""
+        """Images by an index of the first dimension: a number, a slice or an array of indices of any shape."""
         return np.asarray(self.digits[:, 0][self.rows[index]])  # [..., 3, 28, 28]
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         if copy is False:
-            raise ValueError("the images are put together anew each time: there is nothing to share")
+            raise ValueError("the images are stacked at each access: there is nothing to share")
         return self[:] if dtype is None else self[:].astype(dtype)
 
     def copy(self) -> np.ndarray:
@@ -53,9 +53,9 @@ class StackedMNIST:
     """Metz et al. 2016 (arXiv:1611.02163), with PacGAN's number of images (Lin et al. 2018, arXiv:1712.04086).
 
     Images are uint8 [N, 3, 28, 28]: three digits drawn with replacement from the same split of MNIST. Labels are int64
-    0..999, the three digits read as one number, the first channel's first.
+    0..999, the three digits as one number, first channel first.
 
-    folder: of MNIST's four files. sources: as in MNIST.
+    folder: the folder of MNIST's four files. sources: as in MNIST.
     """
 
     name = "stacked_mnist"
@@ -83,7 +83,7 @@ class StackedMNIST:
         """ "train" (128,000), "validation" (5,000) or "test" (26,000), each of the digits of MNIST's split of that name."""
         digits = self.mnist.split(name)
         rows = self._triples[name]
-        # All that is asked of x is len, shape, an index into its first dimension, copy and conversion to an array.
+        # Users of x need only len, shape, an index of the first dimension, copy and conversion to an array.
         return Arrays(x=Triples(digits["x"], rows), y=digits["y"][rows] @ np.array([100, 10, 1]))  # type: ignore[arg-type]
 
     def _triple_hashes(self) -> dict[str, str]:
@@ -92,7 +92,7 @@ class StackedMNIST:
     @cached_property
     def _triples(self) -> dict[str, np.ndarray]:
         """Rows [N, 3] int64 of the MNIST split, by split."""
-        # RandomState's streams are frozen for good; those of default_rng may change with NumPy.
+        # RandomState's streams never change; those of default_rng may change with NumPy's version.
         stream = np.random.RandomState(0)
         digits = {"train": 55_000, "validation": 5_000, "test": 10_000}
         return {name: stream.randint(digits[name], size=(size, 3), dtype=np.int64) for name, size in SIZES.items()}

@@ -13,12 +13,12 @@ from src.data.dataset import SPLITS, Arrays
 from src.data.spec import Field, Spec
 
 SUFFIXES = (".md", ".txt")
-UNKNOWN = "<unknown>"  # token 0: a character that the training part lacks
-FEWEST = {"train": 20, "validation": 2, "test": 2}  # samples of a split
+UNKNOWN = "<unknown>"  # token 0: a character that is not in the training part
+FEWEST = {"train": 20, "validation": 2, "test": 2}  # samples per split
 
 
 class Source(NamedTuple):
-    """A text as it was read.
+    """A text and its files.
 
     codes: code points, uint32 [N]. hashes: SHA-256 of each file's bytes, by name. line_ends: how many CR LF became LF.
     """
@@ -32,17 +32,17 @@ class Text:
     """A text file, or all .md and .txt files in a folder and below it, as int64 tokens [N, length], one per character.
 
     The files are read as UTF-8 and joined in the order of their names, with a line end after each that lacks one. A byte order
-    mark is no character, and CR LF counts as one line end, LF; everything else stays as it is. Hidden files are left out.
+    mark is removed and CR LF becomes LF; nothing else changes. Hidden files are left out.
 
-    The first part of the text is for training, the last for the test, and validation lies between: no character belongs to
-    two splits. Training samples overlap: one begins at every multiple of length // 2, so that most characters are seen once
-    with much context and once with little. Samples of the other splits do not overlap, so that each character is scored once,
-    given those before it in its sample; up to length - 1 characters at the end of a split belong to no sample.
+    The first part of the text is for training, then comes validation, then test: no character belongs to two splits. Training
+    samples overlap: one begins at every multiple of length // 2, so that most characters occur twice, once with long and once
+    with short context. Samples of the other splits do not overlap: each character is scored once, given the characters before
+    it in its sample. Up to length - 1 characters at the end of a split belong to no sample.
 
-    The vocabulary is the characters of the training part in the order of their code points, after `UNKNOWN`, which stands in
-    the other splits for every character that training lacks.
+    The vocabulary is `UNKNOWN`, then the characters of the training part in the order of their code points. `UNKNOWN` replaces
+    characters of the other splits that are not in the training part.
 
-    path: the file or folder. length: characters of a sample. validation, test: shares of the text.
+    path: the file or folder. length: characters per sample. validation, test: shares of the text.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Text:
         return Spec({"x": Field("tokens", (self.length,), "int64", names=names)})
 
     def prepare(self) -> None:
-        """Read the text; raises UserError where it is not there, not UTF-8 or too short."""
+        """Read the text; raises UserError if it is missing, not UTF-8 or too short."""
         counts = {name: len(self.split(name)) for name in SPLITS}
         if any(counts[name] < FEWEST[name] for name in SPLITS):
             found = ", ".join(f"{counts[name]:,} for {name} ({FEWEST[name]} needed)" for name in SPLITS)
@@ -76,7 +76,7 @@ class Text:
         return self._source.hashes
 
     def notes(self) -> dict[str, int]:
-        """Counts for people: characters, vocabulary, CR LF line ends, and characters of each split that training lacks."""
+        """Counts to print: characters, vocabulary, CR LF line ends, and unknown characters of validation and test."""
         unknown = {f"unknown_{name}": int((self._tokens[name] == 0).sum()) for name in SPLITS[1:]}
         return {
             "characters": len(self._source.codes),
@@ -118,7 +118,7 @@ class Text:
             try:
                 data = path.read_bytes()
             except OSError as error:
-                raise UserError(f"cannot read {path} ({error.strerror}): mend its permissions, or move it away") from error
+                raise UserError(f"cannot read {path} ({error.strerror}): fix its permissions, or move it away") from error
             hashes[name] = hashlib.sha256(data).hexdigest()
             text = decode(data, path)
             line_ends += text.count("\r\n")
@@ -144,7 +144,7 @@ class Text:
 
 
 def decode(data: bytes, path: Path) -> str:
-    """The text of a UTF-8 file; raises UserError, with the offset, for other bytes."""
+    """The text of a UTF-8 file; raises UserError with the offset of the first invalid byte."""
     start = len(codecs.BOM_UTF8) if data.startswith(codecs.BOM_UTF8) else 0
     try:
         return data[start:].decode("utf-8")
@@ -157,7 +157,7 @@ def decode(data: bytes, path: Path) -> str:
 
 
 def encode(codes: np.ndarray, alphabet: np.ndarray) -> np.ndarray:
-    """Code points [N] as tokens, int64 [N]: 1 + the place in the sorted alphabet, 0 for others."""
+    """Code points [N] as tokens, int64 [N]: 1 + the position in the sorted alphabet, 0 for characters outside it."""
     if not len(alphabet):
         return np.zeros(len(codes), np.int64)
     place = np.searchsorted(alphabet, codes).clip(max=len(alphabet) - 1)

@@ -42,7 +42,7 @@ COLUMNS = (
     Column("fd_class_mean", "class FD ↓", "mean Fréchet distance of samples of a class to real images of it; lower is better"),
 )
 
-# The first is the floor: `times the floor` is a recipe's distance divided by its distance.
+# The first control is the floor: `times the floor` is a recipe's distance divided by the floor's distance.
 CONTROL_NAMES = {"real": "real images (floor)", "noise": "noise (ceiling)", "training_copies": "training copies"}
 
 

@@ -1,4 +1,4 @@
-"""A run folder's final evaluation: the chosen checkpoint, measured by a suite, as metrics.json."""
+"""The final evaluation of a run folder: a suite measures the best checkpoint, metrics.json records the result."""
 
 from pathlib import Path
 from typing import Any

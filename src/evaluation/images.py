@@ -1,6 +1,6 @@
 """The suite for generated images (and points): distances in an extractor's features, manifolds, copies, classes.
 
-The protocol and its controls are src/evaluation/protocol.py's. torch is imported lazily: config errors must not wait for it.
+The protocol and its controls are in src/evaluation/protocol.py. torch is imported lazily: config errors must not wait for it.
 """
 
 from collections.abc import Callable
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
     from src.models.model import Model
 
 NEIGHBOUR_ROWS, NEIGHBOURS = 8, 8
-BATCH = 500  # samples that a discriminator sees at once
+BATCH = 500  # samples per call of the discriminator
 
 
 class ImageSuite:
-    """Measures samples of images or points; the rule needs the capability Samples.
+    """Measures samples of images or points; the model needs the capability Samples.
 
-    extractor: in whose features distances are measured, see src/evaluation/extractors; None, which `check` refuses, where
-    the data's config names none. weights: a file of other weights for it.
-    samples: generated and real ones compared, fewer where the data has fewer. split: of the real ones.
-    seed: of the first generated sample; sample i has seed + i. validation_samples: drawn for each validation.
-    device: where samples are drawn and features extracted; None for that of the model.
-    cache: folder for what is measured of real data.
+    extractor: name of the feature extractor, see src/evaluation/extractors; None if the data's config names none, which
+    `check` refuses. weights: a file with other weights for it.
+    samples: number of generated and of real samples, fewer if the data has fewer. split: split of the real samples.
+    seed: seed of the first generated sample; sample i has seed + i. validation_samples: number of samples per validation.
+    device: device for sampling and for feature extraction; None for the model's.
+    cache: folder for features and metrics of real data.
     """
 
     better = "lower"
@@ -72,7 +72,7 @@ class ImageSuite:
         if self.weights is not None and not Path(self.weights).is_file():
             raise UserError(f"evaluation.weights={self.weights} is no file: give the path of an existing one, or leave it null")
         if self.weights is not None:
-            assert self.extractor  # says what is wrong with these weights before anything is written
+            assert self.extractor  # loads the weights: a UserError comes before anything is written
 
     def validate(self, model: "Model", dataset: "Dataset") -> float:
         """Frechet distance of `validation_samples` samples to the validation split."""
@@ -83,10 +83,10 @@ class ImageSuite:
         return validation_distance(draw, dataset, self.extractor, self.validation_samples, self.cache)
 
     def evaluate(self, model: "Model", dataset: "Dataset", modality: Any, folder: Path) -> dict[str, Any]:
-        """See Suite. The averaged weights, the raw ones (`raw`), and `neighbours.png`: samples beside training images."""
+        """See Suite. Measures averaged and raw weights (`raw`), writes `neighbours.png`: samples beside training images."""
         import torch
 
-        from src.data.dataset import whole
+        from src.data.dataset import read_all
         from src.evaluation.metrics.discriminator_gap import discriminator_gap
         from src.evaluation.protocol import Protocol, evaluate, sample_count
         from src.modalities.modality import ShowsNeighbours
@@ -108,7 +108,7 @@ class ImageSuite:
             return {}
         if isinstance(model, Discriminates):
             split = dataset.split(self.split)
-            real = {name: torch.from_numpy(whole(split, name)[:count].copy()) for name in ("x", *cond)}
+            real = {name: torch.from_numpy(read_all(split, name)[:count].copy()) for name in ("x", *cond)}
             record["metrics"] |= discriminator_gap(logits(model, real), logits(model, {"x": drawn, **cond}))
         if isinstance(modality, ShowsNeighbours):
             draw_neighbours(folder / "neighbours.png", drawn[:NEIGHBOUR_ROWS], dataset, modality)
@@ -121,7 +121,7 @@ class ImageSuite:
         return record | {"raw": raw["metrics"]}
 
     def place(self, model: "Model") -> str:
-        """Put the extractor, and where `device` says so the model, on its device; that device's type."""
+        """Move the model to `device`, if that is set, and the extractor to the model's device; returns its type."""
         if self.device is not None:
             model.to(self.device)
         self.extractor.to(model.device)
@@ -129,9 +129,9 @@ class ImageSuite:
 
 
 def sampler(model: Any, spec: Spec, seed: int, weights: str = "ema") -> Callable[[int], "Tensor"]:
-    """n -> samples [n, ...] of the seeds seed .. seed + n - 1, as the data has them (uint8 images).
+    """A function n -> samples [n, ...] for the seeds seed .. seed + n - 1, in the data's dtype (uint8 images).
 
-    Each rank makes a part of them, and all get all.
+    Each rank generates a part of them; every rank gets all.
     """
     import torch
 
@@ -148,7 +148,7 @@ def sampler(model: Any, spec: Spec, seed: int, weights: str = "ema") -> Callable
 
 
 def logits(model: Any, data: dict[str, "Tensor"]) -> "Tensor":
-    """The discriminator's logits [N] for samples as the data has them, in evaluation mode."""
+    """The discriminator's logits [N] for samples in the data's dtype, in evaluation mode."""
     import torch
 
     found = []
@@ -160,12 +160,12 @@ def logits(model: Any, data: dict[str, "Tensor"]) -> "Tensor":
 
 
 def draw_neighbours(path: Path, drawn: "Tensor", dataset: "Dataset", modality: Any) -> None:
-    """A picture of samples beside the training images nearest to them, by Euclidean distance: copies would show."""
+    """Write a picture of samples beside their nearest training images by Euclidean distance, which makes copies visible."""
     import torch
 
-    from src.data.dataset import whole
+    from src.data.dataset import read_all
     from src.evaluation.metrics.neighbours import nearest
 
-    train = torch.from_numpy(whole(dataset.split("train"), "x").copy())
+    train = torch.from_numpy(read_all(dataset.split("train"), "x").copy())
     _, rows = nearest(drawn.flatten(1).float(), train.flatten(1).float(), k=NEIGHBOURS)
     modality.neighbours(drawn, train[rows], path)

@@ -1,8 +1,8 @@
-"""What a handful of training seeds can say: Student's t, for means, for one more value, for differences.
+"""Statistics of a few training seeds by Student's t: intervals of the mean and of one more value, tests of differences.
 
-All take one number per seed and suppose that seeds scatter about normally. With few of them that is the better bet: percentile
-bootstrap intervals, which suppose nothing, hold the true mean far less often than they claim (about 83 % instead of 95 % of
-the time at five seeds).
+All functions take one number per seed and assume that these are approximately normal. For few seeds this is better than
+percentile bootstrap intervals. Those assume nothing, but contain the true mean too rarely (about 83 % instead of 95 % of the
+time at five seeds).
 """
 
 import math
@@ -19,7 +19,7 @@ class Interval(NamedTuple):
 
 
 def mean_interval(values: Sequence[float], level: float = 0.95) -> Interval | None:
-    """Where the mean over all seeds lies, given these: mean +- t s / sqrt(n); None for fewer than two values.
+    """Confidence interval of the mean over all seeds: mean +- t s / sqrt(n); None for fewer than two values.
 
     Student 1908, "The probable error of a mean", Biometrika 6(1).
     """
@@ -27,7 +27,7 @@ def mean_interval(values: Sequence[float], level: float = 0.95) -> Interval | No
 
 
 def prediction_interval(values: Sequence[float], level: float = 0.95) -> Interval | None:
-    """Where one further seed falls: mean +- t s sqrt(1 + 1/n); None for fewer than two values.
+    """Prediction interval of one further seed: mean +- t s sqrt(1 + 1/n); None for fewer than two values.
 
     Hahn 1969, "Factors for calculating two-sided prediction intervals for samples from a normal distribution", JASA 64.
     """
@@ -37,15 +37,15 @@ def prediction_interval(values: Sequence[float], level: float = 0.95) -> Interva
 def p_value(differences: Sequence[float]) -> float:
     """Two-sided p of the t-test that paired differences (one per common seed, at least two) have mean zero. Student 1908."""
     mean, deviation = statistics.fmean(differences), statistics.stdev(differences)
-    if deviation == 0:  # t is infinite, or 0/0 where both sides are the same to the last bit
+    if deviation == 0:  # t is infinite, or 0/0 if both sides are bitwise equal
         return 1.0 if mean == 0 else 0.0
     t = mean / (deviation / math.sqrt(len(differences)))
     return float(2 * stdtr(len(differences) - 1, -abs(t)))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Each p adjusted for there being several, in the order given: reject where it is below alpha, and the chance of any
-    false rejection among them stays below alpha.
+    """p-values adjusted for multiple tests, in the given order. If those below alpha are rejected, the probability of any
+    false rejection stays below alpha.
 
     Holm 1979, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of Statistics 6(2).
     """

@@ -1,4 +1,4 @@
-"""How probable a model finds unseen sequences of symbols, beside simple models of counted symbols; and what it copies.
+"""The likelihood of unseen sequences of symbols, with count-based models as baselines; and copies of training data.
 
 The unit is nats per symbol, -sum log p / number of symbols over all scored samples: a sum divided by a sum, so that short
 samples weigh less than long ones.
@@ -20,8 +20,8 @@ from src.models.model import Likelihood, Model, Samples
 from src.parallel.collectives import from_first, shared
 from src.training import rng
 
-BATCH = 128  # samples at a time, always the same ones together
-COPY_BLOCK = 2_000_000  # symbols of the training data that are searched at a time, which bounds the memory
+BATCH = 128  # samples per batch; the batches do not depend on the number of ranks
+COPY_BLOCK = 2_000_000  # symbols of the training data that are searched at a time, to limit memory
 
 COLUMNS = [
     Column("nats", "nats / symbol", "negative log-likelihood per symbol of unseen samples"),
@@ -44,7 +44,7 @@ CONTROL_NAMES = {
 
 
 class Sequences(NamedTuple):
-    """Samples: x [N, T], of which the first length [N] symbols count."""
+    """Samples: x [N, T]; only the first `length` [N] symbols of each sample count."""
 
     x: np.ndarray
     length: np.ndarray
@@ -61,26 +61,26 @@ class Sequences(NamedTuple):
 
     @property
     def symbols(self) -> np.ndarray:
-        """Those that count, one after the other, [M]."""
+        """All symbols that count, concatenated, [M]."""
         return self.x[self.counted]
 
     @property
     def before(self) -> np.ndarray:
-        """What stands before each of `symbols`, [M]: 0 at the start of a sample, else 1 + a symbol."""
+        """The symbol before each of `symbols`, [M]: 0 at the start of a sample, else 1 + the symbol."""
         return np.pad(self.x[:, :-1] + 1, ((0, 0), (1, 0)))[self.counted]
 
     def with_ends(self, end: int) -> np.ndarray:
-        """All symbols, raised by 2, with `end` after each sample and in place of what does not count, [N (T + 1)]."""
+        """All symbols plus 2, [N (T + 1)]; `end` follows each sample and replaces symbols that do not count."""
         return np.pad(np.where(self.counted, self.x + 2, end), ((0, 0), (0, 1)), constant_values=end).ravel()
 
 
 class LikelihoodSuite:
     """Nats per symbol, for models with the Likelihood capability and data of kind "tokens".
 
-    samples: of the split that are scored at most, drawn by seed; None for all. validation_samples: the same while training.
-    seed: of what is drawn; sample i of the model has seed + i. split: what is scored in the end.
-    copies: how many samples of the model are searched for copies of training data; 0 for none.
-    device: where to compute in the end, None for where the model is. cache: not used; every suite takes one.
+    samples: most samples of the split that are scored, drawn by seed; None for all. validation_samples: same for `validate`.
+    seed: seed of random subsets; sample i of the model has seed + i. split: split of the final evaluation.
+    copies: number of the model's samples that are searched for copies of training data; 0 for none.
+    device: device of the final evaluation, None for the model's. cache: not used; every suite takes one.
     """
 
     main = Main("nats", "lower")
@@ -140,7 +140,7 @@ class LikelihoodSuite:
         return record(self.main, columns, metrics, controls, names, protocol, device=str(model.device))
 
     def search_copies(self, model: Samples, dataset: Dataset) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
-        """What the model's samples copy from training, and what unseen real samples and training samples do."""
+        """The copy metrics of the model's samples, and of the controls: unseen real samples and training samples."""
         seeds = range(self.seed, self.seed + self.copies)
         parts = shared(lambda rows: model.sample(seeds[rows]).numpy(), self.copies, BATCH)
 
@@ -159,7 +159,7 @@ class LikelihoodSuite:
 
 
 def subset(available: int, wanted: int | None, seed: int, stream: str) -> np.ndarray:
-    """Rows that are drawn, sorted; all where no fewer are wanted."""
+    """`wanted` of `available` rows, drawn at random and sorted; all rows if `wanted` is None or not smaller."""
     if not available:
         raise UserError("a split has no samples to score: take more data, or a larger share of them for it")
     if wanted is None or wanted >= available:
@@ -168,7 +168,7 @@ def subset(available: int, wanted: int | None, seed: int, stream: str) -> np.nda
 
 
 def score(model: Model, spec: Spec, split: Split, rows: np.ndarray) -> tuple[float, int]:
-    """Nats per symbol of these samples of a split, and how many symbols they have. Each rank scores a part of them."""
+    """Nats per symbol of these rows of a split, and their number of symbols. Each rank scores a part of them."""
     if not isinstance(model, Likelihood):
         raise UserError(f"{type(model).__name__} has no likelihood (nll): take another evaluation=")
 
@@ -194,11 +194,11 @@ def in_units(nats: float) -> dict[str, float]:
 
 
 def baselines(dataset: Dataset, scored: Sequences) -> dict[str, dict[str, float]]:
-    """What models of counts make of the scored samples. Counted are the training samples as they are, overlaps included.
+    """Nats per symbol of the scored samples under count-based models. Overlaps of training samples are counted each time.
 
-    unigram: p(b) = (c(b) + 1) / (N + V), of N symbols in training.
+    unigram: p(b) = (c(b) + 1) / (N + V), for N symbols in training.
     bigram: p(b | a) = (c(a, b) + t(a) p(b)) / (c(a) + t(a)), where t(a) counts the different symbols seen after a (Witten and
-    Bell 1991, method C, on top of the unigram model); the first symbol of a sample follows one that stands for the start.
+    Bell 1991, method C, on top of the unigram model); a start symbol comes before the first symbol of a sample.
     """
     train, vocabulary = dataset.split("train"), len(dataset.spec.x.names)
     seen = Sequences.of(train.batch(np.arange(len(train))))
@@ -212,7 +212,7 @@ def baselines(dataset: Dataset, scored: Sequences) -> dict[str, dict[str, float]
     place = np.searchsorted(pairs, wanted).clip(max=len(pairs) - 1)
     together = np.where(pairs[place] == wanted, pair_counts[place], 0)  # c(a, b), of each scored symbol
     a, b = scored.before, scored.symbols
-    unseen = after[a] == 0  # then the unigram model remains
+    unseen = after[a] == 0  # then p(b | a) = p(b)
     bigram = np.where(unseen, p[b], (together + different[a] * p[b]) / np.maximum(after[a] + different[a], 1))
     return {
         "bigram": in_units(float(-np.log(bigram).mean())),
@@ -225,27 +225,28 @@ def baselines(dataset: Dataset, scored: Sequences) -> dict[str, dict[str, float]
 
 
 def copies_in_units(samples: Sequences, longest: np.ndarray) -> dict[str, float]:
-    """The longest copies [N], in symbols, in the units of COPY_COLUMNS."""
+    """The metrics of COPY_COLUMNS from the longest copies [N] in symbols."""
     return {"copied_ngram": float(longest.mean()), "copied_half": float((2 * longest >= samples.length).mean())}
 
 
 def longest_copies(samples: Sequences, source: Sequences) -> np.ndarray:
-    """The length of the longest run of each sample that lies within one row of the source, [N]."""
+    """The length of each sample's longest run that also occurs within one row of the source, [N]."""
     size = max(1, COPY_BLOCK // (source.x.shape[1] + 1))
     parts = [Sequences(source.x[i : i + size], source.length[i : i + size]) for i in range(0, len(source.x), size)]
     return np.max([_longest_copies(samples, part) for part in parts], axis=0)
 
 
 def _longest_copies(samples: Sequences, source: Sequences) -> np.ndarray:
-    """By sorting all positions by the T symbols from there on: the longest match of one is with a neighbour from the source.
+    """Uses a suffix array: all positions, sorted by the T symbols from there on.
 
-    Ranks by 1, 2, 4 ... symbols sort them (Manber and Myers 1993).
+    The longest match of a sample's position is with the source position just before or after it in this order. Ranks by
+    1, 2, 4 ... symbols sort the positions (Manber and Myers 1993).
     """
-    # Rows end with numbers of their own, 0 and 1: no run goes on from row to row.
+    # Rows of the source end with 0, rows of the samples with 1: no match goes beyond the end of a row.
     text = np.concatenate([source.with_ends(0), samples.with_ends(1)])
     first, length = source.x.size + len(source.x), samples.x.shape[1]
     rank, known = text, 1
-    while known < length:  # symbols that the ranks go by
+    while known < length:  # symbols that the ranks compare
         following = np.concatenate([rank[known:], np.zeros(known, np.int64)])
         rank = np.unique(rank * (rank.max() + 1) + following, return_inverse=True)[1]
         known *= 2

@@ -1,7 +1,7 @@
-"""The evaluation protocol: what is measured, on how many images of which split, and beside which controls.
+"""The evaluation protocol: metrics, number of images, split and controls.
 
-The reference side (features of real images, the controls) depends on the data, the extractor and the protocol alone. It
-is computed once and cached under a hash of all three.
+The reference side (features of real images, the controls) depends only on the data, the extractor and the protocol. It is
+computed once and cached under a hash of all three.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ import torch
 import torch_fidelity
 from torch import Tensor
 
-from src.data.dataset import Dataset, whole
+from src.data.dataset import Dataset, read_all
 from src.evaluation.columns import CONTROL_NAMES, columns
 from src.evaluation.extractors.extractor import Extractor, Features, load_extractor
 from src.evaluation.extractors.points import mode_quality
@@ -39,25 +39,25 @@ from src.training import rng
 
 log = logging.getLogger(__name__)
 
-REVISION = 1  # raise it when a metric or a control changes its meaning: older caches are then left alone
-ARRAYS = 5  # raise it when other arrays are cached that mean the same
+REVISION = 1  # increase it when a metric or a control changes its meaning: older caches are then not used
+ARRAYS = 5  # increase it when the cached arrays change but not their meaning
 NEIGHBOURS = {"precision_recall": 3, "density_coverage": 5, "copies": 1}
 
-MANY_CLASSES = 100  # from here on a record counts the classes that were found instead of listing their shares
+MANY_CLASSES = 100  # from this number on, a record counts the classes found instead of listing their shares
 
-Generate = Callable[[int], Tensor]  # n -> samples [n, ...] as the data has them: uint8 images [n, C, H, W], float points
+Generate = Callable[[int], Tensor]  # n -> samples [n, ...] in the data's dtype: uint8 images [n, C, H, W], float points
 Arrays = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """How a set of samples is measured; two records compare only where it is the same.
+    """Settings of an evaluation; two records are comparable only if these are the same.
 
-    extractor: one of `extractors.NAMES`. weights: a file of other weights for it.
-    samples: generated and real ones compared, fewer where the data has fewer. split: of the real ones.
-    seed: of all subsets drawn.
-    training: how many training samples are looked at for copies; None for as many as the extractor has time for (see
-    Backbone.training_images). Copies of the others are not found, which shows in the control `training_copies`.
+    extractor: one of `extractor.NAMES`. weights: a file with other weights for it.
+    samples: number of generated and of real samples, fewer if the data has fewer. split: split of the real samples.
+    seed: seed of all random subsets.
+    training: number of training samples that are searched for copies; None for the extractor's default (see
+    Backbone.training_images). Copies of other training samples are not found, as the control `training_copies` shows.
     """
 
     extractor: str
@@ -69,8 +69,8 @@ class Protocol:
 
 
 def sample_count(dataset: Dataset, protocol: Protocol) -> int:
-    """How many samples `evaluate` asks for."""
-    return min(protocol.samples, len(whole(dataset.split(protocol.split), "x")), len(whole(dataset.split("train"), "x")))
+    """Number of samples that `evaluate` generates."""
+    return min(protocol.samples, len(read_all(dataset.split(protocol.split), "x")), len(read_all(dataset.split("train"), "x")))
 
 
 def evaluate(
@@ -81,15 +81,17 @@ def evaluate(
     labels: Tensor | None = None,
     extractor: Extractor | None = None,
 ) -> dict[str, Any]:
-    """The record of a generator, see src.evaluation.suite.
+    """Measure a generator and return its record, see src.evaluation.suite; ranks other than 0 return an empty one.
 
-    labels: the classes [N] that a conditional generator is asked for; None where it is asked for none. With them the record
-    also says whether the classes came out, and the controls say it of real images, of noise and of copies.
+    labels: the classes [N] that a conditional generator gets; None for an unconditional one. With labels, the record and its
+    controls also hold the metrics of `_measure_classes`.
 
-    controls: `real`, as many training images against the reference (the floor; its `copies` is that of the validation split, or
-    of the test split where the reference is another), or test images where the reference is the training split; `noise`,
-    uniform noise (the ceiling);
-    `training_copies`, training images drawn with replacement: as good as real by every distance, and caught by `copies` alone.
+    Controls, each with as many samples as the generator:
+    `real`: training images, or test images if the reference is the training split. This is the floor. Its `copies` is measured
+    on the validation split if the reference is the test split, otherwise on the test split.
+    `noise`: uniform noise. This is the ceiling.
+    `training_copies`: training images drawn with replacement. By every distance they are as good as real; only `copies` detects
+    them.
     """
     extractor = extractor or load_extractor(protocol.extractor, protocol.weights)
     count = sample_count(dataset, protocol)
@@ -101,7 +103,7 @@ def evaluate(
     metrics = _measure(found, reference, extractor, protocol.seed)
     controls = json.loads(str(reference["controls"]))
     if labels is not None:
-        # A file of its own: what is measured without labels is the same with them, and so is its protocol.
+        # A separate cache file: metrics that need no labels, and their protocol, must not depend on labels.
         conditional = _cached(
             cache, described | {"labels": True}, lambda: _conditional_controls(dataset, protocol, extractor, count, reference)
         )
@@ -112,7 +114,7 @@ def evaluate(
 
 
 def extract(generate: Generate, n: int, extractor: Extractor) -> Features:
-    """Features of `n` samples; each of several processes looks at a part of them."""
+    """Features of `n` generated samples; each rank extracts a part of them."""
     samples = generate(n)
     assert len(samples) == n, f"{n} samples were asked for, {len(samples)} came"
     parts = shared(lambda rows: extractor(samples[rows]), n, extractor.batch_size)
@@ -120,11 +122,11 @@ def extract(generate: Generate, n: int, extractor: Extractor) -> Features:
 
 
 def validation_distance(generate: Generate, dataset: Dataset, extractor: Extractor, n: int, cache: Path) -> float:
-    """Frechet distance of `n` samples to the whole validation split: cheap, to choose checkpoints by while training.
+    """Frechet distance of `n` samples to the whole validation split: a cheap metric to choose checkpoints during training.
 
-    Biased upwards by a small `n`, so compare values of one `n` only.
+    Biased upwards for small `n`: compare only values of the same `n`.
     """
-    real = whole(dataset.split("validation"), "x")
+    real = read_all(dataset.split("validation"), "x")
     described = {"validation": _digest(real), "extractor": extractor.weights_sha256, "revision": REVISION}
     found = extract(generate, n, extractor)
 
@@ -136,7 +138,7 @@ def validation_distance(generate: Generate, dataset: Dataset, extractor: Extract
 
 
 def _measure(found: Features, reference: Arrays, extractor: Extractor, seed: int) -> dict[str, Any]:
-    """All metrics of a set of samples by their features, by key."""
+    """All metrics of a set of samples, computed from their features, by key."""
     samples, logits = found
     names = ("real", "manifold_radius", "radius", "train", "spacing", "held_out")
     real, manifold_radius, radius, train, spacing, held_out = (torch.from_numpy(reference[name]) for name in names)
@@ -145,7 +147,7 @@ def _measure(found: Features, reference: Arrays, extractor: Extractor, seed: int
     k, density_k = NEIGHBOURS["precision_recall"], NEIGHBOURS["density_coverage"]
     covered = manifolds(samples, real, k, density_k, manifold_radius, radius)
     metrics: dict[str, Any] = {"fd": frechet_distance(statistics(samples), statistics(real))}
-    if logits.shape[1] and not extractor.points:  # points are of one mode beyond doubt: `modes` says it all, the score is nan
+    if logits.shape[1] and not extractor.points:  # a point has one mode for certain: the score is nan, and `modes` covers it
         metrics["is"], metrics["is_std"] = inception_score(logits, seed)
     metrics |= {
         "kid": kernel,
@@ -164,14 +166,14 @@ def _measure(found: Features, reference: Arrays, extractor: Extractor, seed: int
 
 
 def _scaled(features: Tensor, real: Tensor, extractor: Extractor) -> Tensor:
-    """Features as the kernel distance takes them."""
+    """Features for the kernel distance, standardised if the extractor needs it."""
     return standardise(features, real) if extractor.standardise else features
 
 
 def _measure_classes(
     found: Features, labels: Tensor, dataset: Dataset, protocol: Protocol, extractor: Extractor, reference: Arrays
 ) -> dict[str, Any]:
-    """What can be said of samples whose classes are known: `accuracy`, `fd_per_class` and its mean `fd_class_mean`."""
+    """Metrics of samples with known classes: `accuracy`, `fd_per_class` and its mean `fd_class_mean`."""
     x, y = arrays(dataset, protocol.split)
     assert y is not None, f"{dataset.name} has no labels: nothing can be conditional on them"
     metrics: dict[str, Any] = {}
@@ -186,15 +188,15 @@ def _measure_classes(
 
 
 def _reference(dataset: Dataset, protocol: Protocol, extractor: Extractor, count: int) -> Arrays:
-    """Features of the real side, what is derived from them, and the controls as JSON."""
+    """Features of real samples, arrays derived from them, and the controls as JSON."""
     print(f"measuring {count:,} real samples of {dataset.name} first, once for all runs", flush=True)
-    train_samples, real_samples = whole(dataset.split("train"), "x"), whole(dataset.split(protocol.split), "x")
+    train_samples, real_samples = read_all(dataset.split("train"), "x"), read_all(dataset.split(protocol.split), "x")
     real, real_logits = extractor(_tensor(real_samples[_subset(len(real_samples), count, protocol.seed, "reference")]))
-    limit = _training(dataset, protocol, extractor)
+    limit = _training_limit(dataset, protocol, extractor)
     looked_at = train_samples if limit is None else train_samples[_subset(len(train_samples), limit, protocol.seed, "training")]
     train = extractor(_tensor(looked_at)).features
     spacing = radii(train, NEIGHBOURS["copies"])
-    validation = extractor(_tensor(whole(dataset.split("validation"), "x"))).features
+    validation = extractor(_tensor(read_all(dataset.split("validation"), "x"))).features
     reference = {
         "real": real.numpy(),
         "kernel_within": kernel_within(_scaled(real, real, extractor), protocol.seed),
@@ -211,14 +213,14 @@ def _reference(dataset: Dataset, protocol: Protocol, extractor: Extractor, count
         name: _measure(extractor(samples), reference, extractor, protocol.seed)
         for name, (samples, _) in _control_samples(dataset, protocol, count).items()
     }
-    unseen = validation if protocol.split == "test" else extractor(_tensor(whole(dataset.split("test"), "x"))).features
+    unseen = validation if protocol.split == "test" else extractor(_tensor(read_all(dataset.split("test"), "x"))).features
     fresh = copies(closeness(unseen, train, spacing), torch.from_numpy(reference["held_out"]))
     controls["real"][extractor.key("copies")] = fresh
     return reference | {"controls": np.array(json.dumps(controls))}
 
 
 def _conditional_controls(dataset: Dataset, protocol: Protocol, extractor: Extractor, count: int, reference: Arrays) -> Arrays:
-    """What `_measure_classes` finds for each control, as JSON."""
+    """The metrics of `_measure_classes` for each control, as JSON."""
     found = {}
     for name, (samples, labels) in _control_samples(dataset, protocol, count).items():
         assert labels is not None
@@ -228,11 +230,11 @@ def _conditional_controls(dataset: Dataset, protocol: Protocol, extractor: Extra
 
 
 def _control_samples(dataset: Dataset, protocol: Protocol, count: int) -> dict[str, tuple[Tensor, Tensor | None]]:
-    """The samples of the three controls with their labels; noise is asked for each class in turn."""
+    """Samples and labels of the three controls; the labels of noise go through the classes in turn."""
     x, y = arrays(dataset, "train")
     real_x, real_y = arrays(dataset, "test") if protocol.split == "train" else (x, y)
     floor = _subset(len(real_x), count, protocol.seed, "floor")
-    # The streams keep their first names: others would draw other samples.
+    # The names of the random streams are old ones: new names would draw other samples.
     drawn = torch.randint(len(x), (count,), generator=rng.generator(protocol.seed, "copies anchor")).numpy()
     return {
         "real": (_tensor(real_x[floor]), None if real_y is None else _tensor(real_y[floor])),
@@ -242,24 +244,24 @@ def _control_samples(dataset: Dataset, protocol: Protocol, count: int) -> dict[s
 
 
 def _noise(dataset: Dataset, count: int, seed: int) -> Tensor:
-    """Uniform noise [N, *shape]: of bytes, or within the bounds of the training data."""
-    x, generator = whole(dataset.split("train"), "x"), rng.generator(seed, "noise anchor")
+    """Uniform noise [N, *shape]: bytes 0..255, or floats within the bounds of the training data."""
+    x, generator = read_all(dataset.split("train"), "x"), rng.generator(seed, "noise anchor")
     if x.dtype == np.uint8:
         return torch.randint(256, (count, *dataset.spec.shape), dtype=torch.uint8, generator=generator)
     low, high = _tensor(x.min(axis=0)), _tensor(x.max(axis=0))
     return low + (high - low) * torch.rand(count, *dataset.spec.shape, generator=generator)
 
 
-def _training(dataset: Dataset, protocol: Protocol, extractor: Extractor) -> int | None:
-    """How many training samples are looked at for copies, where that is not all of them."""
+def _training_limit(dataset: Dataset, protocol: Protocol, extractor: Extractor) -> int | None:
+    """Number of training samples that are searched for copies; None for all."""
     limit = protocol.training or extractor.training_images
-    return limit if limit is not None and limit < len(whole(dataset.split("train"), "x")) else None
+    return limit if limit is not None and limit < len(read_all(dataset.split("train"), "x")) else None
 
 
 def _describe(dataset: Dataset, protocol: Protocol, extractor: Extractor, count: int) -> dict[str, Any]:
-    """The protocol as it went into the numbers, in plain JSON; the reference is cached under its hash."""
-    splits = {name: _digest(whole(dataset.split(name), "x")) for name in ("train", "validation", protocol.split)}
-    limit = _training(dataset, protocol, extractor)
+    """All that the numbers depend on, in plain JSON; the reference is cached under its hash."""
+    splits = {name: _digest(read_all(dataset.split(name), "x")) for name in ("train", "validation", protocol.split)}
+    limit = _training_limit(dataset, protocol, extractor)
     return {
         "extractor": extractor.name,
         "weights_sha256": extractor.weights_sha256,
@@ -270,8 +272,8 @@ def _describe(dataset: Dataset, protocol: Protocol, extractor: Extractor, count:
         "samples": count,
         "samples_asked": protocol.samples,
         "seed": protocol.seed,
-        "device": "cpu",  # of the extractor
-        "quantisation": "uint8 0..255" if whole(dataset.split("train"), "x").dtype == np.uint8 else "none",
+        "device": "cpu",  # the extractor's
+        "quantisation": "uint8 0..255" if read_all(dataset.split("train"), "x").dtype == np.uint8 else "none",
         "kernel_distance_features": "standardised" if extractor.standardise else "raw",
         "neighbours": NEIGHBOURS,
         "torch_fidelity": torch_fidelity.__version__,
@@ -281,27 +283,27 @@ def _describe(dataset: Dataset, protocol: Protocol, extractor: Extractor, count:
 
 
 def _subset(size: int, count: int, seed: int, stream: str) -> np.ndarray:
-    """`count` of `size` indices, rising, drawn without replacement."""
+    """`count` of `size` indices, ascending, drawn without replacement."""
     return torch.randperm(size, generator=rng.generator(seed, stream))[:count].sort().values.numpy()
 
 
 def arrays(dataset: Dataset, split: str) -> tuple[np.ndarray, np.ndarray | None]:
-    """All samples of a split, and their classes where they have any."""
+    """All samples of a split, and their classes, None if the data has none."""
     found = dataset.split(split)
-    return whole(found, "x"), whole(found, "y") if dataset.spec.classes else None
+    return read_all(found, "x"), read_all(found, "y") if dataset.spec.classes else None
 
 
 def _tensor(x: np.ndarray) -> Tensor:
-    return torch.from_numpy(np.array(x))  # a copy: what is memory-mapped read-only cannot be shared with a tensor
+    return torch.from_numpy(np.array(x))  # a copy: a tensor cannot share a read-only memory map
 
 
 def _digest(x: np.ndarray) -> str:
-    """SHA-256 of an array's shape and bytes; file hashes do not tell a resized or shortened split from a whole one."""
+    """SHA-256 of an array's shape and bytes; file hashes are the same for a resized or shortened split."""
     return hashlib.sha256(str(x.shape).encode() + np.ascontiguousarray(x).tobytes()).hexdigest()
 
 
 def _cached(folder: Path, described: dict[str, Any], compute: Callable[[], Arrays]) -> Arrays:
-    """Arrays from the cache, by what they are of and how they are rounded, or computed; a damaged file is computed again."""
+    """Arrays from the cache, keyed by `described` and by the settings that affect rounding; computed if missing or damaged."""
     rounding = {"arrays": ARRAYS, "threads": torch.get_num_threads(), "matmul_precision": torch.get_float32_matmul_precision()}
     digest = hashlib.sha256(json.dumps(described | rounding, sort_keys=True).encode()).hexdigest()
     path = folder / f"reference-{digest[:32]}.npz"
@@ -310,7 +312,7 @@ def _cached(folder: Path, described: dict[str, Any], compute: Callable[[], Array
             return dict(stored)
     except FileNotFoundError:
         pass
-    except Exception as error:  # zipfile raises nearly anything on damaged bytes, and checks the CRC of what it reads
+    except Exception as error:  # zipfile checks CRCs and raises nearly any error on damaged bytes
         log.warning("%s is damaged (%s): computing it again", path, error)
 
     arrays = compute()

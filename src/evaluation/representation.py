@@ -1,4 +1,4 @@
-"""What embeddings know about classes that they were never told: nearest neighbours and a linear probe on frozen embeddings."""
+"""Class information in embeddings learnt without labels: nearest neighbours and a linear probe on frozen embeddings."""
 
 import contextlib
 import copy
@@ -19,18 +19,18 @@ from src.models.model import Embeds, Model
 from src.parallel.collectives import from_first, shared
 from src.training import rng
 
-BATCH = 256  # samples that are embedded at once
+BATCH = 256  # samples per call of the model
 CHUNK = 1_000  # queries whose similarities to the whole bank are held at once
 NEIGHBOURS, TEMPERATURE = 20, 0.07  # Wu et al. 2018 (arXiv:1805.01978), section 3.4; k for thousands of samples, not millions
-RIDGE = 1e-3  # over the mean variance of an embedding's components
-LARGEST_SIDE = 32  # of the images whose pixels are a control
+RIDGE = 1e-3  # times the mean variance of an embedding's components
+LARGEST_SIDE = 32  # pixels; the control `pixels` averages larger images down to it
 CONTROL_NAMES = {
     "pixels": "raw pixels (baseline)",
     "untrained": "the same network, untrained",
     "chance": "always the most frequent class",
 }
 
-Embed = Callable[[Batch], Tensor]  # a batch as the model sees it -> [B, D]
+Embed = Callable[[Batch], Tensor]  # a batch of model input -> [B, D]
 
 
 class Labelled(NamedTuple):
@@ -41,15 +41,15 @@ class Labelled(NamedTuple):
 
 
 class RepresentationSuite:
-    """Accuracy of classifiers that see a model's embeddings of labelled training data, on data of another split.
+    """Accuracy on another split of classifiers that learn from a model's embeddings of labelled training data.
 
-    samples: how many of the split are classified at most.
-    training: how many training samples the classifiers learn from at most.
-    validation_samples: how many of the validation split, and of the training split, `validate` takes at most.
-    seed: of the choice of all of these, and of the untrained network's weights.
-    split: that is classified at the end.
-    device: where the final evaluation runs; None for where the model is.
-    cache: is not used.
+    samples: most samples of the split that are classified.
+    training: most training samples that the classifiers learn from.
+    validation_samples: most samples of the validation split, and of the training split, for `validate`.
+    seed: seed of these random subsets and of the untrained network's weights.
+    split: split of the final evaluation.
+    device: device of the final evaluation; None for the model's.
+    cache: not used; every suite takes one.
     """
 
     main = Main("knn_accuracy", "higher")
@@ -85,7 +85,7 @@ class RepresentationSuite:
         return from_first(lambda: knn_accuracy(bank, queries, len(dataset.spec.classes)))
 
     def evaluate(self, model: Model, dataset: Dataset, modality: Any, folder: Path) -> dict[str, Any]:
-        """The record; `folder` gets nothing."""
+        """See Suite; nothing is written to the folder."""
         embed = embedder(model)
         if self.device:
             model.to(self.device)
@@ -106,20 +106,20 @@ class RepresentationSuite:
         return record(self.main, list(self.columns), metrics, controls, CONTROL_NAMES, protocol, device=str(model.device))
 
     def measure(self, embed: Embed, model: Model, dataset: Dataset) -> tuple[dict[str, float], dict[str, int]]:
-        """The metrics, and how many samples they come from."""
+        """The metrics, and the numbers of samples and dimensions behind them."""
         bank = self.embedded(embed, model, dataset, "train", self.training)
         queries = self.embedded(embed, model, dataset, self.split, self.samples)
         metrics = from_first(lambda: accuracies(bank, queries, len(dataset.spec.classes)))
         return metrics, {"samples": len(queries.y), "training": len(bank.y), "dimensions": bank.x.shape[1]}
 
     def chance(self, dataset: Dataset) -> dict[str, float]:
-        """Of who knows how often each class occurs and nothing else."""
+        """Accuracy if every answer is the most frequent class of the training samples."""
         train, test = (self.chosen(dataset, split, n)[1] for split, n in (("train", self.training), (self.split, self.samples)))
         accuracy = (test == train.bincount().argmax()).double().mean().item()
         return {column.key: accuracy for column in self.columns}
 
     def chosen(self, dataset: Dataset, split: str, n: int) -> tuple[np.ndarray, Tensor]:
-        """Indices, rising, of `n` samples of a split or of all where there are fewer, and their classes."""
+        """Ascending indices of `n` random samples of a split, of all if it has fewer; and their classes."""
         part = dataset.split(split)
         index = (
             torch.randperm(len(part), generator=rng.generator(self.seed, f"representation/{split}"))[:n].sort().values.numpy()
@@ -127,7 +127,7 @@ class RepresentationSuite:
         return index, torch.from_numpy(part.batch(index)["y"])
 
     def embedded(self, embed: Embed, model: Model, dataset: Dataset, split: str, n: int) -> Labelled:
-        """`n` samples of a split; each of several ranks embeds a part of them."""
+        """Embeddings of `n` samples of a split; each rank embeds a part of them."""
         index, y = self.chosen(dataset, split, n)
         part = dataset.split(split)
 
@@ -156,9 +156,9 @@ def pixels(batch: Batch) -> Tensor:
 
 @contextlib.contextmanager
 def untrained(network: nn.Module, seed: int) -> Iterator[None]:
-    """The network with random weights instead of its own: each layer initialises itself again, from this seed.
+    """Within this context the network has random weights: each layer is initialised again, from this seed.
 
-    What has no initialisation of its own (a parameter that is no layer's) has its entries shuffled.
+    Parameters of modules without `reset_parameters` have their entries shuffled instead.
     """
     trained = copy.deepcopy(network.state_dict())
     fresh = copy.deepcopy(network).cpu()
@@ -185,7 +185,7 @@ def accuracies(bank: Labelled, queries: Labelled, classes: int) -> dict[str, flo
 
 
 def knn_accuracy(bank: Labelled, queries: Labelled, classes: int) -> float:
-    """Share of the queries whose class has most votes of their nearest neighbours in the bank, by cosine similarity s.
+    """Share of the queries that a vote of their nearest neighbours in the bank classifies right, by cosine similarity s.
 
     A neighbour's vote is exp(s / TEMPERATURE) (Wu et al. 2018, section 3.4), so that there are no ties.
     """
@@ -201,7 +201,7 @@ def knn_accuracy(bank: Labelled, queries: Labelled, classes: int) -> float:
 def linear_accuracy(bank: Labelled, queries: Labelled, classes: int) -> float:
     """Share of the queries that a linear classifier gets right: ridge regression of one-hot classes, solved in float64.
 
-    W = (X^T X / N + r I)^-1 X^T T / N with X [N, D] and T [N, K] less their means, r = RIDGE * trace(X^T X / N) / D.
+    W = (X^T X / N + r I)^-1 X^T T / N with X [N, D] and T [N, K] minus their means, r = RIDGE * trace(X^T X / N) / D.
     """
     x, targets = bank.x.double(), one_hot(bank.y, classes).double()
     mean, frequency = x.mean(0), targets.mean(0)

@@ -1,4 +1,4 @@
-"""What every evaluation suite offers: one number to choose checkpoints by, a record of all numbers, controls beside them."""
+"""The suite protocol: one metric to choose checkpoints by, and a record of all metrics with controls."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:  # a suite is built, and checked, before torch is imported
 
 
 class Main(NamedTuple):
-    """The metric that checkpoints, sweeps and reports go by.
+    """The metric that checkpoints, sweeps and reports use.
 
     name: its key in a record. better: "lower" or "higher".
     """
@@ -22,19 +22,19 @@ class Main(NamedTuple):
     better: str = "lower"
 
     def improves(self, value: float, than: float | None) -> bool:
-        """Whether a value is better than another one; than anything where there is none."""
+        """Whether a value is better than another one; true if `than` is None."""
         return than is None or (value < than if self.better == "lower" else value > than)
 
     def reached(self, value: float, target: float) -> bool:
-        """Whether a value is as good as a target."""
+        """Whether a value is at least as good as a target."""
         return value == target or self.improves(value, target)
 
 
 class Column(NamedTuple):
     """A column of a suite's tables.
 
-    key: of a record's metrics. better: "lower", "higher", or None where neither end is good by itself. page_only: left out of
-    Markdown tables, which have less room.
+    key: key of a record's metrics. better: "lower", "higher", or None if neither is better. page_only: left out of Markdown
+    tables, which have less room.
     """
 
     key: str
@@ -45,25 +45,25 @@ class Column(NamedTuple):
 
 
 class Suite(Protocol):
-    """How a model is measured; two records compare only where suite and protocol are the same.
+    """Measures a model; two records are comparable only if suite and protocol are the same.
 
-    Built from a config's `evaluation`. Every rank calls its methods; rank 0's results count. `better` is that of `main`, and
-    known without torch, which the name may not be.
+    Built from a config's `evaluation`. Every rank calls its methods; only rank 0's results are used. `better` equals
+    `main.better` and needs no torch; `main.name` may need it.
     """
 
     better: str
     main: Main
 
     def check(self, spec: Spec) -> None:
-        """Raise UserError where data of this spec cannot be measured so, before anything expensive starts."""
+        """Raise UserError if this suite cannot measure data of this spec; called before anything expensive starts."""
         ...
 
     def validate(self, model: Model, dataset: Dataset) -> float:
-        """`main` on the validation split, cheaply: while training, to choose checkpoints by."""
+        """A cheap value of `main` on the validation split, to choose checkpoints during training."""
         ...
 
     def evaluate(self, model: Model, dataset: Dataset, modality: Any, folder: Path) -> dict[str, Any]:
-        """The final evaluation as plain JSON, see `record`; pictures for people go to `folder`."""
+        """The final evaluation as plain JSON, see `record`; pictures are written to `folder`."""
         ...
 
 
@@ -76,10 +76,10 @@ def record(
     protocol: dict[str, Any],
     **more: Any,
 ) -> dict[str, Any]:
-    """What metrics.json holds. It describes itself, so that reports need no suite.
+    """The contents of metrics.json. They describe themselves, so that reports need no suite.
 
-    columns: what tables show of `metrics`, in order. controls: what baselines and cheats score, name -> metrics; the first one
-    is the floor, what real data scores. control_names: their labels for people. protocol: how it was measured.
+    columns: the columns of tables, in order. controls: name -> metrics of baselines and cheats; the first one is the floor, the
+    metrics of real data. control_names: labels of the controls. protocol: settings of the measurement.
     """
     return {
         "main": main._asdict(),

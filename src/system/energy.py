@@ -1,4 +1,4 @@
-"""The energy that a machine's processors have used, as their own counters tell it."""
+"""Energy use of a machine's processors, from their hardware counters."""
 
 from pathlib import Path
 
@@ -6,10 +6,10 @@ POWERCAP = Path("/sys/class/powercap")
 
 
 class PackageCounters:
-    """RAPL's counters of the processor packages, which Linux shows under /sys/class/powercap, those of AMD by the same name.
+    """RAPL counters of the processor packages, in /sys/class/powercap on Linux; those of AMD have the same name.
 
-    They count everything that runs on the machine, and neither GPUs nor, on most machines, memory. Most systems let root alone
-    read them (CVE-2020-8694), and virtual machines have none.
+    They count all processes of the machine, but no GPU and, on most machines, no memory. On most systems only root can read
+    them (CVE-2020-8694). Virtual machines have none.
     """
 
     def __init__(self, root: Path = POWERCAP) -> None:
@@ -17,9 +17,9 @@ class PackageCounters:
         self._last = self._read()
 
     def joules(self) -> float | None:
-        """Of all packages since the last call, or since the beginning; None where nothing can be read.
+        """Joules used by all packages since the last call, at first since construction; None if they cannot be read.
 
-        To be called every few minutes: a counter begins again at its `max_energy_range_uj`, often 262 kJ, an hour at 73 W.
+        Call it every few minutes: a counter wraps around at `max_energy_range_uj`, often 262 kJ, which is an hour at 73 W.
         """
         before, self._last = self._last, self._read()
         if not self._last or self._last.keys() != before.keys():
@@ -31,13 +31,13 @@ class PackageCounters:
         return used / 1e6
 
     def _read(self) -> dict[Path, int]:
-        """Microjoules of each package; none where one cannot be read."""
+        """Microjoules of each package; empty if any of them cannot be read."""
         values = {folder: _text(folder / "energy_uj") for folder in self._packages}
         return {folder: int(value) for folder, value in values.items()} if all(values.values()) else {}
 
 
 def _text(path: Path) -> str:
-    """What a file of the system says; nothing where it is not there or not for us."""
+    """The text of a system file; empty if it is missing or not readable."""
     try:
         return path.read_text().strip()
     except OSError:

@@ -1,4 +1,4 @@
-"""Files that are either whole or not there."""
+"""Atomic file writes: a file is complete or does not exist."""
 
 import errno
 import hashlib
@@ -11,7 +11,7 @@ from typing import Any
 from src.config.errors import UserError
 
 TEMPORARY = ".tmp"
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # of an OSError: a full disk, a quota, a limit on file size
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # errno of an OSError: full disk, quota, limit of file size
 
 
 def sha256(path: Path) -> str:
@@ -21,21 +21,21 @@ def sha256(path: Path) -> str:
 
 
 def write_atomic(path: str | Path, data: bytes, durable: bool = True) -> None:
-    """Write a file so that a crash at any moment leaves the old one or the new one, never a part.
+    """Write a file such that a crash at any moment leaves the old file or the new one, never a partial file.
 
-    The temporary file lies in the same folder (a rename is atomic within one file system only) and is synced before it takes
-    the name; the folder is synced after. Where nothing is lost with the file (one of thousands of pictures), durable=False
-    spares the syncs.
+    The temporary file is in the same folder, because a rename is atomic only within one file system. It is synced before the
+    rename, the folder after it. durable=False skips both syncs, for files whose loss does not matter (one of thousands of
+    pictures).
     """
     if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
         raise UserError(f"cannot write {path} (a pipe or a device): choose another path")
-    folder, name = os.path.split(path)  # not by pathlib, nor by a buffered file: half the time of a small one
+    folder, name = os.path.split(path)  # no pathlib, no buffered file: half the time for a small file
     temporary = os.path.join(folder, f".{name}.{os.getpid()}{TEMPORARY}")
     try:
         handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
         try:
             rest = memoryview(data)
-            while rest:  # the system may take less at a time
+            while rest:  # os.write may write only a part
                 rest = rest[os.write(handle, rest) :]
             if durable:
                 os.fsync(handle)
@@ -50,7 +50,7 @@ def write_atomic(path: str | Path, data: bytes, durable: bool = True) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Delete what killed processes were writing in or below `folder`; for a folder that nobody else writes to now."""
+    """Delete temporary files of killed processes in and below `folder`; no other process may be writing there."""
     for path in folder.rglob(f".*{TEMPORARY}"):
         path.unlink(missing_ok=True)
 
@@ -65,12 +65,12 @@ def sync_folder(folder: Path) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Atomic, indented, refusing NaN (which is not JSON)."""
+    """Write indented JSON atomically; ValueError for NaN, which is not JSON."""
     write_atomic(path, (json.dumps(value, indent=2, allow_nan=False) + "\n").encode())
 
 
 def read_json(path: Path, remedy: str) -> dict[str, Any]:
-    """The object in a JSON file; raises UserError, which ends with the remedy, where the file does not hold a whole one."""
+    """The object in a JSON file; raises UserError, which ends with `remedy`, if the file does not hold a complete object."""
     try:
         value = json.loads(path.read_text())
     except ValueError as error:  # no JSON, or no text at all
@@ -81,7 +81,7 @@ def read_json(path: Path, remedy: str) -> dict[str, Any]:
 
 
 def check_writable(folder: Path, setting: str) -> None:
-    """Raise UserError where no file can be made in `folder`; `setting` is the key that chooses another."""
+    """Raise UserError if no file can be made in `folder`; `setting` is the config key that chooses another folder."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=folder, suffix=TEMPORARY):

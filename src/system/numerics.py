@@ -1,6 +1,6 @@
-"""How torch computes here: its threads, the precision of its matrix products, its memory. For training and evaluation alike.
+"""torch's threads, precision of matrix products and memory, for training and evaluation alike.
 
-torch is imported where it is needed, for those who have things to check before.
+torch is imported lazily: config errors must not wait for it.
 """
 
 import contextlib
@@ -9,33 +9,34 @@ import functools
 
 from src.runs.manifest import cpu
 
-PRODUCT = (128, 784, 512)  # rows, inputs, outputs of the product that `auto` is judged by
+PRODUCT = (128, 784, 512)  # rows, inputs, outputs of the matrix product that `auto` tests
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
-LARGE = 32 * 2**20  # bytes; the most that glibc takes for the second
+LARGE = 32 * 2**20  # bytes; glibc's maximum for M_MMAP_THRESHOLD
 
 
 def set_up(threads: int | None, matmul_precision: str, processes_here: int = 1) -> None:
-    """Have torch compute in this process as a config's `trainer` says.
+    """Set up torch in this process by the settings of a config's `trainer`.
 
-    threads: None for torch's own choice, shared out among the processes of this machine.
+    threads: None for torch's default number, divided by processes_here, the number of processes on this machine.
+    matmul_precision: see set_numerics.
     """
     import torch
 
     threads = threads or max(1, threads_of_torch() // processes_here)
     set_numerics(threads if threads != torch.get_num_threads() else None, matmul_precision)
-    # Deterministic algorithms are wanted, the costly filling of fresh memory that comes with them is not.
+    # Deterministic algorithms also fill new memory by default, which costs time and is not needed.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
-    # Numbers below 1e-38 are zero: they take a CPU a hundred times as long as others, and mean nothing here.
+    # Denormal numbers (below 1e-38) become zero: a CPU takes a hundred times as long for them, and they do not matter here.
     torch.set_flush_denormal(True)
 
 
 def keep_freed_memory() -> None:
-    """Have glibc keep what is freed, for the next update to use; elsewhere nothing happens.
+    """Make glibc keep freed memory for the next update; no effect without glibc.
 
-    Large tensors come and go in every update. Their memory would go back to the system each time and be asked for anew, page by
-    page: a tenth and more of the time of convolutional networks.
+    Every update allocates and frees large tensors. By default, glibc returns their memory to the system each time and requests
+    it again page by page, which takes a tenth or more of the time of convolutional networks.
     """
     with contextlib.suppress(OSError, AttributeError):
         libc = ctypes.CDLL("libc.so.6")
@@ -45,14 +46,14 @@ def keep_freed_memory() -> None:
 
 @functools.cache
 def threads_of_torch() -> int:
-    """As many as it takes by itself; first asked for before any are set."""
+    """torch's default number of threads; the first call must come before any number is set."""
     import torch
 
     return torch.get_num_threads()
 
 
 def set_numerics(threads: int | None, matmul_precision: str) -> None:
-    """threads: of torch, None for its own choice. matmul_precision: torch's highest | high | medium, or auto."""
+    """threads: torch's number, None keeps its default. matmul_precision: torch's highest | high | medium, or auto."""
     import torch
 
     keep_freed_memory()
@@ -62,11 +63,11 @@ def set_numerics(threads: int | None, matmul_precision: str) -> None:
 
 
 def fastest_exact() -> str:
-    """What `auto` stands for here: the fastest setting whose products are as precise as float32 allows.
+    """The value of `auto` on this machine: the fastest setting whose matrix products have full float32 precision.
 
-    On the CPU "highest" multiplies by MKL, which is half as fast on AMD's processors as oneDNN, and "medium" by oneDNN, which
-    may round to bfloat16 but does so only on processors with matrix units (AMX). So "medium" on AMD's where a product shows
-    that nothing is rounded, "highest" everywhere else. GPUs, which round to TF32 at less than "highest", keep it too.
+    On a CPU, "highest" uses MKL, which has half the speed of oneDNN on AMD processors. "medium" uses oneDNN, which may round
+    to bfloat16 but does so only on processors with matrix units (AMX). So `auto` is "medium" on AMD processors if a test
+    product shows no rounding, and "highest" otherwise; also on GPUs, which round to TF32 below "highest".
     """
     import torch
 
@@ -80,4 +81,4 @@ def fastest_exact() -> str:
         torch.set_float32_matmul_precision(precision)
         errors[precision] = (x @ weight - exact).abs().mean().item()
     torch.set_float32_matmul_precision(before)
-    return "medium" if errors["medium"] < 4 * errors["highest"] else "highest"  # bfloat16: thousands of times as large
+    return "medium" if errors["medium"] < 4 * errors["highest"] else "highest"  # bfloat16: thousands of times

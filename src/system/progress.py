@@ -1,4 +1,4 @@
-"""Where long work stands, on one line: rewritten in a terminal, printed now and then elsewhere."""
+"""Progress of long work in one line: rewritten on a terminal, printed at intervals elsewhere."""
 
 import time
 from typing import TextIO
@@ -19,12 +19,12 @@ class Line:
         self._shown, self._rewritten = time.monotonic(), self.terminal
 
     def end(self) -> None:
-        """What is printed next begins on a line of its own."""
+        """End the line, so that the next output begins on a new one."""
         if self._rewritten:
             print(file=self.stream)
 
 
 def minutes(seconds: float) -> str:
-    """As m:ss."""
+    """Seconds as m:ss."""
     whole, rest = divmod(max(round(seconds), 0), 60)
     return f"{whole}:{rest:02d}"

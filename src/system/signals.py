@@ -1,19 +1,19 @@
-"""Ctrl-C and SIGTERM, noted until there is a good moment to stop."""
+"""Handlers that store Ctrl-C and SIGTERM, so that the program can stop at a safe point."""
 
 import signal
 import time
 from typing import Any, Self
 
-ONCE = 2.0  # seconds
+REPEAT_SECONDS = 2.0  # within this time the same signal counts once
 
 
 class NotedSignals:
-    """From `catch` to `release` the first signal is noted in `number`; a second one raises KeyboardInterrupt.
+    """Between `catch` and `release`, stores the first signal in `number`; a second signal raises KeyboardInterrupt.
 
-    The same signal within `ONCE` seconds counts once: a terminal or scheduler sends it to all processes, and the launcher,
-    which gets it too, passes it on to its ranks.
+    The same signal within `REPEAT_SECONDS` counts once: a terminal or scheduler sends it to all processes, and the launcher
+    also forwards it to its ranks.
 
-    answer: what is printed after the first one's name; "" prints nothing.
+    answer: text to print after the name of the first signal; "" prints nothing.
     """
 
     def __init__(self, answer: str) -> None:
@@ -23,7 +23,7 @@ class NotedSignals:
         self._handlers: dict[int, Any] = {}
 
     def catch(self) -> None:
-        """Again after another library has set its own handlers (Lightning does, before `on_train_start`): they are dropped."""
+        """Install the handlers. Call it again after another library replaced them (Lightning, before `on_train_start`)."""
         for number in (signal.SIGINT, signal.SIGTERM):
             self._handlers.setdefault(number, signal.getsignal(number))
             signal.signal(number, self._note)
@@ -40,7 +40,7 @@ class NotedSignals:
         self.release()
 
     def _note(self, number: int, _: Any) -> None:
-        if number == self.number and time.monotonic() - self._since < ONCE:
+        if number == self.number and time.monotonic() - self._since < REPEAT_SECONDS:
             return
         if self.number is not None:
             raise KeyboardInterrupt

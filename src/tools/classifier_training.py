@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from torchmetrics.classification import MulticlassAccuracy
 
 from src.config.errors import UserError
-from src.data.dataset import Dataset, whole
+from src.data.dataset import Dataset, read_all
 from src.data.pixels import from_uint8
 from src.models.augment import Translate
 from src.networks.classifier import Classifier
@@ -31,7 +31,7 @@ def train_extractor(
     with the same number of threads gives bitwise equal weights. UserError for fewer training images than a batch.
     """
     train = dataset.split("train")
-    x, y = (torch.from_numpy(whole(train, name).copy()) for name in ("x", "y"))
+    x, y = (torch.from_numpy(read_all(train, name).copy()) for name in ("x", "y"))
     if len(x) < batch_size:
         raise UserError(f"data={dataset.name}: {len(x)} training images are fewer than a batch of {batch_size}: add images")
 
@@ -62,7 +62,7 @@ def train_extractor(
 def measure_accuracy(model: Classifier, dataset: Dataset) -> float:
     """Share of the test split that the classifier, in evaluation mode, labels correctly: 0 to 1."""
     test = dataset.split("test")
-    x, y = whole(test, "x"), torch.from_numpy(whole(test, "y").copy())
+    x, y = read_all(test, "x"), torch.from_numpy(read_all(test, "y").copy())
     accuracy = MulticlassAccuracy(len(dataset.spec.classes), average="micro")
     for start in range(0, len(x), 1000):
         images = torch.from_numpy(x[start : start + 1000].copy())

@@ -203,7 +203,7 @@ def test_what_is_interrupted_leaves_nothing(tmp_path, error, raised):
     with pytest.raises(raised, match=r"No space left on device|^$"):
         decoded.make(write)
     assert [path.name for path in tmp_path.iterdir() if path.name != "a.lock"] == []
-    assert not decoded.whole()
+    assert not decoded.is_intact()
 
 
 def test_what_a_killed_process_left_is_cleared_away(tmp_path):
@@ -211,7 +211,7 @@ def test_what_a_killed_process_left_is_cleared_away(tmp_path):
     (tmp_path / ".a.tmp" / "images.npy").write_bytes(b"half")
     decoded = Decoded(tmp_path / "a", {})
     decoded.make(lambda folder: np.save(folder / "x.npy", np.arange(3)) or {"n": 3})
-    assert decoded.whole()
+    assert decoded.is_intact()
     assert decoded.details() == {"n": 3}
     assert list(decoded.hashes()) == ["x.npy"]
     assert decoded.array("x").tolist() == [0, 1, 2]
@@ -225,7 +225,7 @@ def test_arrays_of_another_source_are_made_again(tmp_path):
     Decoded(tmp_path / "a", {"version": 1}).make(write(1))
     Decoded(tmp_path / "a", {"version": 1}).make(write(2))
     assert Decoded(tmp_path / "a", {"version": 1}).array("x") == 1
-    assert not Decoded(tmp_path / "a", {"version": 2}).whole()
+    assert not Decoded(tmp_path / "a", {"version": 2}).is_intact()
     Decoded(tmp_path / "a", {"version": 2}).make(write(2))
     assert Decoded(tmp_path / "a", {"version": 2}).array("x") == 2
 
@@ -235,6 +235,6 @@ def test_a_damaged_record_is_made_again(tmp_path, record):
     decoded = Decoded(tmp_path / "a", {})
     decoded.make(lambda folder: {})
     (tmp_path / "a" / "record.json").write_bytes(record)
-    assert not decoded.whole()
+    assert not decoded.is_intact()
     decoded.make(lambda folder: {"again": True})
     assert decoded.details() == {"again": True}

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from src.data.dataset import Arrays, whole
+from src.data.dataset import Arrays, read_all
 
 ROOT = Path(__file__).parents[2]
 
@@ -34,8 +34,8 @@ def test_a_split_of_arrays() -> None:
 
 def test_all_of_a_field() -> None:
     split = Arrays(x=np.arange(3))
-    assert whole(split, "x") is split["x"]
-    assert whole(Squares(), "x").tolist() == [0, 1, 4, 9, 16]
+    assert read_all(split, "x") is split["x"]
+    assert read_all(Squares(), "x").tolist() == [0, 1, 4, 9, 16]
 
 
 def test_data_sets_cost_no_import_of_a_framework() -> None:

@@ -381,7 +381,7 @@ def test_a_folder_of_no_use(tmp_path):
     (tmp_path / "pictures" / "film.mp4").write_bytes(b"")
     refused(r"there are no images in it \(.bmp, ")
     fill(tmp_path / "pictures", 29)
-    refused(r"29 images are too few \(.* each takes 5\): add different ones, some 250 in all")
+    refused(r"29 images are too few \(.* each needs 5\): add different ones, some 250 in all")
     (tmp_path / "pictures" / "30.png").symlink_to(tmp_path / "nowhere")
     refused(r"cannot read .*/30.png \(No such file or directory\)")
 

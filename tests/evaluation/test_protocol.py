@@ -264,6 +264,6 @@ def test_an_extractor_that_has_no_time_for_all_training_images() -> None:
     class Slow:
         training_images = 1000
 
-    assert module._training(DATA, PROTOCOL, Slow()) == 1000  # type: ignore[arg-type]
-    assert module._training(DATA, replace(PROTOCOL, training=50), Slow()) == 50  # type: ignore[arg-type]
-    assert module._training(DATA, PROTOCOL, load_extractor("digits")) is None
+    assert module._training_limit(DATA, PROTOCOL, Slow()) == 1000  # type: ignore[arg-type]
+    assert module._training_limit(DATA, replace(PROTOCOL, training=50), Slow()) == 50  # type: ignore[arg-type]
+    assert module._training_limit(DATA, PROTOCOL, load_extractor("digits")) is None

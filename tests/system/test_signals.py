@@ -28,7 +28,7 @@ def test_one_that_comes_to_all_and_from_the_launcher_counts_once(number: int, mo
         for _ in range(2):
             os.kill(os.getpid(), number)
         assert signals.number == number
-        monkeypatch.setattr("src.system.signals.ONCE", 0.0)
+        monkeypatch.setattr("src.system.signals.REPEAT_SECONDS", 0.0)
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), number)
 

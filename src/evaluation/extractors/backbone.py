@@ -1,4 +1,4 @@
-"""What every feature extractor is made of: a network, and how to use it. The kinds lie in the files beside this one."""
+"""The parts of a feature extractor: a network, and how to use it. The other files of this folder build them."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,7 @@ from src.config.errors import UserError
 
 
 class Features(NamedTuple):
-    """features: [N, D] float32 for distances. logits: [N, K] float32 of its classes; K = 0 where it has none."""
+    """features: [N, D] float32, for distances. logits: [N, K] float32, of the extractor's classes; K = 0 if it has none."""
 
     features: Tensor
     logits: Tensor
@@ -21,13 +21,14 @@ class Backbone:
     """A network with its weights, and how to use it.
 
     module: samples [B, ...] -> (features [B, D], logits [B, K]), or (features,) alone.
-    weights_sha256, pinned_sha256: of the weights file that is used and of the one that gives the extractor its plain name.
-    batch_size: samples at once; the last bits of a result depend on it.
-    class_names: of the K logits in their order, where they are classes of data sets here.
-    channels: of the images that it takes; empty for what is no image.
-    colour: whether grey images are to be given as RGB.
-    standardise: whether the kernel distance is taken on standardised features (see `fidelity.standardise`).
-    training_images: how many of the training images are looked at for copies; None for all, where that takes minutes.
+    weights_sha256: SHA-256 of the weights file in use. pinned_sha256: SHA-256 of the weights for which the extractor's name has
+    no suffix.
+    batch_size: samples per call; rounding depends on it.
+    class_names: names of the K logits in order, if they are classes of data sets here.
+    channels: allowed numbers of image channels; empty if it does not take images.
+    colour: whether grey images are converted to RGB.
+    standardise: whether the kernel distance uses standardised features (see `distances.standardise`).
+    training_images: number of training images that are searched for copies; None for all, if that takes only minutes.
     """
 
     module: nn.Module
@@ -43,7 +44,7 @@ class Backbone:
 
 
 def read(path: Path) -> bytes:
-    """The bytes of a weights file; UserError where there is none."""
+    """The bytes of a weights file; UserError if there is none."""
     try:
         return path.read_bytes()
     except OSError as error:
@@ -51,6 +52,6 @@ def read(path: Path) -> bytes:
 
 
 def check_pinned(path: Path, digest: str, pinned: str) -> None:
-    """UserError where a file that came with the code, or from a pinned place, has other bytes."""
+    """Raise UserError if a file of the repository, or from a pinned source, has other bytes."""
     if digest != pinned:
         raise UserError(f"{path} is damaged (wrong SHA-256): delete it and get it again (git checkout, or a new download)")

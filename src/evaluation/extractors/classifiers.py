@@ -1,4 +1,4 @@
-"""Small classifiers of 28 x 28 images as extractors; their weights lie beside this file (`python -m src.tools.extractor`)."""
+"""Small classifiers of 28 x 28 images as extractors; `python -m src.tools.extractor` makes their weights (weights/)."""
 
 import hashlib
 from pathlib import Path
@@ -32,7 +32,7 @@ class Pinned(NamedTuple):
     data_sha256: str
 
 
-# The defaults of `train_extractor` on the 55,000 training images, with one thread.
+# Made by `train_extractor` with its defaults on the 55,000 training images, with one thread.
 CLASSIFIERS = {
     "digits": Pinned(
         "278fc9ca0f6e8814013732996796a2b78ce0c932356c59e231b5787fc0b5b0e9",
@@ -51,8 +51,8 @@ CLASS_NAMES = {"digits": MNIST.classes, "fashion": FashionMNIST.classes}
 class ClassifierExtractor(FeatureExtractorBase):
     """`Classifier` behind torch-fidelity's interface: uint8 images [B, 1 or 3, H, W] of any size.
 
-    Colour becomes luminance. Other sizes are resized to 28 x 28 (bilinear, antialiased); tiny ones, up to 20 x 20, are
-    taken for digits without a margin and put into MNIST's box (see `_framed`).
+    Colour becomes luminance. Images up to 20 x 20 are treated as digits without a margin (see `_framed`); other sizes are
+    resized to 28 x 28 (bilinear, antialiased).
     """
 
     def __init__(
@@ -92,10 +92,10 @@ class ClassifierExtractor(FeatureExtractorBase):
 
 
 class StackedDigits(nn.Module):
-    """Three digits in the channels of uint8 images [B, 3, H, W], each seen by the digits classifier.
+    """The digits classifier on each of the three channels of uint8 images [B, 3, H, W].
 
     Features [B, 3 * 128]; logits [B, 1000] are the log-probabilities of (red, green, blue) in the order of STACKED_CLASSES,
-    the channels taken for independent. The data and its use are those of Metz et al. 2016 (arXiv:1611.02163, section 3.3.1).
+    with the channels as independent. The data and its use are from Metz et al. 2016 (arXiv:1611.02163, section 3.3.1).
     """
 
     def __init__(self, digits: ClassifierExtractor) -> None:
@@ -114,7 +114,7 @@ for _name in CLASSIFIERS:  # torch_fidelity.calculate_metrics(feature_extractor=
 
 
 def load_classifier(name: str, weights: str | Path | None) -> Backbone:
-    """`digits`, `fashion` or `stacked_digits`, with the committed weights or those of a file."""
+    """`digits`, `fashion` or `stacked_digits`, with the committed weights or with weights from a file."""
     stacked = name == STACKED_DIGITS
     base = "digits" if stacked else name
     path, pinned = Path(weights or WEIGHTS / f"{base}.safetensors"), CLASSIFIERS[base].sha256
@@ -127,18 +127,18 @@ def load_classifier(name: str, weights: str | Path | None) -> Backbone:
         digest,
         pinned,
         feature_size=Classifier.feature_size * (3 if stacked else 1),
-        batch_size=100,  # what is larger than a cache holds takes a third longer in bad hours
+        batch_size=100,  # larger batches do not fit the CPU's cache and can take a third longer
         class_names=STACKED_CLASSES if stacked else CLASS_NAMES[name],
         channels=(3,) if stacked else (1, 3),
         standardise=True,
-        training_images=50_000 if stacked else None,  # 128,000 are compared with each other in an hour
+        training_images=50_000 if stacked else None,  # all 128,000 would take an hour
     )
 
 
 def _framed(x: Tensor) -> Tensor:
-    """Images [B, 1, H, W] in the frame of MNIST: a digit is 20 x 20 in the middle of 28 x 28.
+    """Images [B, 1, H, W] to MNIST's format [B, 1, 28, 28], where a digit is 20 x 20 in the centre.
 
-    The 8 x 8 digits fill their images. In the box 94 % of them are recognised, stretched over the whole frame 26 %.
+    The 8 x 8 digits have no margin. Resized to 20 x 20 in the centre, 94 % of them are recognised; resized to 28 x 28, 26 %.
     """
     size = Classifier.size
     if max(x.shape[2:]) <= 20:

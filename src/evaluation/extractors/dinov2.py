@@ -1,4 +1,4 @@
-"""DINOv2's vision transformer, to load its weights without running the code that comes with them."""
+"""DINOv2's vision transformer, so that its weights load without running downloaded code."""
 
 from collections.abc import Mapping
 
@@ -23,7 +23,7 @@ class DINOv2(FeatureExtractorDinoV2):
         width, self.patches = state["cls_token"].shape[2], state["pos_embed"].shape[1] - 1
         depth = len({key.split(".")[1] for key in state if key.startswith("blocks.")})
         self.model = VisionTransformer(width, depth, self.patches)
-        self.model.load_state_dict({key: tensor for key, tensor in state.items() if key != "mask_token"})  # training's
+        self.model.load_state_dict({key: tensor for key, tensor in state.items() if key != "mask_token"})  # training only
         self.feature_size = width
         self.requires_grad_(False)
         self.eval()
@@ -49,18 +49,18 @@ class VisionTransformer(nn.Module):
         return self.norm(x)[:, 0]
 
     def positions(self, n: int) -> Tensor:
-        """Position embeddings [1, 1 + n n, D]: those of the training's 37 x 37 patches, interpolated."""
+        """Position embeddings [1, 1 + n n, D]: learnt for 37 x 37 patches, interpolated to n x n."""
         side = round((self.pos_embed.shape[1] - 1) ** 0.5)
         if n == side:
             return self.pos_embed
         learnt = self.pos_embed[:, 1:].mT.unflatten(2, (side, side))  # [1, D, side, side]
-        # The factor with 0.1 too much is part of the published model: its features were read so.
+        # The extra 0.1 is part of the published model: its features were computed with it.
         scaled = F.interpolate(learnt, scale_factor=(n + 0.1) / side, mode="bicubic")  # [1, D, n, n]
         return torch.cat([self.pos_embed[:, :1], scaled.flatten(2).mT], dim=1)
 
 
 class Block(nn.Module):
-    """Self-attention and a perceptron on tokens [B, T, D], each scaled by learnt factors (Touvron et al. 2021, LayerScale)."""
+    """Self-attention and a perceptron on tokens [B, T, D], both scaled by learnt factors (Touvron et al. 2021, LayerScale)."""
 
     def __init__(self, width: int) -> None:
         super().__init__()

@@ -1,9 +1,9 @@
-"""Feature extractors with pinned weights: what every distance is measured in.
+"""Feature extractors with pinned weights: every distance is measured on their features.
 
 `digits`, `fashion` and `stacked_digits` are small classifiers (classifiers.py); `inception-v3-compat`, `efficientnet-lite0`,
-`clip-vit-b-32` and `dinov2-vit-b-14` know natural images (pretrained.py); `points` takes points for what they are. A value
-is only as comparable as its extractor: with the official Inception weights the keys are `fid`, `is`, `kid`; with any other
-they carry the extractor's name, as in `fd_digits`.
+`clip-vit-b-32` and `dinov2-vit-b-14` are for natural images (pretrained.py); `points` uses points as their own features.
+Values are comparable only for the same extractor: with the official Inception weights the keys are `fid`, `is`, `kid`; with
+any other they end in the extractor's name, as in `fd_digits`.
 """
 
 from pathlib import Path
@@ -21,12 +21,13 @@ NAMES = (*CLASSIFIERS, STACKED_DIGITS, *PRETRAINED, POINTS)
 
 
 class Extractor:
-    """Samples in, features and logits out, in batches of a fixed size.
+    """Computes features and logits of samples, in batches of a fixed size.
 
-    name: `digits`, or `digits-1a2b3c4d` (the start of the SHA-256) when the weights are not the pinned ones.
-    weights_sha256: of the weights file. feature_size: D. class_names, classes: of its logits and how many, empty and 0 where
-    no data here has them. batch_size: a part of the samples that begins at a multiple of it gets the same bits as in the whole.
-    standardise, training_images: see Backbone. points: whether it takes points for images.
+    name: `digits`, or `digits-1a2b3c4d` (with the start of the SHA-256) if the weights are not the pinned ones.
+    weights_sha256: SHA-256 of the weights file. feature_size: D. class_names, classes: names and number of the classes of its
+    logits; empty and 0 if no data set here has these classes. batch_size: a part of the samples that begins at a multiple of
+    it gets bitwise the same features as within all samples.
+    standardise, training_images: see Backbone. points: whether it takes points instead of images.
     """
 
     def __init__(self, name: str, backbone: Backbone) -> None:
@@ -62,21 +63,21 @@ class Extractor:
         return tuple(part.cpu() for part in found)
 
     def to(self, device: torch.device | str) -> None:
-        """Extract on this device from now on; results come back to the CPU."""
+        """Extract on this device from now on; results are returned on the CPU."""
         self.device = torch.device(device)
         self._backbone.module.to(self.device)
 
     def key(self, metric: str) -> str:
-        """The key of a metric in a record: fid, is, kid with the official Inception weights, else `metric_name`."""
+        """The key of a metric in a record: fid, is, kid with the official Inception weights, else the metric and `name`."""
         if self.inception and self.pinned and metric in ("fd", "is", "kid"):
             return "fid" if metric == "fd" else metric
         return f"{metric}_{self.name}"
 
 
 def load_extractor(name: str, weights: str | Path | None = None) -> Extractor:
-    """An extractor by name (one of NAMES), with its pinned weights or those of a file.
+    """An extractor by name (one of NAMES), with its pinned weights or with weights from a file.
 
-    Raises UserError for an unknown name and for weights that are missing, damaged or of another network.
+    Raises UserError for an unknown name, and for weights that are missing, damaged or for another network.
     """
     if name == POINTS:
         backbone = load_points(weights)

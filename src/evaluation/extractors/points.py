@@ -1,4 +1,4 @@
-"""Points in the plane around known centres: which modes a generator finds, and how many of its points hit one."""
+"""Points in the plane with known mode centres: the modes that a generator finds, and its share of points near a mode."""
 
 import hashlib
 from pathlib import Path
@@ -11,11 +11,11 @@ from src.data.gaussians import CENTRES, SIGMA, Gaussians
 from src.evaluation.extractors.backbone import Backbone
 
 POINTS = "points"
-NEAR = 3  # standard deviations: what is further from every centre is of low quality
+NEAR = 3  # standard deviations: points further from every centre are of low quality
 
 
 class PointsExtractor(nn.Module):
-    """Points [B, 2] -> themselves as features, and logits [B, K] of the Gaussians around `centres` [K, 2] by Bayes' rule."""
+    """Points [B, 2] -> the same points as features, and logits [B, K] of the Gaussians at `centres` [K, 2] by Bayes' rule."""
 
     def __init__(self, centres: Tensor, sigma: float) -> None:
         super().__init__()
@@ -27,7 +27,7 @@ class PointsExtractor(nn.Module):
 
 
 def load_points(weights: str | Path | None) -> Backbone:
-    """The extractor for src/data/gaussians.py; what would be its weights are the centres and their sigma."""
+    """The extractor for src/data/gaussians.py. It has no weights file; its hash is of the centres and their sigma."""
     if weights:
         raise UserError(f"{POINTS} has no weights, its features are the points: leave evaluation.weights empty")
     digest = hashlib.sha256(CENTRES.tobytes() + str(SIGMA).encode()).hexdigest()
@@ -39,9 +39,9 @@ def load_points(weights: str | Path | None) -> Backbone:
 
 
 def mode_quality(points: Tensor, centres: Tensor | None = None, sigma: float = SIGMA) -> dict[str, float]:
-    """`modes`, the number of centres with a point within 3 sigma, and `high_quality`, the share of such points [N, 2].
+    """`modes`, the number of centres with a point within 3 sigma; `high_quality`, the share of points [N, 2] within 3 sigma.
 
-    The protocol of VEEGAN (Srivastava et al. 2017, section 4.1). Of the true points 1 - exp(-4.5) = 98.9 % are such.
+    The protocol of VEEGAN (Srivastava et al. 2017, section 4.1). For real points, `high_quality` is 1 - exp(-4.5) = 98.9 %.
     centres: [K, 2]; None for those of src/data/gaussians.py.
     """
     centres = torch.from_numpy(CENTRES).float() if centres is None else centres
@@ -51,5 +51,5 @@ def mode_quality(points: Tensor, centres: Tensor | None = None, sigma: float = S
 
 
 def squares(points: Tensor, centres: Tensor) -> Tensor:
-    """Squared distances [N, K]: differences first, as the expanded square has no digits left beside a small sigma."""
+    """Squared distances [N, K], from differences: the expanded square is too inexact for a small sigma."""
     return (points[:, None] - centres).square().sum(dim=2)  # [N, 1, 2] - [K, 2] -> [N, K]

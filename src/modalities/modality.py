@@ -1,7 +1,7 @@
-"""What every modality offers: what the tensors of a data set mean to a person.
+"""The modality protocol: how the tensors of a data set are shown to people.
 
-Built from the data's YAML by `_target_` and called with `spec=`. What only some modalities can show is a capability: a small
-protocol below, asked for by `isinstance`.
+A modality is built from the data's YAML by `_target_`, with `spec=`. Methods of only some modalities are capabilities: small
+protocols below, tested with `isinstance`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,26 +15,27 @@ from src.config.errors import Diverged
 
 
 class Modality(Protocol):
-    """Samples as files for people, and as arrays for other programs.
+    """Writes samples as files for people, and as arrays for other programs.
 
-    Samples are what `finish` returns, [N, *spec.shape] unless said otherwise, on any device.
-    provenance: what made them, in plain JSON values; its "model" is the hash of the generator's weights. It goes to a JSON file
-    beside each file, with the marks (`sidecars.marks_of`), which also go into the file where its format has a place for them.
-    Without provenance nothing is marked as generated: for real data, and for previews while training.
+    samples: as returned by `finish`, [N, *spec.shape] unless stated otherwise, on any device.
+    provenance: how the samples were made, in plain JSON values; its "model" is the hash of the generator's weights. It is
+    written to a JSON file beside each file, with the marks (`sidecars.marks_of`). The marks are also written into the file, if
+    its format allows it. Without provenance nothing is marked as generated: for real data, and for previews during training.
 
-    A file appears complete or not at all. UserError where a file that the lab did not write would be overwritten or deleted.
+    A file appears complete or not at all. Raises UserError if a file that the lab did not write would be overwritten or
+    deleted.
     """
 
-    suffix: str  # of a preview: ".png", ".txt"
+    suffix: str  # of previews: ".png", ".txt"
 
     def finish(self, x: Tensor) -> Tensor:
-        """What a model makes, in the data's own form, any leading dimensions; NaN raises Diverged."""
+        """Model output [..., *spec.shape] in the data's dtype; NaN raises Diverged."""
         ...
 
     def save(self, samples: Iterable[Tensor], folder: str | Path, seeds: Sequence[int], provenance: Mapping[str, Any]) -> None:
         """All samples as files in a folder, and `samples.json`; earlier samples there are deleted.
 
-        samples: portions [n, ...] that follow each other, N in all. seeds: N, one per sample.
+        samples: consecutive portions [n, ...], N samples in all. seeds: N, one per sample.
         """
         ...
 
@@ -43,7 +44,7 @@ class Modality(Protocol):
         ...
 
     def preview(self, samples: Tensor, path: str | Path, provenance: Mapping[str, Any] | None = None) -> None:
-        """One file, named by `suffix`, that shows many samples; of very many the first."""
+        """One file with the suffix `suffix` that shows many samples; of very many, only the first ones."""
         ...
 
 
@@ -67,7 +68,7 @@ class ShowsInterpolations(Protocol):
 
 @runtime_checkable
 class ShowsNeighbours(Protocol):
-    """Shows samples beside the training data nearest to them: copies would be seen."""
+    """Shows samples beside the nearest training data, which makes copies visible."""
 
     def neighbours(
         self, samples: Tensor, nearest: Tensor, path: str | Path, provenance: Mapping[str, Any] | None = None
@@ -77,7 +78,7 @@ class ShowsNeighbours(Protocol):
 
 
 def check_nan(x: Tensor) -> Tensor:
-    """The tensor itself; NaN raises Diverged: it would become a black pixel, or a point nowhere."""
+    """The tensor itself; NaN raises Diverged, because it would become a black pixel or an invisible point."""
     if x.isnan().any():
         raise Diverged("the samples contain NaN: the model has diverged, take an earlier checkpoint or lower its learning rate")
     return x

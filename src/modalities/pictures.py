@@ -13,9 +13,9 @@ from PIL.PngImagePlugin import PngInfo
 from src.config.errors import UserError
 from src.modalities.sidecars import write_marked
 
-CAPTION = 18  # pixels
+CAPTION = 18  # pixels, the height
 FILM_FRAMES = 60
-FILM_GREYS = 32  # together with the above: 4 MB where a grid of 64 digits is mostly noise, which nothing compresses
+FILM_GREYS = 32  # with FILM_FRAMES frames, 64 digits of mostly noise, which cannot be compressed, take 4 MB
 LAST_FRAME = 2000  # milliseconds
 
 
@@ -28,9 +28,9 @@ def film(
 ) -> None:
     """An endless GIF of previews: picture files, or uint8 arrays [H, W] or [H, W, 3].
 
-    captions: one per frame, written beneath it.
-    milliseconds: for each frame; the last one stays for `LAST_FRAME` or more.
-    Of more than `FILM_FRAMES` frames that many are kept, evenly spaced, the first and the last among them.
+    captions: one per frame, written below it.
+    milliseconds: duration of each frame; the last one lasts at least `LAST_FRAME`.
+    At most `FILM_FRAMES` frames are kept, evenly spaced, including the first and the last.
     """
     if not frames:
         raise UserError("there is no frame to film: train with previews switched on first")
@@ -53,11 +53,11 @@ def film(
 
 
 def read_provenance(path: str | Path) -> dict[str, str]:
-    """The marks inside a picture: Software, generated, model and, of single samples, seed; empty if it has none."""
+    """The marks inside a picture: Software, generated, model and, for single samples, seed; empty if it has none."""
     with Image.open(path) as image:
         if image.format == "GIF":
             return json.loads(image.info.get("comment", b"{}"))
-        image.load()  # text may come after the pixels
+        image.load()  # the text of a PNG may come after its pixels
         return dict(getattr(image, "text", {}))
 
 

@@ -1,7 +1,7 @@
-"""Points in the plane: dots around the modes that they should find.
+"""Points in the plane, drawn as dots over the modes of the data.
 
-Samples are [N, 2], float; a picture shows the square [-EDGE, EDGE]^2, and what lies beyond it on its border.
-Rings are the modes of src/data/gaussians.py: they reach to 3 standard deviations, where high quality ends.
+Samples are [N, 2], float. A picture shows the square [-EDGE, EDGE]^2, with points outside it on its border. Rings are the modes
+of src/data/gaussians.py, with a radius of 3 standard deviations, the limit of high quality.
 """
 
 import csv
@@ -28,11 +28,11 @@ QUANTISATION = "none: float32 coordinates"
 
 EDGE = 1.0
 SIZE = 512  # pixels
-FINE = 4  # drawn so much larger, for smooth edges
+FINE = 4  # factor of the fine canvas, which is averaged to SIZE for smooth edges
 PAPER, RING, GRID = (255, 255, 255), (200, 206, 217), (242, 244, 248)
 INK = np.array([24, 66, 148])
-OPACITY = 0.55  # of one dot: where dots lie on each other it is darker
-DOT = 1.6  # pixels, the radius
+OPACITY = 0.55  # of one dot; overlapping dots are darker
+DOT = 1.6  # radius in pixels
 HUES = ((24, 66, 148), (200, 76, 9), (30, 122, 60), (128, 58, 150), (176, 20, 60), (0, 120, 140), (120, 92, 10), (80, 80, 80))
 
 
@@ -53,7 +53,7 @@ class Points:
         return self.spec.x.to_data(check_nan(x))
 
     def save(self, samples: Iterable[Tensor], folder: str | Path, seeds: Sequence[int], provenance: Mapping[str, Any]) -> None:
-        """`samples.csv` with a row (seed, x, y) for each point, which gives back the exact float32, and `samples.json`."""
+        """`samples.csv` with a row (seed, x, y) for each point, with all digits of float32, and `samples.json`."""
         folder, name = Path(folder), "samples.csv"
         earlier = earlier_files(folder, [name])
         points = _points(torch.cat(list(samples)))
@@ -73,14 +73,14 @@ class Points:
         write_archive(path, seeds, provenance, arr_0=_points(samples))
 
     def preview(self, samples: Tensor, path: str | Path, provenance: Mapping[str, Any] | None = None) -> None:
-        """A dot for each point over the modes, with the same axes each time, as a PNG: pictures of a training make a film."""
+        """A PNG with a dot for each point over the modes. The axes are always the same, so previews can form a film."""
         canvas = np.asarray(_canvas()[0], np.float64)
         depth = _depth(_points(samples))[:, :, None]  # [H, W, 1]
         clear = (1 - OPACITY) ** depth
         _write(canvas * clear + INK * (1 - clear), path, provenance)
 
     def strip(self, samples: Tensor, path: str | Path, provenance: Mapping[str, Any] | None = None) -> None:
-        """Interpolations [R, T, 2] as a PNG: a path for each of R pairs, from its ring to its dot."""
+        """Interpolations [R, T, 2] as a PNG: a path for each of R pairs, from a ring (start) to a dot (end)."""
         paths = _pixels(_points(samples.flatten(0, 1))).reshape(*samples.shape)
         canvas, draw = _canvas()
         for i, line in enumerate(paths):
@@ -108,7 +108,7 @@ class Points:
 
 
 def _points(samples: Tensor) -> np.ndarray:
-    """float32 [N, 2] in the memory of the CPU."""
+    """float32 [N, 2] on the CPU."""
     if samples.ndim != 2 or samples.shape[1] != 2:
         raise UserError(f"points are [N, 2], not {list(samples.shape)}: choose data of points for this model")
     if not len(samples):
@@ -117,13 +117,13 @@ def _points(samples: Tensor) -> np.ndarray:
 
 
 def _pixels(points: np.ndarray) -> np.ndarray:
-    """Coordinates [N, 2] -> places on the fine canvas, y upwards, [N, 2]; what lies outside goes to the border."""
+    """Coordinates [N, 2] -> pixels of the fine canvas, y upwards, [N, 2]; points outside are moved to its border."""
     inside = np.clip(points, -EDGE, EDGE) * [1, -1] / EDGE
     return (inside + 1) / 2 * (SIZE * FINE - 1)
 
 
 def _canvas() -> tuple[Image.Image, ImageDraw.ImageDraw]:
-    """The fine canvas with axes and modes, and a pen for it."""
+    """The fine canvas with axes and modes, and a drawing object for it."""
     canvas = Image.new("RGB", (SIZE * FINE, SIZE * FINE), PAPER)
     draw = ImageDraw.Draw(canvas)
     middle, end = SIZE * FINE // 2, SIZE * FINE
@@ -141,7 +141,7 @@ def _circle(draw: ImageDraw.ImageDraw, centre: np.ndarray, radius: float, **styl
 
 
 def _depth(points: np.ndarray) -> np.ndarray:
-    """How many dots cover each pixel of the fine canvas, [H, W]."""
+    """Number of dots on each pixel of the fine canvas, [H, W]."""
     radius = DOT * FINE
     reach = np.arange(-int(radius), int(radius) + 1)
     across, down = (axis.ravel() for axis in np.meshgrid(reach, reach))

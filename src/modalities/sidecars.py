@@ -1,7 +1,7 @@
-"""The JSON files beside samples: what made them, and which files the lab wrote.
+"""JSON files beside samples: how the samples were made, and which files the lab wrote.
 
-In a folder of samples `samples.json` is written last: where it is, the files it lists are complete. Until then it is
-`unfinished.json`. Both name the files that may be deleted for new samples.
+In a folder of samples, `samples.json` is written last: if it exists, the files that it lists are complete. Until then its name
+is `unfinished.json`. Both list the files that may be deleted for new samples.
 """
 
 import io
@@ -22,18 +22,18 @@ TABLES = "samples.csv", "samples.txt"  # each holds all samples of its folder
 
 
 def marks_of(provenance: Mapping[str, Any]) -> dict[str, str]:
-    """What a file says of itself: that it was generated, with what and by which model."""
+    """The marks of a generated file: the software, that it is generated, and the model."""
     return {"Software": SOFTWARE, "generated": "true", "model": provenance["model"]}
 
 
 def write_marked(path: str | Path, encode: Callable[[dict[str, str]], bytes], provenance: Mapping[str, Any] | None) -> None:
-    """Write what `encode` makes of the marks, and the JSON file beside it where there is provenance."""
+    """Write `encode(marks)` to a file, and the JSON file beside it if there is provenance."""
     path = Path(path)
     sidecar = path.with_suffix(".json")
     if not own_record(sidecar) and provenance and path.exists():
         raise _not_ours(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    sidecar.unlink(missing_ok=True)  # an older file's
+    sidecar.unlink(missing_ok=True)  # of an older file
     marks = marks_of(provenance) if provenance else {}
     write_atomic(path, encode(marks))
     if provenance:
@@ -41,7 +41,7 @@ def write_marked(path: str | Path, encode: Callable[[dict[str, str]], bytes], pr
 
 
 def remove_marked(path: Path) -> None:
-    """Delete an earlier file that `write_marked` wrote, and its JSON file; UserError for anyone else's."""
+    """Delete an earlier file that `write_marked` wrote, and its JSON file; UserError if the lab did not write them."""
     sidecar = path.with_suffix(".json")
     if own_record(sidecar):
         path.unlink(missing_ok=True)
@@ -60,7 +60,7 @@ def write_archive(path: str | Path, seeds: Sequence[int], provenance: Mapping[st
 
 
 def earlier_files(folder: Path, names: Iterable[str]) -> list[Path]:
-    """The files of earlier samples in a folder, lists last; UserError where one of `names` is there and is not among them."""
+    """The files of earlier samples in a folder, lists last; UserError if one of `names` exists and is not among them."""
     lists = [folder / DONE, folder / UNFINISHED]
     earlier = {name for path in lists for name in _listed(own_record(path))}
     present = set(os.listdir(folder)) if folder.is_dir() else set()
@@ -71,10 +71,10 @@ def earlier_files(folder: Path, names: Iterable[str]) -> list[Path]:
 
 
 def begin_samples(folder: Path, earlier: Iterable[Path], record: Mapping[str, Any]) -> None:
-    """Delete earlier samples, then list those that will be written now.
+    """Delete earlier samples, then write the list of new ones as `unfinished.json`.
 
-    record: the future `samples.json`, with the marks. "seeds" is {file name: seed}; or a list, where one of TABLES holds all
-        samples, as is "samples", whose items describe one each.
+    record: contents of the later `samples.json`, with the marks. "seeds" is {file name: seed}, or a list if one of TABLES holds
+        all samples. "samples", instead of "seeds", is a list with one item per sample.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for path in earlier:
@@ -83,13 +83,13 @@ def begin_samples(folder: Path, earlier: Iterable[Path], record: Mapping[str, An
 
 
 def end_samples(folder: Path) -> None:
-    """All samples are written."""
+    """Rename the list to `samples.json`, after all samples are written."""
     os.replace(folder / UNFINISHED, folder / DONE)
     sync_folder(folder)
 
 
 def own_record(path: Path) -> dict[str, Any]:
-    """The contents of a JSON file that the lab wrote; empty where there is no file. UserError for anyone else's."""
+    """The contents of a JSON file that the lab wrote; empty if there is no file. UserError if the lab did not write it."""
     try:
         record = json.loads(path.read_bytes())
     except FileNotFoundError:
@@ -102,7 +102,7 @@ def own_record(path: Path) -> dict[str, Any]:
 
 
 def _listed(record: Mapping[str, Any]) -> list[str]:
-    """The names of the files that a list of samples names; none outside its folder."""
+    """The file names in a list of samples, without folders, so that no file is outside the list's folder."""
     seeds = record.get("seeds", record.get("samples", {}))
     return [Path(name).name for name in seeds] if isinstance(seeds, dict) else list(TABLES)
 

@@ -1,4 +1,4 @@
-"""Text: samples in one file that people read.
+"""Text: all samples in one readable file.
 
 Samples are tokens [N, T], whole numbers; the names of the field `x` are the vocabulary, characters or longer pieces of text.
 """
@@ -15,7 +15,7 @@ from src.data.spec import Spec
 from src.modalities.sidecars import begin_samples, earlier_files, end_samples, marks_of, write_archive, write_marked
 from src.system.files import write_atomic
 
-END, PAD = "<end>", "<pad>"  # names in the vocabulary, where it has them
+END, PAD = "<end>", "<pad>"  # names in the vocabulary, if it has them
 PREVIEW = 16  # samples
 
 
@@ -35,7 +35,7 @@ class Text:
         return x.cpu().long()
 
     def text(self, tokens: Tensor) -> str:
-        """One sample [T] as a person reads it: up to `END`, without `PAD`."""
+        """One sample [T] as a string: up to `END`, without `PAD`."""
         names, numbers = self.spec.x.names, tokens.tolist()
         if not all(0 <= number < len(names) for number in numbers):
             raise ValueError(f"tokens {min(numbers)} to {max(numbers)}, but the vocabulary has 0 to {len(names) - 1}")
@@ -45,7 +45,7 @@ class Text:
     def save(self, samples: Iterable[Tensor], folder: str | Path, seeds: Sequence[int], provenance: Mapping[str, Any]) -> None:
         """`samples.txt` with all samples, each below a line with its seed, and `samples.json` with the exact texts.
 
-        samples: portions [n, T] that follow each other; T may differ.
+        samples: consecutive portions [n, T]; T may differ.
         """
         folder, name = Path(folder), "samples.txt"
         earlier = earlier_files(folder, [name])
@@ -54,7 +54,7 @@ class Text:
             raise ValueError(f"{len(texts)} samples, but {len(seeds)} seeds")
         listed = [{"seed": seed, "text": text} for seed, text in zip(seeds, texts, strict=True)]
         begin_samples(folder, earlier, {**marks_of(provenance), "provenance": provenance, "samples": listed})
-        write_atomic(folder / name, _below_lines([f"seed {seed}" for seed in seeds], texts))
+        write_atomic(folder / name, _with_headings([f"seed {seed}" for seed in seeds], texts))
         end_samples(folder)
 
     def save_archive(self, samples: Tensor, path: str | Path, seeds: Sequence[int], provenance: Mapping[str, Any]) -> None:
@@ -64,7 +64,7 @@ class Text:
     def preview(self, samples: Tensor, path: str | Path, provenance: Mapping[str, Any] | None = None) -> None:
         """The first `PREVIEW` samples, numbered from 1."""
         texts = list(self._texts(samples[:PREVIEW]))
-        data = _below_lines([f"sample {number}" for number in range(1, len(texts) + 1)], texts)
+        data = _with_headings([f"sample {number}" for number in range(1, len(texts) + 1)], texts)
         write_marked(path, lambda _: data, provenance)
 
     def _texts(self, samples: Tensor) -> Iterator[str]:
@@ -81,8 +81,8 @@ def _tokens(samples: Tensor) -> Tensor:
     return samples.detach().cpu().long()
 
 
-def _below_lines(titles: Sequence[str], texts: Sequence[str]) -> bytes:
-    """Texts below lines such as "--- seed 3 ---", with more dashes than occur together in any text."""
+def _with_headings(titles: Sequence[str], texts: Sequence[str]) -> bytes:
+    """Texts below headings such as "--- seed 3 ---", with more dashes than any text has in a row."""
     dashes = "---"
     while any(dashes in text for text in texts):
         dashes += "-"

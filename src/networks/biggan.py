@@ -1,4 +1,4 @@
-"""BigGAN (Brock et al. 2019) at the scale of CIFAR-10: residual networks, conditional by way of every batch norm."""
+"""BigGAN (Brock et al. 2019) at the scale of CIFAR-10: residual networks with class-conditional batch norm."""
 
 import torch
 import torch.nn.functional as F
@@ -10,7 +10,7 @@ from src.networks.sizes import count_classes, sides
 
 
 class SelfAttention(nn.Module):
-    """Every position looks at all of the map (Zhang et al. 2019, section 3), and adds what it finds, at first nothing.
+    """Attention of every position to the whole map (Zhang et al. 2019, section 3), added with a gain that starts at 0.
 
     Keys and values are pooled to half the side, as in the authors' code.
     """
@@ -37,14 +37,14 @@ class BigGANGenerator(nn.Module):
     """Latents and labels to images (Brock et al. 2019, section 3 and appendix B), with spectral norm.
 
     The published CIFAR-10 runs (ajbrock/BigGAN-PyTorch, scripts/launch_cifar_ema.sh, and DiffAugment's, which follow it)
-    are shared_dim=0, attention=0, orthogonal=False; the defaults here are the paper's.
+    use shared_dim=0, attention=0, orthogonal=False; the defaults here are the paper's.
 
     z_dim: size of the latent.
-    width: channels of every feature map up to 32 x 32; beyond, they halve with each doubling.
-    shared_dim: of the class embedding that all batch norms share; 0 gives each its own.
-    hierarchical: z is cut in equal parts, one for the first layer and one beside the class embedding of each block.
-    attention: self-attention follows the block that ends at the largest side up to this (16; 14 for 28 x 28); 0 for none.
-    orthogonal: initial weights (Saxe et al. 2014), instead of N(0, 0.02^2).
+    width: channels of every feature map up to 32 x 32; each further doubling of the side halves them.
+    shared_dim: size of the class embedding that all batch norms share; 0 gives each its own.
+    hierarchical: z is split in equal parts: for the first layer, and for each block, concatenated to the class embedding.
+    attention: self-attention follows one block, at the largest side up to this (16; 14 for 28 x 28); 0 for none.
+    orthogonal: orthogonal initial weights (Saxe et al. 2014) instead of N(0, 0.02^2).
     """
 
     def __init__(
@@ -62,9 +62,9 @@ class BigGANGenerator(nn.Module):
         self.start, *larger = sides(spec)
         parts = len(larger) + 1 if hierarchical else 1
         if z_dim % parts:
-            raise ValueError(f"z_dim={z_dim} cannot be cut in {parts} equal parts: take {z_dim + parts - z_dim % parts}")
+            raise ValueError(f"z_dim={z_dim} cannot be split into {parts} equal parts: take {z_dim + parts - z_dim % parts}")
         if hierarchical and not shared_dim:
-            raise ValueError("a hierarchical latent stands beside the shared class embedding: set shared_dim above 0")
+            raise ValueError("a hierarchical latent is concatenated to the shared class embedding: set shared_dim above 0")
         self.part = z_dim // parts
         condition = shared_dim + (self.part if hierarchical else 0)
 
@@ -86,7 +86,7 @@ class BigGANGenerator(nn.Module):
             nn.BatchNorm2d(outputs), nn.ReLU(), nn.Conv2d(outputs, spec.shape[0], 3, padding=1), nn.Tanh()
         )
         initialise(self, orthogonal)
-        # Not the embeddings: the authors found that it harms the generator.
+        # Not for embeddings: the authors found that it harms the generator.
         add_spectral_norm(self, (nn.Conv2d, nn.Linear))
 
     def forward(self, z: Tensor, y: Tensor) -> Tensor:
@@ -103,7 +103,7 @@ class BigGANGenerator(nn.Module):
 class BigGANDiscriminator(nn.Module):
     """Images and labels to one logit each: residual blocks, self-attention, projection (Brock et al. 2019, appendix B).
 
-    width: channels of every feature map below 32 x 32; beyond, they halve with each doubling.
+    width: channels of every feature map below 32 x 32; each further doubling of the side halves them.
     attention, orthogonal: as in the generator.
     """
 
@@ -116,7 +116,7 @@ class BigGANDiscriminator(nn.Module):
             side = side // 2 if block.downsample else side
             if side <= attention:
                 blocks.append(SelfAttention(block.conv2.out_channels))
-                attention = 0  # once is enough
+                attention = 0  # only one
         self.blocks = nn.Sequential(*blocks)
         self.head = nn.Linear(width, 1)
         self.embedding = nn.Embedding(count_classes(spec), width)

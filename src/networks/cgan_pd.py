@@ -1,4 +1,4 @@
-"""cGANs with projection discriminator (Miyato and Koyama 2018): SNGAN's residual networks, told the class."""
+"""cGANs with projection discriminator (Miyato and Koyama 2018): SNGAN's residual networks, class-conditional."""
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -21,7 +21,7 @@ class CGANPDGenerator(nn.Module):
     The last batch norm is the same for all classes, as in the authors' code.
 
     z_dim: size of the latent.
-    width: channels of every feature map up to 32 x 32; beyond, they halve with each doubling.
+    width: channels of every feature map up to 32 x 32; each further doubling of the side halves them.
     """
 
     def __init__(self, spec: Spec, z_dim: int = 128, width: int = 256) -> None:
@@ -52,9 +52,9 @@ class CGANPDGenerator(nn.Module):
 
 
 class CGANPDDiscriminator(nn.Module):
-    """SNGAN's discriminator; the logit gains the inner product of features and class embedding (figure 1d).
+    """SNGAN's discriminator; the inner product of features and class embedding is added to the logit (figure 1d).
 
-    width: channels of every feature map below 32 x 32; beyond, they halve with each doubling.
+    width: channels of every feature map below 32 x 32; each further doubling of the side halves them.
     """
 
     def __init__(self, spec: Spec, width: int = 128) -> None:

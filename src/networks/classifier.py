@@ -23,7 +23,7 @@ class Classifier(nn.Module):
             nn.MaxPool2d(2),
             nn.Flatten(),
         )
-        # Without the normalisation the mean of the positive inputs leaves half of these units dead.
+        # Without batch norm, the mean of the positive inputs leaves half of these units dead.
         self.features = nn.Sequential(
             nn.Linear(64 * 7 * 7, self.feature_size, bias=False), nn.BatchNorm1d(self.feature_size), nn.ReLU()
         )

@@ -16,7 +16,7 @@ class DCGANGenerator(nn.Module):
 
     z_dim: size of the latent.
     width: channels of the last hidden layer; they double with each halving of the side (the paper: 128, for 64 x 64).
-    conditional: the label, one-hot, stands beside the latent (Mirza and Osindero 2014, section 3.2).
+    conditional: the one-hot label is concatenated to the latent (Mirza and Osindero 2014, section 3.2).
     """
 
     def __init__(self, spec: Spec, z_dim: int = 100, width: int = 64, conditional: bool = False) -> None:
@@ -24,7 +24,7 @@ class DCGANGenerator(nn.Module):
         self.z_dim, self.classes = z_dim, count_classes(spec) if conditional else 0
         self.start, *_, last = sides(spec)
         inputs = width * last // self.start // 2
-        # No bias where batch norm follows: it would subtract it again.
+        # No bias before batch norm, which would subtract it again.
         self.project = nn.Linear(z_dim + self.classes, inputs * self.start**2, bias=False)
         layers: list[nn.Module] = [nn.BatchNorm2d(inputs), nn.ReLU(inplace=True)]
         while inputs > width:
@@ -46,10 +46,10 @@ class DCGANDiscriminator(nn.Module):
     """Images to one logit each through strided convolutions and LeakyReLU (Radford et al. 2015, section 3).
 
     width: channels of the first layer; they double with each halving of the side.
-    batch_norm: in all layers but the first; gradient penalties want it off.
+    batch_norm: batch norm in all layers but the first; switch it off for gradient penalties.
     spectral_norm: divide each weight by its largest singular value (Miyato et al. 2018).
-    conditional: the label stands beside the image, as one-hot planes (Mirza and Osindero 2014).
-    auxiliary: a second head over the same features says the class (Odena et al. 2017).
+    conditional: the label is concatenated to the image as one-hot planes (Mirza and Osindero 2014).
+    auxiliary: a second head on the same features predicts the class (Odena et al. 2017).
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class DCGANDiscriminator(nn.Module):
     ) -> None:
         super().__init__()
         if conditional and auxiliary:
-            raise ValueError("a discriminator that is told the class cannot be asked for it: choose conditional or auxiliary")
+            raise ValueError("a discriminator that gets the class as input cannot predict it: choose conditional or auxiliary")
         self.classes = count_classes(spec) if conditional else 0
         smallest, *larger = sides(spec)
         self.first = nn.Conv2d(spec.shape[0] + self.classes, width, 4, stride=2, padding=1)
@@ -90,11 +90,11 @@ class DCGANDiscriminator(nn.Module):
     def first_with_label(self, x: Tensor, y: Tensor | None) -> Tensor:
         """The first layer on x and the K one-hot planes of y, [B, C + K, H, W], to [B, width, H / 2, W / 2].
 
-        A constant plane adds the taps of its kernel that do not lie on the padding: to build the planes and to convolve them
-        would take as long as all the rest of a small network.
+        A constant plane adds the sum of those kernel taps that are not on the padding. To build and convolve the planes would
+        take as long as the rest of a small network.
         """
         assert y is not None, NO_LABELS
-        weight = self.first.weight  # once: under spectral norm, each access is a step of the power iteration
+        weight = self.first.weight  # read once: with spectral norm, each read is a step of the power iteration
         taps = F.unfold(torch.ones_like(x[:1, :1]), 4, stride=2, padding=1)  # [1, 16, H W / 4], 0 on the padding
         planes = weight[:, x.shape[1] :].flatten(2).transpose(0, 1) @ taps  # [K, width, H W / 4]
         h = F.conv2d(x, weight[:, : x.shape[1]], self.first.bias, stride=2, padding=1)

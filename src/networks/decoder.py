@@ -1,8 +1,8 @@
 """A decoder-only transformer: p(x_t | x_<t) for every position of a sequence of symbols.
 
-After GPT-2 (Radford et al. 2019): normalisation before each layer and after the last, GELU, layers that add the less the more
-of them there are, output weights tied to the embeddings (Press and Wolf 2017, arXiv:1608.05859). Positions are rotary (Su et
-al. 2021, arXiv:2104.09864), so that no weight depends on the length.
+After GPT-2 (Radford et al. 2019): normalisation before each layer and after the last, GELU, initial weights of residual
+branches scaled down with the number of layers, output weights tied to the embeddings (Press and Wolf 2017, arXiv:1608.05859).
+Positions are rotary (Su et al. 2021, arXiv:2104.09864), so that no weight depends on the length.
 """
 
 from dataclasses import dataclass
@@ -13,14 +13,14 @@ from torch.nn import functional as F
 
 from src.data.spec import Spec
 
-BASE = 10_000.0  # of the rotary wavelengths (Su et al. 2021, section 3.2.2)
+BASE = 10_000.0  # base of the rotary wavelengths (Su et al. 2021, section 3.2.2)
 
 
 @dataclass
 class Cache:
-    """What `Decoder.step` keeps of earlier steps.
+    """Keys and values of the earlier steps of `Decoder.step`.
 
-    keys, values: [depth, B, heads, T, d] for up to T steps; keys are rotated. used: how many of the T are filled.
+    keys, values: [depth, B, heads, T, d] for up to T steps; keys are rotated. used: number of steps stored.
     """
 
     keys: Tensor
@@ -29,9 +29,9 @@ class Cache:
 
 
 class Decoder(nn.Module):
-    """Symbols to the logits of each one, given those before it. The vocabulary is that of the data's "x".
+    """Symbols to the logits of each symbol, given the symbols before it. The vocabulary is that of the data's field "x".
 
-    width: channels of a position. depth: blocks. heads: of the attention, each of d = width / heads channels.
+    width: channels of a position. depth: blocks. heads: attention heads, each with d = width / heads channels.
     """
 
     def __init__(self, spec: Spec, width: int = 128, depth: int = 4, heads: int = 4) -> None:
@@ -43,15 +43,15 @@ class Decoder(nn.Module):
                 f"{width} channels give none of {heads} heads an even number: choose a width that is a multiple of {2 * heads}"
             )
         self.vocabulary, self.heads, self.channels = len(spec.x.names), heads, width // heads
-        self.embedding = nn.Embedding(self.vocabulary + 1, width)  # the last row stands before every sequence
+        self.embedding = nn.Embedding(self.vocabulary + 1, width)  # the last row is the start symbol
         nn.init.normal_(
             self.embedding.weight, std=width**-0.5
-        )  # GPT-2's 0.02 is for wide ones: narrow ones learn slower with it
+        )  # GPT-2's 0.02 is for wide networks: narrow ones learn slower with it
         self.blocks = nn.ModuleList(Block(width, heads, layers=2 * depth) for _ in range(depth))
         self.norm = nn.LayerNorm(width)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Symbols [B, T] to logits [B, T, V]; those at t depend on the symbols before t alone."""
+        """Symbols [B, T] to logits [B, T, V]; logits at t depend only on the symbols before t."""
         x = self.embedding(torch.cat([self.start(len(tokens)), tokens[:, :-1]], dim=1))  # [B, T, width]
         rotation = rotations(torch.arange(tokens.shape[1], device=tokens.device), self.channels)
         for block in self.blocks:
@@ -59,17 +59,17 @@ class Decoder(nn.Module):
         return self.logits(x)
 
     def start(self, batch: int) -> Tensor:
-        """The symbol V that stands before a sequence, [B, 1]."""
+        """The start symbol V, which comes before every sequence, [B, 1]."""
         return torch.full((batch, 1), self.vocabulary, device=self.embedding.weight.device)
 
     def cache(self, batch: int, length: int) -> Cache:
-        """An empty one, for so many steps."""
+        """An empty cache for `length` steps."""
         shape = len(self.blocks), batch, self.heads, length, self.channels
         return Cache(self.embedding.weight.new_zeros(shape), self.embedding.weight.new_zeros(shape))
 
     @torch.no_grad()
     def step(self, token: Tensor, cache: Cache) -> Tensor:
-        """The last symbol so far [B, 1], `start` at first, to the logits [B, V] of the next; fills the cache."""
+        """The last symbol so far [B, 1], at first `start`, to the logits [B, V] of the next one; adds to the cache."""
         x = self.embedding(token)  # [B, 1, width]
         rotation = rotations(torch.tensor([cache.used], device=token.device), self.channels)
         cache.used += 1
@@ -83,9 +83,9 @@ class Decoder(nn.Module):
 
 
 class Block(nn.Module):
-    """Causal self-attention with rotary positions and a two-layer perceptron, each normalised before and added after.
+    """Causal self-attention with rotary positions and a two-layer perceptron, both residual with normalised input.
 
-    layers: of both kinds in the network, which share the variance of their sum.
+    layers: number of both kinds in the network; scales their initial output weights by layers^(-1/2).
     """
 
     def __init__(self, width: int, heads: int, layers: int) -> None:
@@ -100,7 +100,7 @@ class Block(nn.Module):
     def forward(self, x: Tensor, rotation: Tensor, past: tuple[Tensor, Tensor] | None = None) -> Tensor:
         """Positions [B, T, width] to the same shape; rotation [T, d / 2, 2].
 
-        past: keys and values [B, heads, S, d] that x attends to as well, for a single position x; its own become the last.
+        past: keys and values [B, heads, S, d] to attend to, for a single position x (T = 1), whose own become the last.
         """
         q, k, v = self.qkv(self.norm1(x)).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # [B, heads, T, d] each
         q, k = rotate(q, rotation), rotate(k, rotation)
@@ -122,7 +122,7 @@ def rotations(positions: Tensor, channels: int) -> Tensor:
 
 
 def rotate(x: Tensor, rotation: Tensor) -> Tensor:
-    """Turn each pair of channels of x [B, heads, T, d] by the angle of its position (Su et al. 2021, eq. 34)."""
+    """Rotate each pair of channels of x [B, heads, T, d] by the angle of its position (Su et al. 2021, eq. 34)."""
     a, b = x.unflatten(3, (-1, 2)).unbind(4)  # [B, heads, T, d / 2] each
     cos, sin = rotation.to(x.dtype).unbind(2)  # [T, d / 2] each
     return torch.stack([a * cos - b * sin, a * sin + b * cos], dim=4).flatten(3)  # [B, heads, T, d]

@@ -19,8 +19,8 @@ class EfficientNetLite0(nn.Module):
     """EfficientNet-B0 (Tan and Le 2019, arXiv:1905.11946) without squeeze-excitation and with ReLU6: 4,652,008 parameters.
 
     The Lite variants (Liu 2020, "Higher accuracy on vision models with EfficientNet-Lite") are made for small devices; stem
-    and head keep their widths in all of them. Padding and the batch normalisation's epsilon are TensorFlow's, in which the
-    public weights were trained.
+    and head have the same widths in all of them. Padding and the epsilon of batch norm are TensorFlow's, because the public
+    weights were trained with it.
 
     forward: images [B, 3, 224, 224] in [-1, 1] -> (features [B, 1280], pooled; logits [B, 1000]).
     """
@@ -47,7 +47,7 @@ class EfficientNetLite0(nn.Module):
 
 
 class Block(nn.Module):
-    """An inverted residual (Sandler et al. 2018): widen, convolve each channel by itself, narrow; [B, C, H, W]."""
+    """Inverted residual (Sandler et al. 2018): 1 x 1 expansion, depthwise convolution, 1 x 1 projection; [B, C, H, W]."""
 
     def __init__(self, c_in: int, c_out: int, expansion: int, kernel: int, stride: int) -> None:
         super().__init__()
@@ -64,7 +64,7 @@ class Block(nn.Module):
 
 
 def convolution(c_in: int, c_out: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Sequential:
-    # TensorFlow's "same" padding of an even side: with a stride of 2 the odd pixel goes right and below.
+    # TensorFlow's "same" padding of an even side: with a stride of 2, the odd pixel is added on the right and below.
     before, after = (kernel - stride) // 2, (kernel - stride + 1) // 2
     return nn.Sequential(
         nn.ZeroPad2d((before, after, before, after)),

@@ -1,4 +1,4 @@
-"""A small convolutional encoder of images, with the projection head that contrastive learning trains it through."""
+"""A small convolutional encoder of images, with a projection head for contrastive learning."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -11,13 +11,13 @@ from src.data.spec import Spec
 class ConvEncoder(nn.Module):
     """Images to vectors: 3 x 3 convolutions that each halve the side, group norm and ReLU. The last map is the embedding.
 
-    All of it and not its mean over all places: of small images the place of a stroke says what it belongs to.
-    Group norm (Wu and He 2018) treats each image by itself: its embedding does not depend on the batch, and no image can tell
-    its partner by statistics that they share (Chen et al. 2020 average those over all devices for that reason).
+    The whole map, not its mean over positions: in small images the class depends on the positions of strokes.
+    Group norm (Wu and He 2018) treats each image separately: an embedding does not depend on the batch, and shared statistics
+    cannot reveal which images are a pair (Chen et al. 2020 average statistics over all devices for that reason).
 
-    widths: channels of the convolutions. groups: of group norm; every width is a multiple of it.
+    widths: channels of the convolutions. groups: number of groups of group norm; must divide every width.
     head: sizes of the projection head's linear layers, with ReLU between them; three layers as in Chen et al. 2020b
-        (arXiv:2006.10029), because an embedding tells the more the further it lies before the loss.
+        (arXiv:2006.10029), because an embedding further before the loss is more informative.
     """
 
     def __init__(
@@ -40,5 +40,5 @@ class ConvEncoder(nn.Module):
         return self.layers(x)
 
     def project(self, h: Tensor) -> Tensor:
-        """Embeddings h [B, D] to z [B, head[-1]], where the loss compares them."""
+        """Embeddings h [B, D] to z [B, head[-1]], which the loss compares."""
         return self.head(h)

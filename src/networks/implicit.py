@@ -1,9 +1,9 @@
-"""A generator of coordinates: CIPS (Anokhin et al. 2021, arXiv:2011.13775), INR-GAN (Skorokhodov et al. 2021, 2011.12026).
+"""A generator on coordinates: CIPS (Anokhin et al. 2021, arXiv:2011.13775), INR-GAN (Skorokhodov et al. 2021, 2011.12026).
 
-Each pixel's colour is a function of its coordinates and of the latent alone, so that a sample has no resolution of its own.
-From CIPS: learned Fourier features of the coordinates, modulated and demodulated fully connected layers (section 3), here few.
-Left out: CIPS's learned vector for each pixel, which ties it to one resolution, and INR-GAN's multi-scale layers, which only
-save time on large images. Any discriminator will do.
+Each pixel's colour is a function of its coordinates and of the latent alone, so that a sample has any resolution.
+From CIPS: learned Fourier features of the coordinates, modulated and demodulated fully connected layers (section 3), but few.
+Left out: CIPS's learned vector for each pixel, which needs a fixed resolution, and INR-GAN's multi-scale layers, which only
+save time on large images. It works with any discriminator.
 """
 
 import math
@@ -17,10 +17,10 @@ from src.networks.sizes import count_classes, square_side
 
 
 class ModulatedLinear(nn.Module):
-    """A linear layer with weights of each sample's own (Karras et al. 2020a, StyleGAN2, section 2.2, eq. 1 and 3).
+    """A linear layer with different weights for each sample (Karras et al. 2020a, StyleGAN2, section 2.2, eq. 1 and 3).
 
     w'_ij = s_j w_ij with s from the style; if `demodulate`, divided by sqrt(sum_j w'_ij^2 / 2), so that inputs of mean square 1
-    have that again after the rectifier. The weights are few beside the pixels: scaling them is the cheapest form.
+    give outputs of mean square 1 after the rectifier. There are fewer weights than pixels, so scaling the weights is cheapest.
     """
 
     def __init__(self, inputs: int, outputs: int, style: int, demodulate: bool = True) -> None:
@@ -41,13 +41,13 @@ class ModulatedLinear(nn.Module):
 
 
 class ImplicitGenerator(nn.Module):
-    """Coordinates to colours by a small perceptron that a style modulates; the style is mapped from the latent.
+    """A small perceptron from coordinates to colours, modulated by a style; a mapping computes the style from the latent.
 
     z_dim: size of the latent.
-    width: of the style and of the hidden layers.
+    width: size of the style and of the hidden layers.
     depth: hidden layers.
-    features: sines of the coordinates that the perceptron sees.
-    conditional: an embedding of the class goes into the mapping beside the latent.
+    features: number of sines of the coordinates, the perceptron's input.
+    conditional: an embedding of the class is concatenated to the latent as input of the mapping.
     """
 
     def __init__(
@@ -57,11 +57,11 @@ class ImplicitGenerator(nn.Module):
         self.z_dim, self.side, self.classes = z_dim, square_side(spec), count_classes(spec, conditional)
         self.embedding = nn.Embedding(self.classes, z_dim) if conditional else None
         first, second = nn.Linear(2 * z_dim if conditional else z_dim, width), nn.Linear(width, width)
-        for layer in (first, second):  # PyTorch's own start would shrink the style, and samples would hardly differ
+        for layer in (first, second):  # PyTorch's default would shrink the style, and samples would hardly differ
             nn.init.kaiming_normal_(layer.weight, a=0.2)
         self.mapping = nn.Sequential(first, nn.LeakyReLU(0.2), second, nn.LeakyReLU(0.2))
-        # The finest wave that the training pixels can show turns by pi per pixel, pi side / 2 per unit. An eighth of that keeps
-        # the features smooth between pixels; the layers above make the sharp edges.
+        # The highest frequency that the training pixels can represent is pi per pixel, pi side / 2 per unit. An eighth of it
+        # keeps the features smooth between pixels; the later layers make sharp edges.
         self.frequencies = nn.Parameter(torch.randn(2, features) * math.pi * self.side / 16)
         self.phases = nn.Parameter((2 * torch.rand(features) - 1) * math.pi)
         self.hidden = nn.ModuleList(ModulatedLinear(features if k == 0 else width, width, width) for k in range(depth))
@@ -73,7 +73,7 @@ class ImplicitGenerator(nn.Module):
 
     def render(self, z: Tensor, y: Tensor | None = None, *, side: int) -> Tensor:
         """The same images at any resolution, [B, C, side, side]; memory grows with B * side^2 * width."""
-        z = F.normalize(z, dim=1) * self.z_dim**0.5  # the mapping sees directions alone, as StyleGAN's
+        z = F.normalize(z, dim=1) * self.z_dim**0.5  # the mapping gets only the direction, as in StyleGAN
         if self.embedding is not None:
             z = torch.cat([z, self.embedding(y)], dim=1)  # [B, 2 z_dim]
         style = self.mapping(z)  # [B, width]

@@ -1,4 +1,4 @@
-"""Fully connected generator and discriminator: a GAN at its smallest."""
+"""Fully connected generator and discriminator, the smallest GAN."""
 
 import math
 from collections.abc import Sequence
@@ -15,10 +15,10 @@ class MLPGenerator(nn.Module):
     """Latents to images through fully connected layers, LeakyReLU between them and tanh at the end.
 
     z_dim: size of the latent.
-    widths: of the hidden layers, from the latent to the image.
-    bias: without it the tanh output of a small input cannot reach a black background.
+    widths: sizes of the hidden layers, from the latent to the image.
+    bias: whether the layers have biases; without them, small inputs cannot give a black background through tanh.
     batch_norm: normalise each hidden layer over the batch (Ioffe & Szegedy 2015).
-    slope: of LeakyReLU below zero.
+    slope: slope of LeakyReLU below zero.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class MLPGenerator(nn.Module):
 
 
 class Dropout(nn.Dropout):
-    """Dropout that draws the masks of the global batch where that is divided, so that no two samples get one mask."""
+    """Dropout that draws masks for the global batch if ranks divide it, so that no two samples get the same mask."""
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, ...] to the same shape."""
@@ -61,12 +61,12 @@ class Dropout(nn.Dropout):
 class MLPDiscriminator(nn.Module):
     """Images to one logit each: high for real, low for fake.
 
-    widths: of the hidden layers, from the image to the logit.
+    widths: sizes of the hidden layers, from the image to the logit.
     bias: whether the layers have biases.
     dropout: probability of dropping a hidden unit.
     spectral_norm: divide each weight by its largest singular value (Miyato et al. 2018).
-    slope: of LeakyReLU below zero.
-    offset: added to the images; 1 makes black zero, so that the many black pixels of a digit move no weight.
+    slope: slope of LeakyReLU below zero.
+    offset: added to the images; 1 makes black zero, so that the many black pixels of a digit change no weight.
     """
 
     def __init__(

@@ -11,13 +11,13 @@ from src.networks.sizes import count_classes, sides
 from src.networks.stylegan2 import downsample, upsample
 
 SLOPE = 0.2
-GAIN = math.sqrt(2 / (1 + SLOPE**2))  # of LeakyReLU (He et al. 2015)
+GAIN = math.sqrt(2 / (1 + SLOPE**2))  # for LeakyReLU (He et al. 2015)
 
 
 def convolution(
     in_channels: int, channels: int, kernel: int = 1, groups: int = 1, gain: float = 1.0, bias: bool = False
 ) -> nn.Conv2d:
-    """A convolution that keeps the side, with weights N(0, gain^2 / fan-in); what bias it has starts at zero."""
+    """A convolution that keeps the side, with weights N(0, gain^2 / fan-in); a bias starts at zero."""
     layer = nn.Conv2d(in_channels, channels, kernel, padding=kernel // 2, groups=groups, bias=bias)
     nn.init.normal_(layer.weight, std=gain / math.sqrt(in_channels // groups * kernel**2))
     if layer.bias is not None:
@@ -26,10 +26,10 @@ def convolution(
 
 
 class Residual(nn.Module):
-    """x + f(x), f an inverted bottleneck of three convolutions, the one between grouped (section 4).
+    """x + f(x), where f is an inverted bottleneck of three convolutions; the middle one is grouped (section 4).
 
-    Initialised as in Fix-up (Zhang et al. 2019), which stands in for normalisation: the last convolution with zero, the others
-    scaled by depth^(-1/4), depth being the network's number of blocks.
+    Fix-up initialisation (Zhang et al. 2019) replaces normalisation: the last convolution starts at zero, the others are scaled
+    by depth^(-1/4), where depth is the network's number of blocks.
     """
 
     def __init__(self, channels: int, expansion: int, cardinality: int, depth: int) -> None:
@@ -63,7 +63,7 @@ class GenerativeBasis(nn.Module):
 
 
 class DiscriminativeBasis(nn.Module):
-    """The last feature map to features: for each channel its product with a learned map, then a linear layer."""
+    """The last feature map to features: the inner product of each channel with a learned map, then a linear layer."""
 
     def __init__(self, channels: int, size: int, side: int) -> None:
         super().__init__()
@@ -84,18 +84,18 @@ def stages(spec: Spec, widths: Sequence[int], cardinality: Sequence[int]) -> lis
             f"images of side {maps[-1]} need {len(maps)} stages, of sides {maps}: give as many widths and cardinalities "
             f"(here {len(widths)} and {len(cardinality)})"
         )
-    return list(zip(maps, widths, cardinality, strict=False))  # a larger image's settings serve a smaller one
+    return list(zip(maps, widths, cardinality, strict=False))  # a smaller image can use a larger one's settings
 
 
 class R3GANGenerator(nn.Module):
     """Latents to images. The defaults are those of the official code for CIFAR-10, at 32 x 32.
 
-    z_dim: size of the latent, and of the label's embedding that joins it.
-    widths: channels of the stages from the lowest resolution up; the stages that the image does not need are left out.
+    z_dim: size of the latent, and of the label's embedding, which is concatenated to it.
+    widths: channels of the stages from the lowest resolution up; stages that the image does not need are left out.
     blocks: residual blocks of each stage.
-    cardinality: groups of the stages' grouped convolutions.
-    expansion: of the channels within a block.
-    conditional: on the class label.
+    cardinality: groups of the grouped convolutions, for each stage.
+    expansion: factor of the channels within a block.
+    conditional: whether the class label is an input.
     """
 
     def __init__(
@@ -127,9 +127,9 @@ class R3GANGenerator(nn.Module):
             nn.init.normal_(self.embedding.weight, std=1 / math.sqrt(self.classes))
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        """z [B, z_dim] from N(0, I), and labels y [B] where conditional, to images [B, *shape] that should lie in [-1, 1].
+        """z [B, z_dim] from N(0, I), and labels y [B] if conditional, to images [B, *shape] that should be in [-1, 1].
 
-        As in the paper nothing holds them there: they are clamped where they are quantised.
+        As in the paper, the network does not bound them: quantisation clamps them.
         """
         if self.classes:
             z = torch.cat([z, self.embedding(y)], 1)  # [B, 2 z_dim]
@@ -139,8 +139,8 @@ class R3GANGenerator(nn.Module):
 class R3GANDiscriminator(nn.Module):
     """Images to one logit each: the generator's stages in reverse.
 
-    widths, blocks, cardinality, expansion: as the generator's, from the lowest resolution up too.
-    conditional: the logit is the product of `widths[0]` features and the label's embedding.
+    widths, blocks, cardinality, expansion: as in the generator, also from the lowest resolution up.
+    conditional: the logit is the inner product of `widths[0]` features and the label's embedding.
     """
 
     def __init__(
@@ -169,7 +169,7 @@ class R3GANDiscriminator(nn.Module):
             nn.init.normal_(self.embedding.weight, std=1 / math.sqrt(size * self.classes))
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """Images [B, *shape] in [-1, 1], and labels y [B] where conditional, to logits [B]."""
+        """Images [B, *shape] in [-1, 1], and labels y [B] if conditional, to logits [B]."""
         x = self.layers(x)  # [B, 1], or [B, widths[0]]
         if self.classes:
             x = x * self.embedding(y)

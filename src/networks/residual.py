@@ -1,4 +1,4 @@
-"""What the convolutional networks share: sides, residual blocks, conditional batch norm, initialisation, spectral norm."""
+"""Parts of the convolutional networks: widths, residual blocks, conditional batch norm, initialisation, spectral norm."""
 
 from collections.abc import Callable
 from math import sqrt
@@ -12,14 +12,14 @@ from src.networks.sizes import sides
 
 
 def channels_at(side: int, width: int) -> int:
-    """Channels of a feature map: `width` up to 32 x 32, half of it for each further doubling, at the same cost per map."""
+    """Channels of a feature map: `width` up to 32 x 32, halved at each further doubling, for the same cost per map."""
     return width * 32 // max(side, 32)
 
 
 class ConditionalBatchNorm(nn.Module):
     """Batch norm whose gain and bias depend on a condition (Dumoulin et al. 2017; de Vries et al. 2017).
 
-    gain, bias: from the condition, such as a label [B], to [B, channels]; gain says how far from 1.
+    gain, bias: modules from the condition, such as labels [B], to [B, channels]; features are scaled by 1 + gain.
     """
 
     def __init__(self, channels: int, gain: nn.Module, bias: nn.Module) -> None:
@@ -34,7 +34,7 @@ class ConditionalBatchNorm(nn.Module):
 class GeneratorBlock(nn.Module):
     """A residual block that doubles the side by repeating pixels (Miyato et al. 2018, appendix B.4).
 
-    norm: makes a normalisation layer for that many channels.
+    norm: from a number of channels to a normalisation layer.
     """
 
     def __init__(self, inputs: int, outputs: int, norm: Callable[[int], nn.Module]) -> None:
@@ -44,10 +44,10 @@ class GeneratorBlock(nn.Module):
         self.shortcut = nn.Conv2d(inputs, outputs, 1)
 
     def forward(self, x: Tensor, *condition: Tensor) -> Tensor:
-        """[B, inputs, S, S], and what `norm` is conditioned on, to [B, outputs, 2S, 2S]."""
+        """[B, inputs, S, S], and the condition of `norm`, if it has one, to [B, outputs, 2S, 2S]."""
         h = F.interpolate(F.relu(self.norm1(x, *condition)), scale_factor=2.0)
         h = self.conv2(F.relu(self.norm2(self.conv1(h), *condition)))
-        # The papers convolve after upsampling: the same for a 1 x 1 kernel, at four times the work.
+        # The papers convolve after upsampling: the same result for a 1 x 1 kernel, at four times the work.
         return h + F.interpolate(self.shortcut(x), scale_factor=2.0)
 
 
@@ -74,7 +74,7 @@ class DiscriminatorBlock(nn.Module):
 
 
 def discriminator_blocks(spec: Spec, width: int) -> list[DiscriminatorBlock]:
-    """Blocks that halve images to a side of at most 8, and two more: the four of Miyato et al. 2018, table 4, for 32 x 32."""
+    """Blocks that halve the side to at most 8, then two more; for 32 x 32 the four of Miyato et al. 2018, table 4."""
     side, inputs = sides(spec)[-1], spec.shape[0]
     blocks: list[DiscriminatorBlock] = []
     while side > 8 or not blocks:
@@ -103,7 +103,7 @@ def xavier(network: nn.Module) -> None:
 def add_spectral_norm(network: nn.Module, kinds: tuple[type[nn.Module], ...] = (nn.Conv2d, nn.Linear, nn.Embedding)) -> None:
     """Divide the weights of all layers of these kinds by their largest singular value (Miyato et al. 2018, section 2).
 
-    After the initialisation: the singular vectors are estimated from the weights as they stand.
+    Call it after the initialisation: it estimates the singular vectors from the current weights.
     """
     for module in list(network.modules()):
         if isinstance(module, kinds):

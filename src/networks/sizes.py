@@ -1,17 +1,17 @@
-"""What networks take from the data: how many classes there are, and which sides their feature maps have."""
+"""Sizes that networks take from the data: the number of classes and the sides of feature maps."""
 
 from src.data.spec import Spec
 
 
 def count_classes(spec: Spec, conditional: bool = True) -> int:
-    """How many classes a conditional network has to tell apart, 0 for others; ValueError where the data has none."""
+    """Number of classes for a conditional network, 0 for others; ValueError if it is conditional and the data has none."""
     if conditional and not spec.classes:
         raise ValueError("this network is conditional and the data has no classes: take labelled data, or conditional=false")
     return len(spec.classes) if conditional else 0
 
 
 def square_side(spec: Spec) -> int:
-    """The side of the data's images; ValueError for what is no square image."""
+    """The side of the data's images; ValueError if samples are not square images."""
     if len(spec.shape) != 3 or spec.shape[1] != spec.shape[2]:
         raise ValueError(
             f"samples of shape {spec.shape} are no square images [C, S, S]: take model=mlp_gan, which takes any shape"
@@ -20,7 +20,7 @@ def square_side(spec: Spec) -> int:
 
 
 def sides(spec: Spec) -> list[int]:
-    """Sides of the feature maps, from the smallest to that of the images: [4, 8, 16, 32] for 32, [7, 14, 28] for 28."""
+    """Sides of the feature maps, from the smallest to the image's: [4, 8, 16, 32] for 32, [7, 14, 28] for 28."""
     image = spec.shape[-1]
     found = [7 if image % 7 == 0 else 4]
     while found[-1] < image:

@@ -11,7 +11,7 @@ from src.networks.sizes import sides
 class SNGANGenerator(nn.Module):
     """Latents to images through residual blocks with batch norm (Miyato et al. 2018, table 4, for 32 x 32).
 
-    Other sides get as many blocks as there are doublings from 4 or 7; beyond 32 the channels halve with each.
+    Other sides get one block for each doubling from 4 or 7; each doubling beyond 32 halves the channels.
 
     z_dim: size of the latent.
     width: channels of every feature map up to 32 x 32.
@@ -38,7 +38,7 @@ class SNGANGenerator(nn.Module):
 class SNGANDiscriminator(nn.Module):
     """Images to one logit each through residual blocks and a sum over the positions (Miyato et al. 2018, table 4).
 
-    width: channels of every feature map below 32 x 32; beyond, they halve with each doubling.
+    width: channels of every feature map below 32 x 32; each further doubling of the side halves them.
     spectral_norm: without it this is the critic of WGAN-GP (Gulrajani et al. 2017), to be used with its penalty.
     """
 

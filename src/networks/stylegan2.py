@@ -1,7 +1,7 @@
 """StyleGAN2's generator (Karras et al. 2020, arXiv:1912.04958), with the details of StyleGAN2-ADA (arXiv:2006.06676).
 
-The latter's official code, in its configuration `cifar`, sets `mapping_layers=2` and `style_mixing=0`, takes no path-length
-penalty, and sets `residual=False` and `group_size=32` in the discriminator.
+The official code of StyleGAN2-ADA, in its configuration `cifar`, sets `mapping_layers=2` and `style_mixing=0`, uses no
+path-length penalty, and sets `residual=False` and `group_size=32` in the discriminator.
 """
 
 import math
@@ -28,7 +28,7 @@ def lowpass(rows: int, columns: int, stride: int, offset: int) -> Tensor:
 class Resample(nn.Module):
     """A linear filter along both axes, zero outside the image: M x M^T for every channel.
 
-    At the sides of small images two products with a matrix cost a CPU less than a depthwise convolution.
+    For small images, two matrix products take a CPU less time than a depthwise convolution.
     """
 
     matrix: Tensor
@@ -43,7 +43,7 @@ class Resample(nn.Module):
 
 
 def upsample(side: int) -> Resample:
-    """[B, C, side, side] to double the side; a constant stays what it is, but at the edge."""
+    """[B, C, side, side] to double the side; a constant does not change, except at the edge."""
     return Resample(lowpass(2 * side, side, stride=2, offset=1))
 
 
@@ -53,7 +53,7 @@ def downsample(side: int) -> Resample:
 
 
 def activate(x: Tensor) -> Tensor:
-    """LeakyReLU scaled to keep the second moment, near enough."""
+    """LeakyReLU scaled to keep the second moment approximately."""
     return leaky_relu(x, 0.2) * math.sqrt(2)
 
 
@@ -65,10 +65,10 @@ def normalise(x: Tensor) -> Tensor:
 class EqualLinear(nn.Module):
     """A linear layer with equalised learning rate (Karras et al. 2018, section 4.1).
 
-    The weights are N(0, 1) and scaled at run time, so that an optimizer's step means the same in every layer.
+    The weights are N(0, 1) and scaled at run time, so that an optimizer's step has the same relative size in every layer.
 
     bias: initial value.
-    multiplier: of the learning rate.
+    multiplier: factor of the learning rate.
     """
 
     def __init__(self, size: int, width: int, bias: float = 0.0, multiplier: float = 1.0, activation: bool = False) -> None:
@@ -90,7 +90,7 @@ def mapping_stack(size: int, width: int, layers: int) -> nn.Sequential:
 
 
 class Mapping(nn.Module):
-    """f: Z to W; the label's embedding, normalised like z, joins z where there are classes (StyleGAN2-ADA)."""
+    """f: Z to W. If there are classes, the label's embedding, normalised like z, is concatenated to z (StyleGAN2-ADA)."""
 
     def __init__(self, z_dim: int, w_dim: int, layers: int, classes: int) -> None:
         super().__init__()
@@ -98,7 +98,7 @@ class Mapping(nn.Module):
         self.layers = mapping_stack(z_dim + (w_dim if classes else 0), w_dim, layers)
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        """z [B, z_dim] and y [B], where the network is conditional, to w [B, w_dim]."""
+        """z [B, z_dim], and labels y [B] if conditional, to w [B, w_dim]."""
         x = normalise(z)
         if self.embedding is not None:
             x = torch.cat([x, normalise(self.embedding(y))], 1)  # [B, z_dim + w_dim]
@@ -118,14 +118,14 @@ class StyledConv(nn.Module):
         self.bias = nn.Parameter(torch.zeros(channels, 1, 1))
         self.noise_strength = nn.Parameter(torch.zeros(()))
         self.register_buffer("noise", torch.randn(side, side))
-        # The transposed convolution leaves one row and column too many; this filter takes them off.
+        # The transposed convolution gives one row and column too many; this filter removes them.
         self.blur = Resample(lowpass(side, side + 1, stride=1, offset=2)) if up else None
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         """x [B, in_channels, S, S] and w [B, w_dim] to [B, channels, side, side], S = side, or half of it with `up`."""
         style = self.style(w)  # [B, in_channels]
-        # Scaling what goes in and what comes out is modulating the weights of every sample, without building those. The sum is
-        # over the same squares as in eq. 3.
+        # Scaling inputs and outputs equals modulating the weights for every sample, but builds no such weights. The sum is the
+        # one of eq. 3.
         squares = style.square() @ self.weight.square().sum((2, 3)).mT  # [B, channels]
         x = x * style[:, :, None, None]
         if self.blur is None:
@@ -154,12 +154,12 @@ class ToRGB(nn.Module):
 
 
 class Synthesis(nn.Module):
-    """g: W to images, the sum of what every resolution adds (StyleGAN2, figure 7b, output skips)."""
+    """g: W to images, the sum of the images of all resolutions (StyleGAN2, figure 7b, output skips)."""
 
     def __init__(self, spec: Spec, w_dim: int, channels: Sequence[int]) -> None:
         super().__init__()
         maps = sides(spec)
-        self.num_layers = 2 * len(maps)  # the last image layer has a w of its own, the others that of the next convolution
+        self.num_layers = 2 * len(maps)  # the last image layer has its own w, the others use the next convolution's
         self.start = nn.Parameter(torch.randn(channels[0], maps[0], maps[0]))
         self.convs, self.ups, self.images = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
         for k, (side, width) in enumerate(zip(maps, channels, strict=True)):
@@ -183,16 +183,16 @@ class Synthesis(nn.Module):
 
 
 class StyleGAN2Generator(nn.Module):
-    """Latents to images by way of the intermediate latent space W.
+    """Latents to images through the intermediate latent space W.
 
-    Two parts may be called by themselves, and change no state: `mapping(z, y)` to w [B, w_dim], and `synthesis(w)` to images
-    from w [B, w_dim] or, a w to each layer, [B, num_layers, w_dim].
+    Two parts may be called separately, and change no state: `mapping(z, y)` to w [B, w_dim], and `synthesis(w)` to images
+    from w [B, w_dim] or, with a w for each layer, [B, num_layers, w_dim].
 
     z_dim, w_dim: sizes of the two latents.
-    mapping_layers: from z to w.
+    mapping_layers: number of layers from z to w.
     channel_base, channel_max: the features at side r have min(channel_base / r, channel_max) channels.
-    style_mixing: in training, the part of the images whose later layers get the w of another latent (StyleGAN, section 3.1).
-    conditional: on the class label.
+    style_mixing: in training, the share of images whose later layers get the w of another latent (StyleGAN, section 3.1).
+    conditional: whether the class label is an input.
     """
 
     truncates = True
@@ -217,9 +217,9 @@ class StyleGAN2Generator(nn.Module):
         self.register_buffer("w_mean", torch.zeros(w_dim))
 
     def forward(self, z: Tensor, y: Tensor | None = None, truncation: float = 1.0) -> Tensor:
-        """z [B, z_dim] from N(0, I) and y [B] to images [B, *shape] that should lie in [-1, 1].
+        """z [B, z_dim] from N(0, I), and labels y [B] if conditional, to images [B, *shape] that should be in [-1, 1].
 
-        As in the paper nothing holds them there: they are clamped where they are quantised.
+        As in the paper, the network does not bound them: quantisation clamps them.
         truncation: psi of StyleGAN, appendix B; 1 leaves w as it is, 0 gives the image of the mean w for every z.
         """
         w = self.mapping(z, y)  # [B, w_dim]
@@ -232,7 +232,7 @@ class StyleGAN2Generator(nn.Module):
         return self.synthesis(w)
 
     def mix(self, w: Tensor, other: Tensor) -> Tensor:
-        """w, other [B, w_dim] to [B, num_layers, w_dim]: `other` from a random layer on, in a random part of the samples."""
+        """w, other [B, w_dim] to [B, num_layers, w_dim]: `other` from a random layer on, for random samples."""
         batch, layers = w.shape[0], self.num_layers
         crossover = draw_rows(partial(torch.randint, 1, layers), (batch, 1), device=w.device)
         mixed = draw_rows(torch.rand, (batch, 1), device=w.device) < self.style_mixing

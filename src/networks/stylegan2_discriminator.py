@@ -12,7 +12,7 @@ from src.networks.stylegan2 import EqualLinear, Resample, activate, downsample, 
 
 
 class EqualConv(nn.Module):
-    """A convolution with equalised learning rate, bias and activation; `linear` without these two."""
+    """A convolution with equalised learning rate, bias and activation; `linear` has no bias and no activation."""
 
     def __init__(
         self, in_channels: int, channels: int, kernel: int, stride: int = 1, padding: int = 0, linear: bool = False
@@ -30,7 +30,7 @@ class EqualConv(nn.Module):
 
 
 class Block(nn.Module):
-    """Two convolutions to half the side, beside them a linear path (StyleGAN2, figure 7c)."""
+    """Two convolutions to half the side; if `residual`, plus a linear path (StyleGAN2, figure 7c)."""
 
     def __init__(self, in_channels: int, channels: int, side: int, residual: bool) -> None:
         super().__init__()
@@ -47,10 +47,10 @@ class Block(nn.Module):
 
 
 class MinibatchStd(nn.Module):
-    """One more channel: how much the features differ between the samples of a group (Karras et al. 2018, section 3).
+    """Adds a channel, the standard deviation of features over a group of samples, averaged (Karras et al. 2018, section 3).
 
-    Groups are of neighbours, where the official code takes every n-th sample: so they lie within one process's part of the
-    batch, and are the same for any number of processes whose parts divide into groups. A batch that does not divide into
+    A group is neighbouring samples; in the official code it is every n-th sample. So a group is within one rank's part of the
+    batch, and groups are the same for any number of ranks whose parts divide into groups. A batch that does not divide into
     groups of `group_size`, or is smaller, is one group.
     """
 
@@ -73,10 +73,10 @@ class StyleGAN2Discriminator(nn.Module):
     """Images to one logit each.
 
     channel_base, channel_max: the features at side r have min(channel_base / r, channel_max) channels.
-    group_size: of the minibatch standard deviation.
-    residual: blocks have a linear path beside their convolutions.
+    group_size: samples per group of the minibatch standard deviation.
+    residual: whether blocks add a linear path to their convolutions.
     conditional: the logit is the product of the features and the mapped label (Miyato & Koyama 2018, without its first term).
-    mapping_layers: from the label's embedding to the vector that the features are projected on, where conditional.
+    mapping_layers: number of layers that map the label's embedding to this vector, if conditional.
     """
 
     def __init__(
@@ -108,7 +108,7 @@ class StyleGAN2Discriminator(nn.Module):
             self.mapping = mapping_stack(width, width, mapping_layers)
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """Images [B, *shape] in [-1, 1], and labels y [B] where conditional, to logits [B]."""
+        """Images [B, *shape] in [-1, 1], and labels y [B] if conditional, to logits [B]."""
         x = self.features(x)  # [B, 1], or [B, width]
         if self.classes:
             x = x * self.mapping(normalise(self.embedding(y))) / math.sqrt(x.shape[1])

@@ -1,10 +1,10 @@
 """A small transformer GAN, after TransGAN (Jiang et al. 2021, arXiv:2102.07074) and ViTGAN (Lee et al. 2021, arXiv:2107.04589).
 
 From TransGAN: the latent becomes a coarse grid of tokens, and pixel shuffle trades channels for a finer grid, which has learned
-positions of its own. From ViTGAN: a discriminator that is a plain vision transformer with patches of one size, where TransGAN's
-has several. From neither: the logit comes from the mean token instead of a class token, and smoothness is left to a gradient
-penalty (R1), where ViTGAN has attention by distances and an improved spectral normalisation. Left out: what TransGAN needs for
-large images (attention within windows, relative positions).
+positions of its own. From ViTGAN: a discriminator that is a plain vision transformer with patches of one size; TransGAN's has
+several sizes. From neither: the logit comes from the mean token instead of a class token, and a gradient penalty (R1) replaces
+ViTGAN's attention by distances and improved spectral normalisation. Left out: TransGAN's methods for large images (attention
+within windows, relative positions).
 """
 
 from collections.abc import Callable
@@ -23,9 +23,9 @@ def plain_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
 
 class Block(nn.Module):
-    """Self-attention and a two-layer perceptron, each normalised before and added after (Dosovitskiy et al. 2020, eq. 2, 3).
+    """Self-attention and a two-layer perceptron, both residual with normalised input (Dosovitskiy et al. 2020, eq. 2, 3).
 
-    attend: from queries, keys and values [B, heads, T, width / heads] to the same shape.
+    attend: a function of queries, keys and values [B, heads, T, width / heads] to the same shape.
     """
 
     def __init__(self, width: int, heads: int, attend: Callable[[Tensor, Tensor, Tensor], Tensor]) -> None:
@@ -49,9 +49,9 @@ class TransformerGenerator(nn.Module):
 
     z_dim: size of the latent.
     width: channels of the coarse tokens; the fine ones have a quarter.
-    depth: blocks on the coarse grid; one more, which smooths the seams between patches, works on the fine one.
-    heads: of the attention.
-    conditional: an embedding of the class goes in beside the latent.
+    depth: blocks on the coarse grid; one more block on the fine grid smooths the seams between patches.
+    heads: attention heads.
+    conditional: an embedding of the class is concatenated to the latent.
     """
 
     def __init__(
@@ -92,9 +92,9 @@ class TransformerDiscriminator(nn.Module):
 
     width: channels of the tokens.
     depth: blocks.
-    heads: of the attention.
+    heads: attention heads.
     patch: side of a patch in pixels.
-    conditional: the logit gains the product of the mean token and an embedding of the class (Miyato & Koyama 2018, eq. 3).
+    conditional: adds to the logit the product of mean token and class embedding (Miyato & Koyama 2018, eq. 3).
     """
 
     def __init__(
@@ -119,5 +119,5 @@ class TransformerDiscriminator(nn.Module):
 
 
 def positions(tokens: int, width: int) -> nn.Parameter:
-    """Learned positions [1, T, width], almost as large as the tokens: ViT's 0.02 would take long to grow."""
+    """Learned positions [1, T, width], initially almost as large as the tokens: ViT's 0.02 would take long to grow."""
     return nn.Parameter(0.3 * torch.randn(1, tokens, width))

@@ -83,9 +83,9 @@ class ClassifierExtractor(FeatureExtractorBase):
         return False
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        x = images.float()
+        x = images.to(next(self.parameters()).dtype)
         if x.shape[1] == 3:
-            x = torch.einsum("bchw,c->bhw", x, LUMINANCE.to(x.device)).unsqueeze(1)  # [B, 3, H, W] -> [B, 1, H, W]
+            x = torch.einsum("bchw,c->bhw", x, LUMINANCE.to(x)).unsqueeze(1)  # [B, 3, H, W] -> [B, 1, H, W]
         features, logits = self.classifier(from_uint8(_framed(x)))
         found = {"128": features, "logits": logits}
         return tuple(found[name] for name in self.features_list)

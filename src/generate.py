@@ -29,7 +29,7 @@ def generate(config: dict[str, Any]) -> Path:
     """Draw samples from a run's model, or export it, as the config says. Returns the folder or file that was written."""
     run = RunFolder.existing(config["run"])
     experiment = run.experiment()  # UserError if its config is damaged or names a class that is not allowed
-    checkpoint = run.checkpoint(config["checkpoint"])
+    checkpoint = run.weights(config["checkpoint"])
     out = output_path(config, run)
     try:
         write(config, run, experiment, checkpoint.name, out)
@@ -52,6 +52,8 @@ def write(config: dict[str, Any], run: RunFolder, experiment: Experiment, checkp
     from src.runs.load import load_run
 
     model = load_run(run.path, config["checkpoint"])
+    if checkpoint.endswith(".safetensors") and model.ema and config["weights"] == "raw":
+        raise UserError(f"{run.path} is published with the averaged weights alone: leave weights=raw out")
     network = model.network(config["weights"])
     modality = experiment.modality(model.spec)
     provenance = {

@@ -80,7 +80,7 @@ def train_rank(experiment: Experiment, where: Place) -> dict[str, Any]:
         if not is_first():
             return {}
         if config["publish"]:
-            run.publish(Path(config["publish"]))
+            run.publish(Path(config["publish"]), config["flagship"])
         return show(run)
 
 

@@ -51,9 +51,6 @@ def segment(config: dict[str, Any], run: RunFolder) -> tuple[int, int]:
         steps = {int(path.stem.partition("-")[2]) for path in run.checkpoints.glob("*.ckpt") if is_intact(path)}
         known = ", ".join(map(str, sorted({0, *steps} - {last})))
         raise UserError(f"start={start}: there is no intact checkpoint of that step; known: {known}")
-    source = checkpoint_at(run, start)
-    if source and "optimizer_states" not in load_checkpoint(source):
-        raise UserError(f"start={start}: a published checkpoint has no optimizers' states to resume from: leave start= out")
     if start >= last:
         raise UserError(f"start={start} is the last step of this run, nothing follows it: choose an earlier one")
     return start, min(last, start + config["steps"]) if config["steps"] else last
@@ -69,7 +66,7 @@ def checkpoint_at(run: RunFolder, step: int) -> Path | None:
 
 def check_files(run: RunFolder) -> list[str]:
     """List the files of a run that do not match their hashes; print what was compared."""
-    from src.runs.export import state_hash
+    from src.runs.export import load_safetensors, state_hash
     from src.runs.load import load_run
 
     manifest, result = run.manifest(), run.result()
@@ -83,6 +80,11 @@ def check_files(run: RunFolder) -> list[str]:
         if result and state_hash(network) != result["protocol"]["network_sha256"]:
             wrong.append("metrics.json was measured on another network than the chosen checkpoint's")
 
+    networks = [path for path in [run.path / "weights.safetensors"] if run.is_published() and path.is_file()]
+    for path in networks:
+        if result and state_hash(load_safetensors(path)[0]) != result["protocol"]["network_sha256"]:
+            wrong.append(f"{path} is not the network that metrics.json was measured on")
+
     previews = {name: run.samples / name for name in manifest["samples"]}
     if previews and not any(run.samples.glob("step-*")):  # a published folder has only the last one
         last_one = max(previews)
@@ -90,7 +92,7 @@ def check_files(run: RunFolder) -> list[str]:
     for name, path in previews.items():
         if not path.is_file() or sha256(path) != manifest["samples"][name]:
             wrong.append(f"{path} is not what the run drew")
-    print(f"compared by hash: data, {len(checkpoints)} checkpoints, {len(previews)} samples")
+    print(f"compared by hash: data, {len(checkpoints)} checkpoints, {len(networks)} networks, {len(previews)} samples")
     return wrong
 
 
@@ -224,7 +226,7 @@ def differences(run: RunFolder, again: RunFolder, start: int, end: int, whole: b
     if original := checkpoint_at(run, end):
         theirs = load_checkpoint(original)
         compared.append("weights, averages and optimizers")
-        if not all(same(state[part], theirs[part]) for part in STATE if part in theirs):  # published ones have fewer
+        if not all(same(state[part], theirs[part]) for part in STATE):
             different.append(f"the checkpoint of step {end:,}")
     if whole:
         compared.append("final weights")

@@ -99,7 +99,7 @@ def test_the_record_names_its_protocol(tiny_run: Path) -> None:
     assert result["metrics"]["fd_digits"] != result["raw"]["fd_digits"]
     protocol = result["protocol"]
     assert protocol["samples"] == 200
-    assert protocol["first_seed"] == 1_000_000
+    assert protocol["first_seed"] == 3_000_000
     assert protocol["checkpoint"].startswith("best-")
     assert len(protocol["weights_sha256"]) == len(protocol["network_sha256"]) == 64
 
@@ -307,10 +307,12 @@ def test_publishing_costs_no_run_what_it_goes_on_from(compose: Any, tmp_path: Pa
     with pytest.raises(UserError, match="choose another with publish="):
         train(compose(*words, f"run_dir={tmp_path / 'c'}", f"publish={tmp_path / 'file'}"))
     assert not (tmp_path / "c").exists()
-    for seed in (1, 2):  # in the place of what was published before, with one checkpoint
-        train(compose(*words, f"seed={seed}", f"publish={tmp_path / 'kept'}", f"run_dir={tmp_path / str(seed)}"))
+    files = {"config.yaml", "manifest.json", "metrics.jsonl", "samples.png"}
+    for seed, more in ((1, {"film.gif", "weights.safetensors"}), (2, set())):  # in the place of what was published before
+        flagship = f"flagship={str(bool(more)).lower()}"
+        train(compose(*words, f"seed={seed}", flagship, f"publish={tmp_path / 'kept'}", f"run_dir={tmp_path / str(seed)}"))
         assert RunFolder(tmp_path / "kept").config()["seed"] == seed
-    assert len(list((tmp_path / "kept" / "checkpoints").glob("*.ckpt"))) == 1
+        assert {path.name for path in (tmp_path / "kept").iterdir()} == files | more
     assert before == [sorted(run.checkpoints.iterdir()) for run in runs]
 
 
@@ -330,9 +332,9 @@ def test_a_failure_can_be_a_result(network: str, compose: Any, command: Any, tmp
     published = RunFolder(tmp_path / "published")
     assert published.manifest()["ended"]["reason"] == "diverged"
     assert {"step", "samples_seen", "seconds"} <= published.manifest()["ended"].keys()
-    assert {"samples.png", "film.gif", "checkpoints"} <= {path.name for path in published.path.iterdir()}
-    assert command("evaluate", f"run={published.path}").returncode == 0
-    assert "has diverged" in (published.result() or {})["failed"]
+    assert {path.name for path in published.path.iterdir()} == {"config.yaml", "manifest.json", "metrics.jsonl", "samples.png"}
+    assert command("evaluate", f"run={tmp_path / 'run'}").returncode == 0
+    assert "has diverged" in (RunFolder(tmp_path / "run").result() or {})["failed"]
 
 
 def test_weights_of_no_extractor_are_found_before_the_run_begins(compose: Any, tmp_path: Path) -> None:

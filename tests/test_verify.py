@@ -11,8 +11,9 @@ import pytest
 import torch
 
 from src.config.errors import UserError
-from src.evaluate import evaluate
+from src.runs.export import save_safetensors
 from src.runs.folder import RunFolder
+from src.runs.load import load_run
 from src.train import train
 from src.verify import verify
 
@@ -87,20 +88,18 @@ def test_made_again_in_part(words: list[str], steps: str, run: Path, check: Any,
 
 
 def test_a_published_folder_is_enough(run: Path, check: Any, capsys: Any, tmp_path: Path) -> None:
-    RunFolder(run).publish(tmp_path / "kept")
-    check(tmp_path / "kept")
+    kept = tmp_path / "kept"
+    RunFolder(run).publish(kept, flagship=True)
+    check(kept)
     assert "final weights, metrics" in capsys.readouterr().out
-    check(tmp_path / "kept", "quick=true")
-    assert "1 checkpoints, 1 samples" in capsys.readouterr().out
-    best = RunFolder(run).manifest()["ended"]["best_step"]
-    with pytest.raises(UserError, match="a published checkpoint has no optimizers' states"):
-        check(tmp_path / "kept", f"start={best}")
-
-
-def test_a_published_folder_that_was_measured_again(run: Path, check: Any, compose: Any, tmp_path: Path) -> None:
-    RunFolder(run).publish(tmp_path / "kept")
-    evaluate(compose(f"run={tmp_path / 'kept'}", name="evaluate", nullable=("evaluation.", "paths.data")))
-    check(tmp_path / "kept", "quick=true")
+    check(kept, "quick=true")
+    assert "0 checkpoints, 1 networks, 1 samples" in capsys.readouterr().out
+    with pytest.raises(UserError, match="there is no intact checkpoint of that step"):
+        check(kept, f"start={RunFolder(run).manifest()['ended']['best_step']}")
+    save_safetensors(load_run(run, "last").network("raw"), kept / "weights.safetensors", {})
+    with pytest.raises(SystemExit):
+        check(kept, "quick=true")
+    assert "weights.safetensors is not the network that metrics.json was measured on" in capsys.readouterr().out
 
 
 SPOILT = {
@@ -130,7 +129,7 @@ def test_what_does_not_hold_is_found_out(what: str, run: Path, check: Any, capsy
 
 def test_checkpoints_and_pictures_by_hash(run: Path, check: Any, capsys: Any) -> None:
     check(run, "quick=true")
-    assert "compared by hash: data, 4 checkpoints, 5 samples" in capsys.readouterr().out
+    assert "compared by hash: data, 4 checkpoints, 0 networks, 5 samples" in capsys.readouterr().out
     with RunFolder(run).checkpoint_path("step", 15).open("r+b") as file:
         file.write(b"x")
     (run / "samples" / "step-000000003.png").write_bytes((run / "samples" / "step-000000001.png").read_bytes())

@@ -27,7 +27,7 @@ URL_PASSWORD = re.compile(r"://[^/@\s]+:[^/@\s]+@")
 
 # Settings of where a run is computed and how it is logged, not of what it computes: they are not part of its identity.
 NOT_IDENTITY = re.compile(
-    r"(paths|logger|log|checkpoint|run_dir|devices|fresh|on_change|on_divergence|evaluate|publish|data\.workers|evaluation\.(cache|device))(\.|$)"
+    r"(paths|logger|log|checkpoint|run_dir|devices|fresh|on_change|on_divergence|evaluate|publish|flagship|data\.workers|evaluation\.(cache|device))(\.|$)"
     r"|trainer\.(?!precision$)"
 )
 
@@ -68,7 +68,7 @@ KEYS = {
     **dict.fromkeys(("run", "run_dir", "publish", "published", "out", "output", "readme", "results", "store"), PATH),
     **dict.fromkeys(("table", "json", "curves", "metrics"), PATH),
     "runs": PATHS,
-    **dict.fromkeys(("fresh", "evaluate", "quick", "films"), BOOL),
+    **dict.fromkeys(("fresh", "evaluate", "flagship", "quick", "films"), BOOL),
     **dict.fromkeys(("trainer.channels_last", "trainer.sync_batchnorm", "trainer.deterministic"), BOOL),
     **dict.fromkeys(("seed", "start", "interpolate", "data.workers", "evaluation.seed", "samples.per_decade"), INDEX),
     **dict.fromkeys(("steps", "n", "samples.n", "epochs", "data.batch_size", "side", "checkpoint.keep"), COUNT),

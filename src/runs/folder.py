@@ -7,7 +7,8 @@ samples/           step-numbered grids, the film
 metrics.jsonl      every logged scalar
 metrics.json       the final evaluation with its protocol
 
-A published folder is the part that a repository keeps (`RunFolder.publish`): one checkpoint, samples.png and film.gif.
+A published folder is the part that a repository keeps (`RunFolder.publish`): no checkpoints, one preview (samples.png); of a
+flagship also the film and the network (weights.safetensors).
 """
 
 import contextlib
@@ -25,7 +26,7 @@ from src.config.checks import differences, validate, with_data_in
 from src.config.errors import UserError, nearest
 from src.config.experiment import Experiment
 from src.data.spec import Spec
-from src.runs.checkpoints import digest_path, drop_checkpoint, is_intact, load_checkpoint, save_checkpoint, step_of
+from src.runs.checkpoints import drop_checkpoint, is_intact, step_of
 from src.runs.manifest import data_changes
 from src.system.files import check_writable, read_json, remove_leftovers, write_atomic, write_json
 
@@ -168,41 +169,34 @@ class RunFolder:
                 lines.append(json.loads(text))
         return lines
 
-    def publish(self, folder: Path) -> None:
-        """Copy the parts that a repository keeps: a run folder with one checkpoint, without the optimizers' states.
+    def publish(self, folder: Path, flagship: bool = False) -> None:
+        """Copy what a repository keeps of a run; files of an earlier run that this one lacks are removed.
 
-        The same run gives the same bytes, except in the manifest, which holds times.
+        flagship: whether the film and the weights of the chosen checkpoint are among it. The same run gives the same bytes, but
+        for the manifest, which says how long it took.
         """
-        published = RunFolder(folder)
-        published.checkpoints.mkdir(parents=True, exist_ok=True)
-        earlier = set(published.checkpoints.glob("*.ckpt"))
-        digests = {digest_path(path).read_bytes() for path in earlier if is_intact(path)}
-        again = False
-        if self.newest("step"):
-            path = self.checkpoint()
-            checkpoint = load_checkpoint(path)
-            kept = published.checkpoints / path.name
-            save_checkpoint({part: checkpoint[part] for part in ("state_dict", "clock")}, kept)
-            earlier.discard(kept)
-            again = digest_path(kept).read_bytes() in digests
-        for path in earlier:
-            drop_checkpoint(path)
-        for name in ("config.yaml", "manifest.json", "metrics.jsonl", "metrics.json"):
-            if (self.path / name).is_file():
-                write_atomic(folder / name, (self.path / name).read_bytes())
-            elif not again:  # the file there is of another run
-                (folder / name).unlink(missing_ok=True)
-        preview = self.last_preview()
-        named = [(preview, f"samples{preview.suffix}")] if preview else []
-        for path, name in [*named, (self.samples / "film.gif", "film.gif")]:
+        preview, film = self.last_preview(), self.samples / "film.gif"
+        kept = {name: self.path / name for name in ("config.yaml", "manifest.json", "metrics.jsonl", "metrics.json")}
+        kept |= {f"samples{preview.suffix}": preview} if preview else {}
+        kept |= {"film.gif": film} if flagship else {}
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in [folder / name for name in ("metrics.json", "film.gif", "weights.safetensors")] + [
+            *folder.glob("samples.*")
+        ]:
+            path.unlink(missing_ok=True)
+        for name, path in kept.items():
             if path.is_file():
                 write_atomic(folder / name, path.read_bytes())
+        if flagship and self.newest("step"):
+            from src.runs.export import save_safetensors
+            from src.runs.load import load_run
+
+            metadata = {"run": self.path.parent.name, "checkpoint": self.checkpoint().name}
+            save_safetensors(load_run(self.path).network(), folder / "weights.safetensors", metadata)
 
     def check_publishable(self, folder: Path) -> None:
-        """Raise UserError if publishing there would delete a checkpoint that a run resumes from, or is not possible."""
-        there = RunFolder(folder)
-        newest = there.newest("step") if there.started() else None
-        if folder.resolve() == self.path.resolve() or (newest and "optimizer_states" in load_checkpoint(newest)):
+        """Raise UserError if a run is trained in this folder, or it cannot be written."""
+        if folder.resolve() == self.path.resolve() or any(RunFolder(folder).checkpoints.glob("*.ckpt")):
             raise UserError(f"publish={folder} is where a run is trained: choose a folder of its own")
         check_writable(folder, "publish")
 
@@ -214,11 +208,19 @@ class RunFolder:
     def checkpoint(self, which: str = "best") -> Path:
         """The "best" checkpoint by validation (the last one if there was none), or the "last"; UserError without one."""
         found = (self.newest("best") if which == "best" else None) or self.newest("step")
-        if found is None and (self.path / "samples.png").is_file():
-            raise UserError(f"{self.path} is published without weights here: `dvc pull` them from a remote, or `make repro`")
+        if found is None and self.is_published():
+            raise UserError(f"{self.path} is published without checkpoints: train it again by its config.yaml, or `make repro`")
         if found is None:
             raise UserError(f"{self.path} has no intact checkpoint: repeat its training with fresh=true")
         return found
+
+    def is_published(self) -> bool:
+        return not self.checkpoints.exists() and any(self.path.glob("samples.*"))
+
+    def weights(self, which: str = "best") -> Path:
+        """The checkpoint to take; of a published run the network of its best one. UserError without one."""
+        network = self.path / "weights.safetensors"
+        return network if which == "best" and self.is_published() and network.is_file() else self.checkpoint(which)
 
     def newest(self, kind: str) -> Path | None:
         """The newest "step" or "best" checkpoint whose bytes match its SHA-256; damaged ones are skipped with a warning."""

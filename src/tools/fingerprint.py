@@ -15,11 +15,11 @@ import json
 import math
 import tempfile
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from torch import Tensor
 
 from src.config import command_line
@@ -89,7 +89,15 @@ def train(experiment: Experiment, model: Model) -> dict[str, Any]:
         step = int(share * last) // LAZY * LAZY
         seen = int(share * last) * samples  # schedules follow the samples
         model.set_clock({"step": step, "samples_seen": seen})
-        order = Blocks(len(split), experiment.batch_size, model.seed, lambda at=step: at, step + UPDATES, per_update, UPDATES)
+        order = Blocks(
+            samples=len(split),
+            batch_size=experiment.batch_size,
+            seed=model.seed,
+            at=partial(int, step),
+            stop=step + UPDATES,
+            batches_per_update=per_update,
+            size=UPDATES,
+        )
         before = {name: tensor.clone() for name, tensor in model.state_dict().items() if tensor.is_floating_point()}
         for index in order:
             model.train_on(Rows(split)[index], optimizers)
@@ -161,7 +169,7 @@ def alike(a: Any, b: Any) -> bool:
 
 def recipes() -> dict[Path, list[str]]:
     """The file of every fingerprint that dvc.yaml's stages depend on, with the words of the first stage that does."""
-    from dvc.repo import Repo
+    from dvc.repo import Repo  # type: ignore[import-untyped]
 
     found: dict[Path, list[str]] = {}
     for stage in sorted(Repo().index.stages, key=lambda stage: stage.addressing):

@@ -31,7 +31,10 @@ def before(take: Any) -> dict[str, Any]:
 
 def parts(old: dict[str, Any], new: dict[str, Any]) -> set[str]:
     """Which parts of two fingerprints differ."""
-    return {change.partition(",")[0] if change.startswith(("training,", "evaluation,")) else "settings" for change in changes(old, new)}
+    return {
+        change.partition(",")[0] if change.startswith(("training,", "evaluation,")) else "settings"
+        for change in changes(old, new)
+    }
 
 
 def test_the_same_recipe_again_whatever_its_seed_and_places(take: Any, before: dict[str, Any]) -> None:
@@ -39,7 +42,9 @@ def test_the_same_recipe_again_whatever_its_seed_and_places(take: Any, before: d
 
 
 @pytest.mark.parametrize(
-    "words", ["model.ema.half_life=777", "model.lr_schedule.end=25000", "model.penalties.r1.every=8"], ids=lambda word: word[6:9]
+    "words",
+    ["model.ema.half_life=777", "model.lr_schedule.end=25000", "model.penalties.r1.every=8"],
+    ids=lambda word: word[6:9],
 )
 def test_a_setting_of_the_training_shows_in_what_it_does(take: Any, before: dict[str, Any], words: str) -> None:
     assert parts(before, take(words)) >= {"settings", "training"}
@@ -88,5 +93,5 @@ def test_names_of_classes_do_not_count() -> None:
 def test_every_result_depends_on_a_fingerprint_that_is_committed() -> None:
     found = recipes()
     assert len(found) == 25
-    assert {path for path in Path("results/fingerprints").iterdir()} == found.keys()
+    assert set(Path("results/fingerprints").iterdir()) == found.keys()
     assert found[Path("results/fingerprints/mlp_gan.json")][3] == "experiment=mlp_gan"

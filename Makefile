@@ -6,7 +6,7 @@ BIN := .venv/bin
 ZOO := $(foreach seed,0 1 2 3 4,$(foreach data,mnist fashion_mnist,\
     $(foreach model,cdcgan dcgan mlp_gan cgan_pd sngan r3gan,$(model)-$(data)-$(seed))))
 
-.PHONY: train data repro zoo test test-slow lint clean
+.PHONY: train data fingerprints repro zoo test test-slow lint clean
 
 train: .venv/installed
 	$(BIN)/python -m src.train model=mlp_gan
@@ -19,12 +19,17 @@ repro: data
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc repro
 	$(BIN)/python -m src.tools.readme
 
-# Each cell through its own stages: DVC by itself makes one after the other, and its lock is held between commands only.
+# What each recipe does by the code as it is, and the tables of the results as they are. FORCE=--force after a new stage.
+fingerprints: data
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc repro --single-item $(FORCE) fingerprints
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc repro --single-item seeds_table zoo_table metrics
+
+# DVC by itself makes one after the other, and its lock is held between commands only.
 zoo: $(addprefix zoo-,$(ZOO))
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc repro zoo_report
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc repro zoo_table
 
 zoo-%: data
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc --wait-for-lock repro --single-item zoo_recipe@$* zoo_train@$* zoo_evaluate@$*
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc --wait-for-lock repro --single-item zoo@$*
 
 test: .venv/installed lint
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile

@@ -37,6 +37,7 @@ NO_NAME = re.compile(r"null|true|false|[-+]?[\d.]+|\[\s*\]|\{.*\}", re.IGNORECAS
 
 def run(config_name: str, task: Callable[[dict[str, Any]], object], nullable: tuple[str, ...] = ()) -> NoReturn:
     """Compose `conf/<config_name>.yaml` with the command line's overrides, check it, call `task` with it, and exit."""
+    open_standard_streams()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then passes exceptions on
 
     # OpenMP's threads must not spin for long while they wait: several trainings may share few cores. Set before torch's import.
@@ -76,6 +77,18 @@ def run(config_name: str, task: Callable[[dict[str, Any]], object], nullable: tu
     except Exception as error:
         codes.append(report_error(error, config_name))
     sys.exit(max(codes, key=[0, 2, 1].index))
+
+
+def open_standard_streams() -> None:
+    """Give a process that was started without stdin, stdout or stderr (>&-, some daemons) the null device in their place."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            null = os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
+            assert null == number
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "r+"))  # noqa: SIM115 (for the life of the process)
 
 
 def sweeping() -> bool:

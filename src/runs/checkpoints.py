@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,15 @@ def digest_path(path: Path) -> Path:
 
 
 def is_intact(path: Path) -> bool:
-    """Whether a checkpoint exists and its bytes match its SHA-256 file."""
+    """Whether a checkpoint exists and its bytes match its SHA-256 file; or, copied without it, the file's own CRC-32 sums."""
     digest = digest_path(path)
-    return path.is_file() and digest.is_file() and digest.read_text(errors="replace").split()[:1] == [sha256(path)]
+    if path.is_file() and digest.is_file():
+        return digest.read_text(errors="replace").split()[:1] == [sha256(path)]
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.testzip() is None
+    except (OSError, zipfile.BadZipFile):
+        return False
 
 
 def step_of(checkpoint: Path) -> int:
@@ -45,11 +52,11 @@ def load_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
     if not path.is_file():
         raise UserError(f"checkpoint {path} is not there: all machines of a run need its folder, on a disk that they share")
     if not is_intact(path):
-        raise UserError(f"checkpoint {path} is damaged (its SHA-256 does not match): use another one or train again")
+        raise UserError(f"checkpoint {path} is damaged (its checksum does not match): copy it again, or use another one")
     try:
         return torch.load(path, map_location=map_location, weights_only=True)
     except Exception as error:  # the unpickler may raise any type
-        raise UserError(f"{path} holds more than tensors and plain values and is not loaded: train again") from error
+        raise UserError(f"{path} holds more than tensors and plain values and is not loaded: use another one") from error
 
 
 def drop_checkpoint(path: Path) -> None:

@@ -13,7 +13,7 @@ flagship also the film and the network (weights.safetensors).
 
 import contextlib
 import json
-import warnings
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -211,7 +211,9 @@ class RunFolder:
         if found is None and self.is_published():
             raise UserError(f"{self.path} is published without checkpoints: train it again by its config.yaml, or `make repro`")
         if found is None:
-            raise UserError(f"{self.path} has no intact checkpoint: repeat its training with fresh=true")
+            raise UserError(
+                f"{self.path} has no intact checkpoint: copy its checkpoints/ again, or train it again with fresh=true"
+            )
         return found
 
     def is_published(self) -> bool:
@@ -223,11 +225,11 @@ class RunFolder:
         return network if which == "best" and self.is_published() and network.is_file() else self.checkpoint(which)
 
     def newest(self, kind: str) -> Path | None:
-        """The newest "step" or "best" checkpoint whose bytes match its SHA-256; damaged ones are skipped with a warning."""
+        """The newest "step" or "best" checkpoint that is intact; damaged ones are named and skipped."""
         for path in sorted(self.checkpoints.glob(f"{kind}-*.ckpt"), reverse=True):
             if is_intact(path):
                 return path
-            warnings.warn(f"checkpoint {path} is damaged, the one before it is used", stacklevel=2)
+            print(f"checkpoint {path} is damaged, the one before it is used", file=sys.stderr)
         return None
 
     def checkpoint_path(self, kind: str, step: int) -> Path:

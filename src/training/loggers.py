@@ -95,6 +95,11 @@ def make_loggers(factories: Mapping[str, Any], config: Mapping[str, Any], folder
         given: dict[str, Any] = {"save_dir": folder}
         if "id" in inspect.signature(make).parameters:  # W&B's
             given |= wandb_names(folder, runs)
+            given["save_dir"] = os.environ.get("WANDB_DIR") or folder
+            if tags := os.environ.get("WANDB_TAGS"):
+                given["tags"] = tags.split(",")
+            if os.environ.get("WANDB_DISABLED", "").lower() in ("true", "1", "yes"):
+                given["mode"] = "disabled"
             if getattr(make, "keywords", {}).get("mode") != "online":  # online, W&B resumes the run itself
                 shutil.rmtree(folder / "wandb", ignore_errors=True)
         else:
@@ -114,10 +119,12 @@ def make_loggers(factories: Mapping[str, Any], config: Mapping[str, Any], folder
 
 
 def wandb_names(folder: Path, runs: Path) -> dict[str, str]:
-    """A run's id, name and group in W&B, from the path of its folder."""
+    """A run's id, name and group in W&B: the environment's, or from the path of its folder."""
     path, runs = folder.resolve(), runs.resolve()
     within = path.relative_to(runs).parts if path.is_relative_to(runs) else ()
     *parts, seed = within if len(within) > 1 else path.parts[-2:]
     name = "-".join(parts)  # for a trial or a confirmation it includes the sweep's folder
     unsafe = re.compile(r"[:;,#?/']")  # characters that W&B refuses
-    return {"id": unsafe.sub("_", f"{name}-{seed}"), "name": f"{name}/{seed}", "group": name}
+    own = {"id": unsafe.sub("_", f"{name}-{seed}"), "name": f"{name}/{seed}", "group": name}
+    variables = {"id": "WANDB_RUN_ID", "name": "WANDB_NAME", "group": "WANDB_RUN_GROUP"}
+    return {key: os.environ.get(variable) or own[key] for key, variable in variables.items()}

@@ -1,5 +1,6 @@
 """Bad input: one line with the remedy, exit code 2, before anything expensive. Real commands, as a user types them."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -157,3 +158,22 @@ def test_one_that_leaves_does_not_stop_the_rest(tmp_path: Path) -> None:
     assert answer.stdout == "seed 0\nseed 1\n"
     assert answer.stderr == "error: this job called sys.exit(0)\n"
     assert answer.returncode == 1
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_standard_streams_may_be_closed(closed: str, tmp_path: Path) -> None:
+    """As for cron jobs and daemons: a file that is opened later must not become the standard output."""
+    code = f"""
+import sys
+from pathlib import Path
+from src.config import command_line
+def task(config):
+    with open({str(tmp_path / "file")!r}, "w") as file:
+        print("printed", sys.stdout.isatty(), flush=True)
+        file.write("written")
+command_line.run("prepare", task)
+"""
+    shell = f"exec {sys.executable} -c '$CODE' {closed}".replace("'$CODE'", '"$CODE"')
+    done = subprocess.run(["sh", "-c", shell], cwd=ROOT, env={**os.environ, "CODE": code}, capture_output=True, timeout=60)
+    assert done.returncode == 0
+    assert (tmp_path / "file").read_text() == "written"

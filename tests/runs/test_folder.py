@@ -1,6 +1,5 @@
 import json
 import os
-import shutil
 import subprocess
 import sys
 import threading
@@ -11,7 +10,6 @@ import pytest
 import torch
 
 from src.config.errors import UserError
-from src.data.digits import Digits
 from src.runs.checkpoints import digest_path, load_checkpoint, save_checkpoint
 from src.runs.folder import RunFolder
 from src.runs.load import load_run
@@ -65,17 +63,19 @@ def truncate(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-10])
 
 
-def lose_digest(path: Path) -> None:
-    digest_path(path).unlink()
-
-
-@pytest.mark.parametrize("damage", [damage_one_bit, truncate, lose_digest])
-def test_a_damaged_checkpoint_is_named_and_the_one_before_it_is_used(run: RunFolder, damage: Any) -> None:
+@pytest.mark.parametrize("digests", [True, False])
+@pytest.mark.parametrize("damage", [damage_one_bit, truncate])
+def test_a_damaged_checkpoint_is_named_and_the_one_before_it_is_used(
+    run: RunFolder, damage: Any, digests: bool, capsys: pytest.CaptureFixture
+) -> None:
     for step in (5, 10):
-        save_checkpoint({"step": step}, run.checkpoint_path("step", step))
+        save_checkpoint({"step": torch.full((100,), step)}, run.checkpoint_path("step", step))
+        if not digests:  # a copy without them is as good
+            digest_path(run.checkpoint_path("step", step)).unlink()
     damage(run.checkpoint_path("step", 10))
-    with pytest.warns(UserWarning, match=r"step-000000010\.ckpt is damaged"):
-        assert run.newest("step") == run.checkpoint_path("step", 5)
+    assert run.newest("step") == run.checkpoint_path("step", 5)
+    assert "step-000000010.ckpt is damaged, the one before it is used" in capsys.readouterr().err
+    assert load_checkpoint(run.checkpoint_path("step", 5))["step"][0] == 5
     with pytest.raises(UserError, match="is damaged"):
         load_checkpoint(run.checkpoint_path("step", 10))
 
@@ -200,22 +200,6 @@ def test_what_killed_processes_left_half_written_is_removed(tmp_path: Path) -> N
         assert list((tmp_path / "checkpoints").iterdir()) == []
 
 
-def test_a_publication_replaces_an_earlier_one(tiny_run: Path, tmp_path: Path) -> None:
-    """A measurement stays where it is of the same weights, though the run has not been measured itself."""
-    other, published = RunFolder(tmp_path / "other"), tmp_path / "published"
-    RunFolder(tiny_run).publish(published)
-    shutil.copytree(tiny_run, other.path)
-    (other.path / "metrics.json").unlink()
-    other.publish(published)
-    assert RunFolder(published).result() == RunFolder(tiny_run).result()
-
-    path = other.checkpoint()
-    checkpoint = load_checkpoint(path)
-    save_checkpoint(checkpoint | {"clock": checkpoint["clock"] | {"step": 1}}, path)
-    other.publish(published)
-    assert RunFolder(published).result() is None
-
-
 @pytest.mark.parametrize("left", ["config.yaml", "manifest.json", "checkpoints/step-000000020.ckpt"])
 def test_what_is_left_of_a_run_is_set_aside(left: str, tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "run")
@@ -227,34 +211,18 @@ def test_what_is_left_of_a_run_is_set_aside(left: str, tmp_path: Path) -> None:
 
 
 def test_what_a_repository_keeps_of_a_run(tiny_run: Path, tmp_path: Path) -> None:
-    published = tmp_path / "published"
+    published, flagship = tmp_path / "published", tmp_path / "flagship"
     RunFolder(tiny_run).publish(published)
-    names = ["checkpoints", "config.yaml", "film.gif", "manifest.json", "metrics.json", "metrics.jsonl", "samples.png"]
+    names = ["config.yaml", "manifest.json", "metrics.json", "metrics.jsonl", "samples.png"]
     assert sorted(path.name for path in published.iterdir()) == names
     assert (published / "samples.png").read_bytes() == (tiny_run / "samples" / "step-000000020.png").read_bytes()
-    assert torch.equal(load_run(published).sample([1, 2]), load_run(tiny_run).sample([1, 2]))
+    with pytest.raises(UserError, match="is published without checkpoints"):
+        load_run(published)
 
-    (checkpoint,) = (published / "checkpoints").glob("*.ckpt")
-    before = checkpoint.read_bytes()
-    assert len(before) < RunFolder(tiny_run).checkpoint().stat().st_size / 2
-    RunFolder(tiny_run).publish(published)
-    assert checkpoint.read_bytes() == before
-
-
-def test_set_aside_loses_nothing(tmp_path: Path) -> None:
-    for number in range(2):
-        folder = tmp_path / "run"
-        folder.mkdir()
-        (folder / "config.yaml").write_text(str(number))
-        RunFolder(folder).set_aside()
-    assert sorted((p.name, (p / "config.yaml").read_text()) for p in tmp_path.iterdir()) == [
-        ("run.kept1", "0"),
-        ("run.kept2", "1"),
-    ]
-
-
-def test_load_run_in_one_line(tiny_run: Path) -> None:
-    model = load_run(tiny_run)
-    assert model.sample([0, 1]).shape == (2, 1, 8, 8)
-    assert torch.equal(model.sample([0]), load_run(tiny_run).sample([0]))
-    assert RunFolder(tiny_run).spec() == Digits().spec == model.spec
+    RunFolder(tiny_run).publish(flagship, flagship=True)
+    assert sorted(path.name for path in flagship.iterdir()) == sorted([*names, "film.gif", "weights.safetensors"])
+    assert torch.equal(load_run(flagship).sample([1, 2]), load_run(tiny_run).sample([1, 2]))
+    with pytest.raises(UserError, match="is published without checkpoints"):
+        load_run(flagship, "last")
+    RunFolder(tiny_run).publish(flagship)  # in its place
+    assert sorted(path.name for path in flagship.iterdir()) == names

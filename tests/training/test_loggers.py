@@ -121,3 +121,26 @@ def test_without_a_login_it_says_what_to_do(compose: Any, tmp_path: Path, monkey
     monkeypatch.setenv("HOME", str(tmp_path))
     with pytest.raises(UserError, match=r"^W&B says: .*wandb login.*logger\.wandb\.mode=offline"):
         made(["logger=wandb", "logger.wandb.mode=online"], tmp_path, compose)
+
+
+def test_wandb_follows_its_own_variables(compose: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = {"project": "mine", "name": "first", "run_id": "abc", "run_group": "all", "dir": str(tmp_path / "there")}
+    for key, value in wanted.items():
+        monkeypatch.setenv(f"WANDB_{key.upper()}", value)
+    monkeypatch.setenv("WANDB_TAGS", "a,b")
+    (tmp_path / "there").mkdir()
+    (logger,) = made(["logger=wandb"], tmp_path, compose)
+    run = logger.experiment
+    assert (run.project, run.name, run.id, run.group, run.tags) == ("mine", "first", "abc", "all", ("a", "b"))
+    run.finish()
+    assert any((tmp_path / "there" / "wandb").glob("offline-run-*"))
+
+    monkeypatch.setenv("WANDB_DISABLED", "true")
+    (logger,) = made(["logger=wandb"], tmp_path, compose)
+    assert logger.experiment.disabled
+    monkeypatch.delenv("WANDB_DISABLED")
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    assert compose("logger=wandb")["logger"]["wandb"]["mode"] == "disabled"
+    monkeypatch.setenv("WANDB_MODE", "onlin")
+    with pytest.raises(UserError, match=r"logger.wandb.mode=onlin is not known"):
+        compose("logger=wandb")

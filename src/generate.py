@@ -15,6 +15,7 @@ from src.runs.folder import RunFolder
 from src.system.files import NO_ROOM, check_writable
 from src.system.progress import Line, minutes
 
+FILES = ".gif", ".jpeg", ".jpg", ".npz", ".onnx", ".png", ".safetensors", ".txt", ".webp"  # out= names a file, not a folder
 NETWORK = "safetensors", "onnx"  # formats of the network, not of samples
 SETTINGS = "truncation", "side", "temperature", "top_k", "top_p"  # of sampling; each model supports some of them
 SAMPLING_KEYS = "class", *SETTINGS  # recorded with the samples where they are given
@@ -92,7 +93,13 @@ def write(config: dict[str, Any], run: RunFolder, experiment: Experiment, checkp
     else:
         seeds = range(config["seed"], config["seed"] + (config["n"] or SAMPLES))
         portions = draw(model, config, seeds, modality.finish)
-        if kind == "files":
+        if kind == "files" and out.suffix.lower() in FILES:
+            if out.suffix != modality.suffix:
+                raise UserError(
+                    f"out={out}: name a folder for the samples, or a {modality.suffix} file for one picture of them"
+                )
+            modality.preview(torch.cat(list(portions)), out, provenance=drawn)
+        elif kind == "files":
             grid = out / f"grid{modality.suffix}"
             remove_marked(grid)
             portions, again = tee(portions)
@@ -121,7 +128,8 @@ def output_path(config: dict[str, Any], run: RunFolder) -> Path:
         raise UserError(f"format={kind} exports the network and draws no samples: leave {meant[0]}= out")
     if kind == "npz" and config["seed"] + (config["n"] or SAMPLES) > SEEDS:
         raise UserError(f"seed={config['seed']}: format=npz holds seeds of 64 bits, up to {SEEDS - 1}: choose a smaller one")
-    suffix = ".png" if strips else "" if kind == "files" else f".{kind}"
+    asked = Path(config["out"] or "").suffix
+    suffix = ".png" if strips else f".{kind}" if kind != "files" else asked if asked.lower() in FILES else ""
     if config["out"]:
         out = Path(config["out"])
         out = out if out.suffix == suffix else out.with_name(out.name + suffix)

@@ -122,14 +122,17 @@ def fit(experiment: Experiment, run: RunFolder, where: Place, hashes: dict[str, 
     model, modality = experiment.model(spec), experiment.modality(spec)
     checkpoint = from_first(lambda: run.newest("step"))
 
-    def write_beginning() -> None:
+    def write_beginning() -> Path | None:
         if checkpoint:
             resume.continue_run(run, experiment, hashes, now, checkpoint, model)
         run.drop_results()
-        if not checkpoint:
-            resume.begin(run, experiment, spec, hashes, now, model)
+        if checkpoint:
+            return checkpoint
+        resume.begin(run, experiment, spec, hashes, now, model)
+        source = experiment.config["extend"]
+        return resume.extend(run, RunFolder.existing(source), experiment, hashes, model) if source else None
 
-    from_first(write_beginning)
+    checkpoint = from_first(write_beginning)
     factories = {name: experiment.build("logger", name) for name, value in experiment.config["logger"].items() if value}
     loggers: list[Any] = [DummyLogger() for _ in factories]
     if is_first():

@@ -47,6 +47,9 @@ def verify(config: dict[str, Any]) -> None:
 def segment(config: dict[str, Any], run: RunFolder) -> tuple[int, int]:
     """(start, end): steps start + 1 .. end are recomputed. UserError if there is no usable checkpoint of step `start`."""
     start, last = config["start"], run.manifest()["ended"]["step"]
+    extends = run.manifest().get("extends")
+    if extends and start < extends["step"]:
+        raise UserError(f"{run.path} extends {extends['run']}: verify that one, and this one with start={extends['step']}")
     if start and not checkpoint_at(run, start):
         steps = {int(path.stem.partition("-")[2]) for path in run.checkpoints.glob("*.ckpt") if is_intact(path)}
         known = ", ".join(map(str, sorted({0, *steps} - {last})))

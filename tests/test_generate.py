@@ -108,6 +108,16 @@ def test_files_have_the_names_that_are_asked_for(draw: Any, tmp_path: Path) -> N
         assert (tmp_path / name).is_file()
 
 
+def test_a_picture_where_out_names_one(draw: Any, tmp_path: Path) -> None:
+    draw("n=4", f"out={tmp_path / 'digits.png'}")
+    assert {path.name for path in tmp_path.iterdir()} == {"digits.png", "digits.json"}
+    with Image.open(tmp_path / "digits.png") as picture:
+        assert picture.size == (2 * 66 + 2, 2 * 66 + 2)
+    with pytest.raises(UserError, match=r"name a folder for the samples, or a .png file for one picture"):
+        draw("n=4", f"out={tmp_path / 'digits.jpg'}")
+    assert draw("n=4", f"out={tmp_path / 'samples.v2'}").is_dir()
+
+
 def test_a_folder_holds_no_samples_of_before(draw: Any) -> None:
     folder = draw("n=8")
     (folder / "mine.png").write_text("")

@@ -448,3 +448,21 @@ def test_wandb_has_each_scalar_once(compose: Any, stopped: Path, tmp_path: Path)
     assert [item[step] for item in items if "validation/fd_digits" in item] == [4, 8, STEPS]
     drawn = [int(path.stem.removeprefix("step-")) for path in sorted((folder / "samples").glob("step-*.png"))]
     assert sorted(item[step] for item in items if "samples._type" in item) == drawn
+
+
+def test_a_finished_run_is_trained_longer_by_another(stopped: Path, compose: Any, tmp_path: Path, capsys: Any) -> None:
+    """It becomes the run that was as long from the start, where nothing hangs on the end."""
+    constant = [*EVERYTHING, "model.lr_schedule=null"]
+    samples = compose(*EVERYTHING)["stop"]["samples"]
+    train(compose(*constant, f"stop.samples={samples / 2}", f"run_dir={tmp_path / 'short'}"))
+    words = [*constant, f"extend={tmp_path / 'short'}"]
+    with pytest.raises(UserError, match=r"has made .* steps, and this run would end at .*: raise stop.samples"):
+        train(compose(*words, f"stop.samples={samples / 2}", f"run_dir={tmp_path / 'no'}"))
+    train(compose(*words, f"run_dir={tmp_path / 'long'}"))
+    assert "with other stop.samples: " in capsys.readouterr().out
+    train(compose(*constant, f"run_dir={tmp_path / 'whole'}"))
+    long, whole = RunFolder(tmp_path / "long"), RunFolder(tmp_path / "whole")
+    assert long.manifest()["final_weights"] == whole.manifest()["final_weights"]
+    assert long.manifest()["initial_weights"] == whole.manifest()["initial_weights"]
+    assert long.manifest()["extends"]["run"].endswith("/short")
+    assert long.scalars()[-1] == whole.scalars()[-1]

@@ -65,7 +65,7 @@ KEYS = {
     **dict.fromkeys(("name", "data.name"), NAME),
     "baseline": TEXT,
     **dict.fromkeys(("paths.data", "paths.runs", "paths.cache", "data.path", "evaluation.weights"), PATH),
-    **dict.fromkeys(("run", "run_dir", "publish", "published", "out", "output", "readme", "results", "store"), PATH),
+    **dict.fromkeys(("run", "run_dir", "extend", "publish", "published", "out", "output", "readme", "results", "store"), PATH),
     **dict.fromkeys(("table", "json", "curves", "metrics"), PATH),
     "runs": PATHS,
     **dict.fromkeys(("fresh", "evaluate", "flagship", "quick", "films"), BOOL),
@@ -125,7 +125,7 @@ CHOICES = {
 NULLABLE = (
     *("stop.", "trainer.threads", "trainer.profile", "evaluation.extractor", "evaluation.weights", "evaluation.device"),
     *("truncation", "side", "temperature", "top_k", "top_p"),
-    *("run_dir", "publish", "out", "store", "baseline", "table", "json", "curves", "metrics"),
+    *("run_dir", "extend", "publish", "out", "store", "baseline", "table", "json", "curves", "metrics"),
 )
 
 
@@ -142,8 +142,17 @@ def is_list(value: object) -> bool:
 
 
 def plain(config: DictConfig) -> dict[str, Any]:
-    """The resolved config as plain containers."""
-    return OmegaConf.to_container(config, resolve=True, throw_on_missing=True)  # type: ignore[return-value]
+    """The resolved config as plain containers; a ~ at the start of a value is the user's home."""
+    return with_home(OmegaConf.to_container(config, resolve=True, throw_on_missing=True))
+
+
+def with_home(value: Any) -> Any:
+    """A value with `~` and `~/...` expanded, in mappings and lists too."""
+    if isinstance(value, dict):
+        return {key: with_home(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [with_home(entry) for entry in value]
+    return os.path.expanduser(value) if isinstance(value, str) and (value == "~" or value.startswith("~/")) else value
 
 
 def leaves(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -246,7 +255,8 @@ def with_data_in(folder: str | None, config: Mapping[str, Any]) -> dict[str, Any
 
 def identity(config: Mapping[str, Any]) -> dict[str, Any]:
     """The leaves that decide what a run computes. Paths of data count as if `paths.data` were `data`, wherever it is."""
-    return {key: value for key, value in leaves(with_data_in("data", config)) if not NOT_IDENTITY.match(key)}
+    found = {key: value for key, value in leaves(with_data_in("data", config)) if not NOT_IDENTITY.match(key)}
+    return {key: value for key, value in found.items() if (key, value) != ("extend", None)}  # as before there was such a key
 
 
 def short_hash(config: Mapping[str, Any]) -> str:

@@ -1,20 +1,22 @@
 """Start and resume runs: which changes are allowed since the start, and what is recorded."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
-from src.config.checks import short_hash
+from src.config.checks import differences, short_hash
 from src.config.errors import UserError
 from src.config.experiment import Experiment
 from src.data.spec import Spec
 from src.parallel.place import Place
-from src.runs.checkpoints import load_checkpoint, step_of
+from src.runs.checkpoints import digest_path, load_checkpoint, step_of
 from src.runs.folder import START_AGAIN, RunFolder
 from src.runs.manifest import (
     MACHINE,
     PACKAGES,
     SPLIT,
     STRATEGY,
+    data_changes,
     machine,
     machine_changes,
     place_changes,
@@ -104,12 +106,42 @@ def continue_run(
         print(f"  the promise: {kept}")
 
 
+def extend(run: RunFolder, source: RunFolder, experiment: Experiment, hashes: dict[str, str], model: Any) -> Path:
+    """Copy the last checkpoint of a finished run, and what led there, into a run that has just begun; the checkpoint.
+
+    The copy goes on under the new run's config. UserError if the source has other data or another model, or is already past the
+    new run's end.
+    """
+    if (last := source.newest("step")) is None:
+        raise UserError(f"extend={source.path} has no intact checkpoint: name a run folder that has one")
+    if changed := data_changes(source.manifest()["data"], hashes):
+        raise UserError(f"extend={source.path} was trained on other data ({'; '.join(changed)}): get that version of it")
+    check_fits(model, last)
+    step, split = step_of(last), experiment.dataset.split("train")
+    end, _ = experiment.stop.last_step(len(split), experiment.batch_size * model.batches_per_update)
+    if end is not None and end <= step:
+        raise UserError(f"extend={source.path} has made {step:,} steps, and this run would end at {end:,}: raise stop.samples")
+    changes = differences(source.config(), experiment.config)
+    for path in (*source.samples.glob("step-*"), source.path / "metrics.jsonl", digest_path(last), last):  # the checkpoint last
+        target = run.path / path.relative_to(source.path)
+        target.parent.mkdir(exist_ok=True)
+        shutil.copyfile(path, target)
+    run.update_manifest(
+        extends={"run": f"{source.path.parent.name}/{source.path.name}", "step": step, "changes": changes},
+        initial_weights=source.manifest()["initial_weights"],
+    )
+    print(f"going on from step {step:,} of {source.path}" + "".join(f"\n  with other {change}" for change in changes))
+    return run.checkpoint_path("step", step)
+
+
 def check_fits(model: Any, checkpoint: Path) -> None:
     """Raise UserError if a checkpoint's weights do not fit the model; else load them."""
     try:
         model.load_state_dict(load_checkpoint(checkpoint)["state_dict"])
     except RuntimeError as error:
-        raise UserError(f"{checkpoint} is of another model than is asked for: put that back, or add fresh=true") from error
+        raise UserError(
+            f"{checkpoint} is of another model than is asked for: put that back, or leave the checkpoint out"
+        ) from error
 
 
 def promise(changes: list[str], before: dict[str, Any], now: dict[str, Any]) -> str:
@@ -126,5 +158,5 @@ def promise(changes: list[str], before: dict[str, Any], now: dict[str, Any]) -> 
 def refusal(run: RunFolder, changes: list[str], over: bool = False) -> str:
     """Message for a command that differs from the run's own. over: the run has finished and cannot continue."""
     remedies = ["put it back", "choose another run_dir=", "add fresh=true to start again"]
-    remedies += [] if over else ["add on_change=accept to go on all the same"]
+    remedies += [f"add extend={run.path} to train it longer"] if over else ["add on_change=accept to go on all the same"]
     return f"{run.path} was started with something else ({'; '.join(changes)}): {', '.join(remedies[:-1])}, or {remedies[-1]}"

@@ -2,8 +2,9 @@ import copy
 from typing import Any
 
 import pytest
+from omegaconf import OmegaConf
 
-from src.config.checks import differences, short_hash, validate, with_data_in
+from src.config.checks import differences, plain, short_hash, validate, with_data_in
 from src.config.errors import UserError, nearest
 
 GOOD: dict[str, Any] = {
@@ -174,3 +175,9 @@ def test_where_the_data_are_is_no_part_of_a_recipe(compose: Any) -> None:
     assert differences(here, there) == []
     assert with_data_in("/elsewhere", here) == there
     assert with_data_in(None, there) == there
+
+
+def test_a_tilde_is_the_users_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    found = plain(OmegaConf.create({"out": "~/x", "paths": {"data": "~"}, "runs": ["~/a", "b"], "name": "a~/b", "n": 3}))
+    assert found == {"out": "/home/me/x", "paths": {"data": "/home/me"}, "runs": ["/home/me/a", "b"], "name": "a~/b", "n": 3}

@@ -22,7 +22,10 @@ ALLOWED_TARGETS = (
 REFUSED_TARGETS = ("src.data.sources.", "src.data.clients.", "src.data.decoded.")
 PACKAGES = "AIGC_PACKAGES"  # an environment variable, not a config key: only the user decides which code may run
 
-SECRET = re.compile(r"((api|access|private|secret|wandb)_?key|(^|[._])(secret|token|password|credentials?))$", re.IGNORECASE)
+SECRET = re.compile(
+    r"((api|access|private|secret|wandb)_?key|(^|[._])(secret|password|credentials?)|(^|[.]|api_?|access_?|auth_?|hf_?)token)$",
+    re.IGNORECASE,
+)
 URL_PASSWORD = re.compile(r"://[^/@\s]+:[^/@\s]+@")
 
 # Settings of where a run is computed and how it is logged, not of what it computes: they are not part of its identity.

@@ -28,7 +28,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from src.config.checks import check_secret, leaves, plain, validate
 from src.config.errors import Interrupted, UserError, nearest
+from src.config.structure import check_structure
 from src.parallel import launch
+from src.system.files import NO_ROOM
 
 SPIN_COUNT = "5000"  # of libgomp, see benchmarks/NOTES.md
 CONF = str(Path(__file__).parents[2] / "conf")
@@ -49,6 +51,7 @@ def run(config_name: str, task: Callable[[dict[str, Any]], object], nullable: tu
     def checked(config: DictConfig) -> None:
         """Run one job. With several (-m), a failed one does not stop the others."""
         try:
+            check_structure(config_name, OmegaConf.to_container(config), config_dir())  # type: ignore[arg-type]
             values = plain(config)
             validate(values, nullable)
             if launch.launched() and sweeping():
@@ -121,7 +124,9 @@ def compose(config_name: str, words: Sequence[str]) -> dict[str, Any]:
     """The plain, checked config of another command line, which this command will start; raises UserError."""
     try:
         check_groups(words)
-        config = plain(composed(config_name, words))
+        found = composed(config_name, words)
+        check_structure(config_name, OmegaConf.to_container(found), config_dir())  # type: ignore[arg-type]
+        config = plain(found)
         validate(config)
     except Exception as error:
         if (line := explain(error, config_name, words)) is None:
@@ -171,6 +176,8 @@ def explain(error: BaseException, config_name: str, words: Sequence[str] | None 
         return str(error)
     if isinstance(error, BrokenPipeError) and output_closed():
         return "the output was closed by its reader: repeat the command without closing its pipe, it goes on"
+    if isinstance(error, OSError) and error.errno in NO_ROOM:
+        return f"no room left to write {error.filename or 'a file'} ({error.strerror}): make some, and repeat the command"
     if isinstance(error, MissingConfigException) and error.options is not None:
         group, _, name = (error.missing_cfg_file or "").rpartition("/")
         return f"there is no {group}={name}: {nearest(name, error.options)}"

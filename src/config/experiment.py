@@ -10,6 +10,7 @@ from typing import Any, Self
 from src.config.build import instantiate
 from src.config.checks import short_hash
 from src.config.errors import UserError
+from src.evaluation.suite import BETTER
 
 # Arguments of pl.Trainer that would bypass the model's clock -> the setting to use instead.
 INSTEAD = {
@@ -20,6 +21,7 @@ INSTEAD = {
     "min_steps": "stop.samples",
     "limit_train_batches": "stop.samples",
     "overfit_batches": "a smaller data set",
+    "fast_dev_run": "debug=tiny, or a small stop.samples",
     "num_nodes": "torchrun or srun, which say how many there are",
     "logger": "logger=",
     "callbacks": "callbacks=",
@@ -63,7 +65,7 @@ class Cadence:
     """
 
     log: int
-    validate: int
+    validate: int | None
     checkpoint: int
     keep: int
     previews: int
@@ -114,11 +116,11 @@ class Experiment:
         self.stop = StopRule(**config["stop"])
         self.cadence = Cadence(
             log=config["log"]["every"],
-            validate=config["validation"]["every"],
+            validate=config["validation"] and config["validation"]["every"],
             checkpoint=config["checkpoint"]["every"],
             keep=config["checkpoint"]["keep"],
-            previews=config["samples"]["n"],
-            per_decade=config["samples"]["per_decade"],
+            previews=config["samples"]["n"] if config["samples"] else 0,
+            per_decade=config["samples"]["per_decade"] if config["samples"] else 0,
         )
         self.trainer = TrainerSettings.read(config["trainer"])
 
@@ -142,7 +144,10 @@ class Experiment:
     @cached_property
     def suite(self) -> Any:
         """A src.evaluation.suite.Suite."""
-        return self.build("evaluation")
+        suite = self.build("evaluation")
+        if (better := getattr(suite, "better", None)) not in BETTER:
+            raise UserError(f"evaluation: {type(suite).__name__}.better is {better!r}: must be one of {', '.join(BETTER)}")
+        return suite
 
     def modality(self, spec: Any) -> Any:
         """A src.modalities.modality.Modality."""

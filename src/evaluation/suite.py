@@ -12,6 +12,9 @@ if TYPE_CHECKING:  # a suite is built, and checked, before torch is imported
     from src.models.model import Model
 
 
+BETTER = "lower", "higher"
+
+
 class Main(NamedTuple):
     """The metric that checkpoints, sweeps and reports use.
 

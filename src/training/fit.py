@@ -74,7 +74,7 @@ def fit(
     own: list[Any] = [signals, LogScalars(record, cadence.log)]
     if settings.profile and is_first():
         own.insert(0, Profile(run.path / "profile", settings.profile))
-    if isinstance(model, Samples):
+    if isinstance(model, Samples) and cadence.previews:
         own.append(DrawSamples(run.samples, record, signals, modality, n=cadence.previews, per_decade=cadence.per_decade))
     own += [validate, budget]
     if is_first():

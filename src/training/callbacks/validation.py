@@ -32,7 +32,7 @@ class Validate(Callback):
         signals: StopOnSignal,
         main: Main,
         measure: Callable[[Model], float],
-        every: int,
+        every: int | None,
     ) -> None:
         self.run, self.record, self.signals = run, record, signals
         self.main, self.measure, self.every = main, measure, every
@@ -42,7 +42,7 @@ class Validate(Callback):
         self._measured_at: int | None = None
 
     def due(self, step: int) -> bool:
-        return is_every(step, self.every)
+        return self.every is not None and is_every(step, self.every)
 
     def on_train_start(self, trainer: Trainer, model: Model) -> None:
         def is_there() -> bool:
@@ -57,7 +57,7 @@ class Validate(Callback):
             self.validate(trainer, model)
 
     def on_train_end(self, trainer: Trainer, model: Model) -> None:
-        if self.signals.number is None:
+        if self.signals.number is None and self.every is not None:
             self.validate(trainer, model)
 
     def validate(self, trainer: Trainer, model: Model) -> None:

@@ -44,14 +44,16 @@ def check_structure(command: str, values: Mapping[str, Any], user_dir: str | Non
     if "data" in groups:
         check_section("data", values["data"], dict.fromkeys(DATA))
     for key in BUILT:
-        section, _, part = key.partition(".")
-        if section in groups:
-            check_built(key, values[section][part] if part else values[section])
+        group, _, part = key.partition(".")
+        if group in groups:
+            check_built(key, values[group][part] if part else values[group])
     known = {*base, *groups, "name"}
     named = references(values)
     if unknown := next((key for key in keys_of(values) if not is_read(key, known, sections, user_dir, named)), None):
         place = file_of(unknown, None, user_dir)
-        found = nearest(unknown, [*(key for key, _ in leaves(values) if key != unknown), *known_leaves(sections), *known])
+        section = unknown.rpartition(".")[0]
+        others = {key for key, _ in leaves(values)} | set(known_leaves(sections)) | known
+        found = nearest(unknown, [key for key in others if key != unknown and key.rpartition(".")[0] == section])
         raise UserError(f"there is no setting {unknown!r}{f' (in {place})' if place else ''}: {found}")
 
 

@@ -25,7 +25,7 @@ from torch import Tensor
 from src.config import command_line
 from src.config.checks import identity
 from src.config.experiment import Experiment
-from src.data.dataset import Arrays, Dataset, whole
+from src.data.dataset import Arrays, Dataset, read_all
 from src.data.loader import Blocks, Rows
 from src.models.model import Model
 from src.system.files import write_json
@@ -47,7 +47,7 @@ class Head:
 
     def split(self, name: str) -> Arrays:
         split = self.dataset.split(name)
-        return Arrays(**{field: whole(split, field)[: self.samples] for field in self.spec.fields})
+        return Arrays(**{field: read_all(split, field)[: self.samples] for field in self.spec.fields})
 
 
 def fingerprint(config: Mapping[str, Any], cache: Path) -> dict[str, Any]:

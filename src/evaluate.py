@@ -6,6 +6,7 @@ from typing import Any
 
 from src.config import command_line
 from src.config.errors import UserError
+from src.parallel.place import check_device
 from src.runs.folder import RunFolder, summary
 from src.runs.manifest import MANIFEST_DEFAULTS
 from src.system.files import check_writable, sha256, write_json
@@ -20,6 +21,7 @@ def evaluate(config: dict[str, Any]) -> dict[str, Any]:
     asked = {key: value for key, value in config["evaluation"].items() if value is not None}
     settings = own | asked | ({"cache": config["paths"]["cache"]} if "cache" in own else {})
     experiment = run.experiment(config["paths"]["data"], evaluation=settings)
+    check_device(settings.get("device"))
     ended = run.manifest().get("ended", {})
     if ended.get("reason") == "diverged":
         write_json(run.path / "metrics.json", failed := {"metrics": {}, "failed": ended["message"]})

@@ -15,7 +15,7 @@ from src.config.errors import Diverged, UserError
 from src.config.experiment import Experiment
 from src.parallel import launch
 from src.parallel.launch import from_first, is_first
-from src.parallel.place import Place, place
+from src.parallel.place import Place, check_device, place
 from src.runs import resume
 from src.runs.folder import RunFolder, summary
 from src.runs.manifest import MANIFEST_DEFAULTS, software, software_changes
@@ -29,6 +29,7 @@ def train(config: dict[str, Any]) -> dict[str, Any]:
     """
     experiment = Experiment(config)
     where = place(experiment.trainer, experiment.batch_size, asked=config["devices"])
+    check_device(config["evaluation"].get("device"))
     if config["model"].get("loss", True) in (None, {}):
         raise UserError(f"{experiment.name} needs an adversarial loss: loss=non_saturating or another of conf/loss")
     if where.processes > 1 and not launch.launched():
@@ -54,6 +55,8 @@ def train_rank(experiment: Experiment, where: Place) -> dict[str, Any]:
     hashes = dataset.hashes()
     check_ranks(config, hashes)
     from_first(lambda: resume.prepare_folder(run, experiment, where, hashes))
+    if not from_first(lambda: run.complete(config)):
+        experiment.check_parts()
     with run if is_first() else contextlib.nullcontext():
         if is_first():
             (run.path / "error.txt").unlink(missing_ok=True)  # of an earlier attempt
@@ -120,6 +123,9 @@ def fit(experiment: Experiment, run: RunFolder, where: Place, hashes: dict[str, 
 
     spec = experiment.dataset.spec
     model, modality = experiment.model(spec), experiment.modality(spec)
+    callbacks, factories = experiment.callbacks(), experiment.loggers()
+    if hasattr(experiment.suite, "check_model"):
+        experiment.suite.check_model(model)
     checkpoint = from_first(lambda: run.newest("step"))
 
     def write_beginning() -> Path | None:
@@ -133,7 +139,6 @@ def fit(experiment: Experiment, run: RunFolder, where: Place, hashes: dict[str, 
         return resume.extend(run, RunFolder.existing(source), experiment, hashes, model) if source else None
 
     checkpoint = from_first(write_beginning)
-    factories = {name: experiment.build("logger", name) for name, value in experiment.config["logger"].items() if value}
     loggers: list[Any] = [DummyLogger() for _ in factories]
     if is_first():
         loggers = make_loggers(factories, experiment.config, run.path, Path(experiment.config["paths"]["runs"]))
@@ -151,7 +156,7 @@ def fit(experiment: Experiment, run: RunFolder, where: Place, hashes: dict[str, 
         workers=experiment.workers,
         checkpoint=checkpoint,
         loggers=loggers,
-        callbacks=experiment.callbacks(),
+        callbacks=callbacks,
     )
 
 

@@ -51,7 +51,7 @@ def segment(config: dict[str, Any], run: RunFolder) -> tuple[int, int]:
     if extends and start < extends["step"]:
         raise UserError(f"{run.path} extends {extends['run']}: verify that one, and this one with start={extends['step']}")
     if start and not checkpoint_at(run, start):
-        steps = {int(path.stem.partition("-")[2]) for path in run.checkpoints.glob("*.ckpt") if is_intact(path)}
+        steps = {int(path.stem.partition("-")[2]) for path in run.own() if is_intact(path)}
         known = ", ".join(map(str, sorted({0, *steps} - {last})))
         raise UserError(f"start={start}: there is no intact checkpoint of that step; known: {known}")
     if start >= last:
@@ -73,7 +73,7 @@ def check_files(run: RunFolder) -> list[str]:
     from src.runs.load import load_run
 
     manifest, result = run.manifest(), run.result()
-    checkpoints = sorted(run.checkpoints.glob("*.ckpt"))
+    checkpoints = run.own()
     wrong = [f"{path} is damaged" for path in checkpoints if not is_intact(path)]
     last = checkpoint_at(run, manifest["ended"]["step"])
     if last and state_hash(load_checkpoint(last)["state_dict"]) != manifest["final_weights"]:

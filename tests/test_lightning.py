@@ -1,6 +1,8 @@
 """What a user of Lightning expects: stock Trainers, callbacks, loggers, arguments of the Trainer."""
 
 import json
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +11,11 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
-from src.config.errors import UserError
+from src.config.errors import Interrupted, UserError
 from src.config.experiment import Experiment
 from src.data.digits import Digits
 from src.data.loader import DataModule
+from src.models.model import Model
 from src.runs.checkpoints import load_checkpoint
 from src.runs.folder import RunFolder
 from src.train import train
@@ -123,3 +126,84 @@ def test_bfloat16_follows_float32(compose: Any, tmp_path: Path) -> None:
         losses.append([line["loss/discriminator"] for line in run.scalars() if "loss/discriminator" in line])
     assert losses[0] != losses[1]
     assert losses[1] == pytest.approx(losses[0], rel=0.03)
+
+
+VAE = ["model=vae", "data=digits", "debug=tiny", "trainer.threads=1", "evaluate=false", "model.network.widths=[16]"]
+EPOCH = len(Digits().split("train")) // 32  # steps
+
+
+def stopped_at(step: int, config: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Train until a signal comes in this step."""
+    count = Model.count
+
+    def interrupted(self: Model, batches: Any) -> int:
+        if self.step + 1 == step:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return count(self, batches)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Model, "count", interrupted)
+        with pytest.raises(Interrupted):
+            train(config)
+
+
+@pytest.mark.parametrize("stop", [EPOCH, EPOCH + 8, 2 * EPOCH])
+def test_callbacks_go_on_as_if_nothing_had_happened(
+    stop: int, compose: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also from the end of an epoch, which is looked at by EarlyStopping and saved by ModelCheckpoint."""
+    words = [*VAE, "checkpoint.every=7", "stop.samples=9600", "validation.every=500", "samples.per_decade=0"]
+    words += [
+        "+callbacks.early={_target_: pytorch_lightning.callbacks.EarlyStopping, monitor: loss, patience: 2, min_delta: 60}",
+        "+callbacks.mine={_target_: pytorch_lightning.callbacks.ModelCheckpoint}",
+    ]
+    whole, parts = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "parts")
+    train(compose(*words, f"run_dir={whole.path}"))
+    stopped_at(stop, compose(*words, f"run_dir={parts.path}"), monkeypatch)
+    assert parts.newest("step") == parts.checkpoint_path("step", stop)
+    train(compose(*words, f"run_dir={parts.path}"))
+    ended = [run.manifest()["ended"] for run in (whole, parts)]
+    assert ended[0]["reason"] == ended[1]["reason"] == "callback"
+    assert ended[0]["step"] == ended[1]["step"] > 2 * EPOCH
+    assert whole.manifest()["final_weights"] == parts.manifest()["final_weights"]
+
+
+def test_checkpoints_of_the_user_are_left_alone(compose: Any, tmp_path: Path) -> None:
+    mine = "{_target_: pytorch_lightning.callbacks.ModelCheckpoint, filename: 'best-{step}', save_top_k: -1}"
+    run = RunFolder(tmp_path)
+    train(compose(*VAE, "stop.samples=4800", f"+callbacks.mine={mine}", f"run_dir={tmp_path}"))
+    theirs = sorted(path.name for path in run.checkpoints.glob("best-step=*.ckpt"))
+    assert len(theirs) == 5  # epochs
+    assert run.checkpoint() == run.checkpoint_path("best", run.manifest()["ended"]["best_step"])
+    assert all(path.name not in theirs for path in run.own())
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("callbacks.x=EarlyStopping", "callbacks.x: must be a Lightning callback"),
+        ("callbacks.x={_target_: os.getcwd}", "callbacks.x: must be a Lightning callback"),
+        ("callbacks.x={_target_: pytorch_lightning.callbacks.BatchSizeFinder}", "BatchSizeFinder changes a run behind its"),
+        (
+            "callbacks.x={_target_: pytorch_lightning.callbacks.EarlyStopping, monitor: validation/fd_digits}",
+            r"EarlyStopping says: .*not available.*exists after the first validation",
+        ),
+        (
+            "callbacks.x={_target_: pytorch_lightning.callbacks.GradientAccumulationScheduler, scheduling: {0: 2}}",
+            "GradientAccumulationScheduler says: ",
+        ),
+        ("logger.x=csv", "logger.x: must be settings with a _target_"),
+        ("trainer.profiler=foo", "trainer: .* see pytorch_lightning.Trainer"),
+    ],
+)
+def test_what_cannot_be_a_callback_a_logger_or_an_argument(word: str, message: str, compose: Any, tmp_path: Path) -> None:
+    words = [*VAE, "stop.samples=3200", "validation.every=80"]
+    with pytest.raises(UserError, match=message):
+        train(compose(*words, f"+{word}", f"run_dir={tmp_path}"))
+
+
+def test_a_progress_bar_of_the_user_takes_the_place_of_ours(compose: Any, tmp_path: Path, capsys: Any) -> None:
+    train(compose(*VAE, "+callbacks.bar._target_=pytorch_lightning.callbacks.TQDMProgressBar", f"run_dir={tmp_path}"))
+    said = capsys.readouterr()
+    assert "Epoch 0" in said.out + said.err
+    assert "samples/s" not in said.out

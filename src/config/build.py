@@ -4,14 +4,21 @@ Not Hydra's `instantiate`: it resolves interpolations such as `${oc.env:SECRET}`
 untrusted config from one that the user has typed.
 """
 
+import collections.abc
 import functools
 import importlib
 import inspect
-from collections.abc import Callable
+import types
+import typing
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
-from src.config.checks import check_target
+from src.config.checks import OWN, check_target
 from src.config.errors import UserError, nearest
+
+PLAIN = str | int | float | list | dict
+KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a word", types.NoneType: "null", None: "null"}
 
 
 def instantiate(value: Any, key: str, trusted: bool = True) -> Any:
@@ -35,11 +42,55 @@ def instantiate(value: Any, key: str, trusted: bool = True) -> Any:
         if len(known) == len(signature.parameters) and (unknown := sorted(given.keys() - set(known))):
             raise UserError(f"{key}: {value['_target_']} has no argument {unknown[0]!r}: {nearest(unknown[0], known)}")
         signature.bind_partial(**given)
+        if value["_target_"].startswith(OWN):
+            check_kinds(target, given, key)
         return functools.partial(target, **given) if value.get("_partial_") else target(**given)
     except UserError:
         raise
     except (TypeError, ValueError) as error:
         raise UserError(f"{key}: {error}") from error
+
+
+def check_kinds(target: Callable[..., Any], given: Mapping[str, Any], key: str) -> None:
+    """Raise UserError for the first argument that is not of the kind that our own class or function says."""
+    hints = typing.get_type_hints(target.__init__ if inspect.isclass(target) else target)
+    for name, value in given.items():
+        if name in hints and not is_kind(value, hints[name]):
+            shown = "null" if value is None else repr(value) if isinstance(value, PLAIN) else type(value).__name__
+            raise UserError(f"{key}.{name}={shown}: must be {words_for(hints[name])}")
+
+
+def is_kind(value: Any, hint: Any) -> bool:
+    """Whether a value from a config may stand for a type hint; kinds that no config has are not checked."""
+    origin, parts = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (types.UnionType, typing.Union):
+        return any(is_kind(value, part) for part in parts)
+    if hint in (int, float):  # a bool is an int to Python
+        return isinstance(value, int if hint is int else int | float) and not isinstance(value, bool)
+    if hint in (bool, str, None, types.NoneType):
+        return isinstance(value, types.NoneType if hint is None else hint)
+    if origin is collections.abc.Callable:
+        return callable(value)
+    if origin in (list, tuple, collections.abc.Sequence):
+        return isinstance(value, list | tuple) and all(is_kind(entry, parts[0]) for entry in value)
+    if origin in (dict, collections.abc.Mapping):  # an entry that is null is switched off
+        return isinstance(value, dict) and all(entry is None or is_kind(entry, parts[1]) for entry in value.values())
+    if inspect.isclass(hint) and hint is not Path:
+        return not isinstance(value, PLAIN | None)
+    return True
+
+
+def words_for(hint: Any) -> str:
+    origin, parts = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (types.UnionType, typing.Union):
+        return " or ".join(dict.fromkeys(map(words_for, parts)))
+    if origin in (list, tuple, collections.abc.Sequence):
+        return f"a list, each entry {words_for(parts[0])}"
+    if origin in (dict, collections.abc.Mapping):
+        return f"a mapping, each entry {words_for(parts[1])}"
+    if origin is collections.abc.Callable or (inspect.isclass(hint) and hint not in KINDS):
+        return "settings with a _target_, such as those in conf/"
+    return KINDS.get(hint, getattr(hint, "__name__", str(hint)))
 
 
 def locate(name: str, key: str, trusted: bool = True) -> Callable[..., Any]:

@@ -43,7 +43,7 @@ NUMBER, POSITIVE, NOT_NEGATIVE, FRACTION = (
 COUNT, INDEX, SOME = (f"a whole number of at least {least}" for least in (1, 0, 5))  # SOME: metrics need at least 5 samples
 COUNTS, FRACTIONS = "a list of whole numbers of at least 1", "a list of two numbers from 0 up to but below 1"
 DRAWN = "a whole number from 5 to 100,000"  # more would fill the memory in a validation
-BOOL, TEXT, NAME = "true or false", "a word", "a word without /"
+BOOL, TEXT, NAME, DEVICE = "true or false", "a word", "a word without /", "cpu, mps, cuda or cuda:0"
 PATH, PATHS = "a path (a number as ./3)", "a path (a number as ./3) or a list of paths"
 CHECKS: dict[str, Callable[[Any], bool]] = {
     NUMBER: lambda v: is_number(v),
@@ -59,6 +59,7 @@ CHECKS: dict[str, Callable[[Any], bool]] = {
     BOOL: lambda v: isinstance(v, bool),
     TEXT: lambda v: isinstance(v, str) and bool(v.strip()),
     NAME: lambda v: CHECKS[TEXT](v) and "/" not in v and v not in (".", ".."),
+    DEVICE: lambda v: isinstance(v, str) and bool(re.fullmatch(r"cpu|mps|cuda(:\d+)?", v)),
     PATH: lambda v: CHECKS[TEXT](v),
     PATHS: lambda v: CHECKS[PATH](v) or (is_list(v) and all(map(CHECKS[PATH], v))),
 }
@@ -67,6 +68,7 @@ CHECKS: dict[str, Callable[[Any], bool]] = {
 KEYS = {
     **dict.fromkeys(("name", "data.name"), NAME),
     "baseline": TEXT,
+    "evaluation.device": DEVICE,
     **dict.fromkeys(("paths.data", "paths.runs", "paths.cache", "data.path", "evaluation.weights"), PATH),
     **dict.fromkeys(("run", "run_dir", "extend", "publish", "published", "out", "output", "readme", "results", "store"), PATH),
     **dict.fromkeys(("table", "json", "curves", "metrics"), PATH),
@@ -95,11 +97,14 @@ KEYS = {
 ARGUMENTS = {
     **dict.fromkeys(("conditional", "auxiliary", "batch_norm", "spectral_norm"), BOOL),
     **dict.fromkeys(("z_dim", "d_steps", "every", "width", "size", "crop"), COUNT),
+    **dict.fromkeys(("groups", "heads", "layers", "length", "training", "validation_samples"), COUNT),
+    "copies": INDEX,
     "widths": COUNTS,
     "lr": POSITIVE,
     "betas": FRACTIONS,
     **dict.fromkeys(("dropout", "decay", "max_broken"), FRACTION),
-    **dict.fromkeys(("weight", "half_life", "ramp_up", "slope"), NOT_NEGATIVE),
+    **dict.fromkeys(("weight", "weight_decay", "half_life", "ramp_up", "slope", "beta"), NOT_NEGATIVE),
+    "temperature": POSITIVE,
     "pixels": INDEX,
     "limit": POSITIVE,
 }

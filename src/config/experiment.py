@@ -29,6 +29,9 @@ INSTEAD = {
 }
 
 
+TUNERS = ("BatchSizeFinder", "LearningRateFinder")  # callbacks of Lightning that are refused
+
+
 @dataclass(frozen=True)
 class StopRule:
     """When a training ends: at the first limit that is reached.
@@ -167,9 +170,33 @@ class Experiment:
         except ValueError as error:
             raise UserError(f"model: {error}") from error
 
+    def check_parts(self) -> None:
+        """Raise UserError for what a training cannot be built from, before anything is written; imports torch."""
+        self.build("model")
+        self.callbacks()
+        self.loggers()
+
     def callbacks(self) -> list[Any]:
         """The user's Lightning callbacks."""
-        return [self.build("callbacks", name) for name, value in self.config["callbacks"].items() if value]
+        from pytorch_lightning import Callback
+
+        found = {name: self.build("callbacks", name) for name, value in (self.config["callbacks"] or {}).items() if value}
+        for name, callback in found.items():
+            if not isinstance(callback, Callback):
+                raise UserError(f"callbacks.{name}: must be a Lightning callback: callbacks.{name}._target_=package.Class")
+            if type(callback).__name__ in TUNERS:
+                raise UserError(f"callbacks.{name}: {type(callback).__name__} changes a run behind its config: set the value")
+        return list(found.values())
+
+    def loggers(self) -> dict[str, Any]:
+        """Functions that make Lightning's loggers, by name."""
+        found = {name: value for name, value in (self.config["logger"] or {}).items() if value}
+        for name, value in found.items():
+            if not (isinstance(value, Mapping) and "_target_" in value):
+                raise UserError(f"logger.{name}: must be settings with a _target_, such as those in conf/logger")
+        return {
+            name: instantiate({**value, "_partial_": True}, f"logger.{name}", self.trusted) for name, value in found.items()
+        }
 
     def build(self, *keys: str) -> Any:
         """The object that the config describes under these keys."""

@@ -28,7 +28,7 @@ def check_structure(command: str, values: Mapping[str, Any], user_dir: str | Non
     the user's folder of configs.
     """
     base, groups = primary(command)
-    for key in groups & set(WITHOUT_KEY) & values.keys():
+    for key in sorted(groups & set(WITHOUT_KEY) & values.keys()):
         raise UserError(
             f"the keys of {file_of(key, values[key], user_dir)} would be set below {key}.: its first line must be "
             "'# @package _global_', without a byte-order mark"
@@ -39,8 +39,8 @@ def check_structure(command: str, values: Mapping[str, Any], user_dir: str | Non
     for key in [*base, *sorted(groups - set(WITHOUT_KEY))]:
         if key not in values:
             raise UserError(f"{key} is missing: leave ~{key} out{', null switches it off' if key in SWITCHABLE else ''}")
-    for name, section in sections.items():
-        check_section(name, values[name], section)
+    for key in sections:
+        check_section(key, values[key], sections[key])
     if "data" in groups:
         check_section("data", values["data"], dict.fromkeys(DATA))
     for key in BUILT:

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from src.config.experiment import Experiment
+from src.evaluation.suite import plain_record
 from src.parallel.collectives import is_first
 from src.runs.export import state_hash
 from src.runs.folder import RunFolder
@@ -21,8 +22,11 @@ def evaluate_run(run: RunFolder, experiment: Experiment, path: Path) -> dict[str
     device = run.manifest().get("device", "cpu")
     device = device if torch.cuda.is_available() else "cpu"
     dataset, model = experiment.dataset, load_run(run.path, device=device, experiment=experiment)
+    if hasattr(experiment.suite, "check_model"):
+        experiment.suite.check_model(model)
     record = experiment.suite.evaluate(model, dataset, experiment.modality(dataset.spec), run.samples)
     if is_first():
+        record = plain_record(record)
         record["protocol"] |= {
             "checkpoint": run.checkpoint().name,
             "network_sha256": state_hash(model.network().state_dict()),

@@ -75,6 +75,12 @@ class ImageSuite:
         if self.weights is not None:
             assert self.extractor  # loads the weights: a UserError comes before anything is written
 
+    def check_model(self, model: "Model") -> None:
+        from src.models.model import Samples
+
+        if not isinstance(model, Samples):
+            raise UserError(f"evaluation=images needs samples, and {type(model).__name__} draws none: take another evaluation=")
+
     def validate(self, model: "Model", dataset: "Dataset") -> float:
         """Frechet distance of `validation_samples` samples to the validation split."""
         from src.evaluation.protocol import validation_distance

@@ -106,6 +106,10 @@ class LikelihoodSuite:
                 f"evaluation=likelihood scores symbols of a vocabulary and the data are {spec.kind}: take another evaluation="
             )
 
+    def check_model(self, model: Model) -> None:
+        if not isinstance(model, Likelihood):
+            raise UserError(f"{type(model).__name__} has no likelihood (nll): take another evaluation=")
+
     def validate(self, model: Model, dataset: Dataset) -> float:
         """See Suite."""
         split = dataset.split("validation")
@@ -169,8 +173,7 @@ def subset(available: int, wanted: int | None, seed: int, stream: str) -> np.nda
 
 def score(model: Model, spec: Spec, split: Split, rows: np.ndarray) -> tuple[float, int]:
     """Nats per symbol of these rows of a split, and their number of symbols. Each rank scores a part of them."""
-    if not isinstance(model, Likelihood):
-        raise UserError(f"{type(model).__name__} has no likelihood (nll): take another evaluation=")
+    assert isinstance(model, Likelihood)
 
     def score_batch(rows: np.ndarray) -> np.ndarray:
         """Nats and symbols of each sample, [B, 2]."""

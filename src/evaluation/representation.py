@@ -78,6 +78,10 @@ class RepresentationSuite:
         if spec.kind != "image" or not spec.classes:
             raise UserError("representations are measured on images that have classes: take such data (data=mnist)")
 
+    def check_model(self, model: Model) -> None:
+        if not isinstance(model, Embeds):
+            raise UserError(f"{type(model).__name__} has no embeddings: take another evaluation=, or model=contrastive")
+
     def validate(self, model: Model, dataset: Dataset) -> float:
         embed = embedder(model)
         n = self.validation_samples
@@ -143,8 +147,7 @@ class RepresentationSuite:
 
 
 def embedder(model: Model) -> Embed:
-    if not isinstance(model, Embeds):
-        raise UserError(f"{type(model).__name__} has no embeddings to measure: take another evaluation=, or model=contrastive")
+    assert isinstance(model, Embeds)
     return model.embed
 
 

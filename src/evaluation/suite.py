@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from src.config.errors import UserError
 from src.data.spec import Spec
 
 if TYPE_CHECKING:  # a suite is built, and checked, before torch is imported
@@ -50,6 +52,8 @@ class Column(NamedTuple):
 class Suite(Protocol):
     """Measures a model; two records are comparable only if suite and protocol are the same.
 
+    A suite may also have `check_model(model)`, which raises UserError before the training if it cannot measure this model.
+
     Built from a config's `evaluation`. Every rank calls its methods; only rank 0's results are used. `better` equals
     `main.better` and needs no torch; `main.name` may need it.
     """
@@ -93,3 +97,24 @@ def record(
         "control_names": control_names,
         "protocol": protocol,
     }
+
+
+def plain_record(record: Any) -> dict[str, Any]:
+    """A suite's record with Python's own numbers; UserError if a part is missing, or a metric is not a finite number."""
+    missing = {"main", "columns", "metrics", "controls", "control_names", "protocol"} - set(record or {})
+    if missing:
+        raise UserError(f"the suite's record has no {' and no '.join(sorted(missing))}: see src.evaluation.suite.record")
+    main = record["main"]["name"]
+    if main not in record["metrics"]:
+        raise UserError(f"the suite's main metric {main!r} is none of those that it measured: {', '.join(record['metrics'])}")
+    return {**record, "metrics": {name: number(name, value) for name, value in record["metrics"].items()}}
+
+
+def number(name: str, value: Any) -> Any:
+    """A metric (or each entry of a list) as a Python number; UserError if it is not finite."""
+    if isinstance(value, list | tuple):
+        return [number(name, entry) for entry in value]
+    found = value.item() if hasattr(value, "item") else value
+    if not isinstance(found, int | float) or not math.isfinite(found):
+        raise UserError(f"the metric {name} is {found}: metrics are finite numbers, so see to the model or to the suite")
+    return found

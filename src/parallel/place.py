@@ -87,6 +87,13 @@ def place(settings: TrainerSettings, batch_size: int, asked: Any = 1) -> Place:
     )
 
 
+def check_device(name: str | None) -> None:
+    """Raise UserError if an evaluation is to run on a device that torch does not find here."""
+    kind = (name or "cpu").partition(":")[0]
+    if kind != "cpu" and not available(kind):
+        raise UserError(f"evaluation.device={name}: torch finds none here, take cpu or leave it null")
+
+
 def available(accelerator: str) -> bool:
     import torch
 

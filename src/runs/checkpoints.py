@@ -60,6 +60,6 @@ def load_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
 
 
 def drop_checkpoint(path: Path) -> None:
-    """Delete a checkpoint with its digest."""
-    path.unlink()
+    """Delete a checkpoint with its digest, if it is there: a resumed Lightning callback may name one that has gone."""
+    path.unlink(missing_ok=True)
     digest_path(path).unlink(missing_ok=True)

@@ -32,6 +32,7 @@ from src.system.files import check_writable, read_json, remove_leftovers, write_
 
 # Keys that every run's config has.
 SECTIONS = {"seed": int, "name": str, **dict.fromkeys(("data", "model", "trainer", "evaluation", "stop"), dict)}
+DIGIT = "[0-9]"
 START_AGAIN = "restore an intact copy, or train again with fresh=true"
 
 
@@ -226,23 +227,27 @@ class RunFolder:
 
     def newest(self, kind: str) -> Path | None:
         """The newest "step" or "best" checkpoint that is intact; damaged ones are named and skipped."""
-        for path in sorted(self.checkpoints.glob(f"{kind}-*.ckpt"), reverse=True):
+        for path in reversed(self.own(kind)):
             if is_intact(path):
                 return path
             print(f"checkpoint {path} is damaged, the one before it is used", file=sys.stderr)
         return None
+
+    def own(self, kind: str = "*") -> list[Path]:
+        """The "step" or "best" checkpoints, oldest first; a user's ModelCheckpoint may write others to the same folder."""
+        return sorted(self.checkpoints.glob(f"{kind}-{DIGIT * 9}.ckpt"))
 
     def checkpoint_path(self, kind: str, step: int) -> Path:
         return self.checkpoints / f"{kind}-{step:09d}.ckpt"
 
     def prune(self, kind: str, keep: int) -> None:
         """Delete all but the newest `keep` checkpoints of a kind."""
-        for path in sorted(self.checkpoints.glob(f"{kind}-*.ckpt"))[:-keep]:
+        for path in self.own(kind)[:-keep]:
             drop_checkpoint(path)
 
     def drop_later(self, kind: str, step: int) -> None:
         """Delete the checkpoints of a kind from steps after this one: those steps are recomputed."""
-        for path in self.checkpoints.glob(f"{kind}-*.ckpt"):
+        for path in self.own(kind):
             if step_of(path) > step:
                 drop_checkpoint(path)
 

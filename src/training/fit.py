@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import traceback
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 import torch
 from pytorch_lightning import Callback, Trainer
-from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.callbacks import ProgressBar
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
@@ -35,7 +36,7 @@ from src.training.callbacks.progress import Progress
 from src.training.callbacks.samples import DrawSamples
 from src.training.callbacks.scalars import LogScalars
 from src.training.callbacks.stop_on_signal import StopOnSignal
-from src.training.callbacks.validation import Validate
+from src.training.callbacks.validation import VALIDATION, Validate
 from src.training.loggers import NoRecord, Record
 
 
@@ -77,7 +78,7 @@ def fit(
     if isinstance(model, Samples) and cadence.previews:
         own.append(DrawSamples(run.samples, record, signals, modality, n=cadence.previews, per_decade=cadence.per_decade))
     own += [validate, budget]
-    if is_first():
+    if is_first() and not any(isinstance(callback, ProgressBar) for callback in callbacks):
         own.append(Progress(validate, budget, last_step))
     own.append(Checkpoint(run, record, signals, cadence.checkpoint, cadence.keep))
     data = DataModule(
@@ -98,16 +99,12 @@ def fit(
         if is_first():
             run.update_manifest(ended={"reason": "diverged", **model.clock(), **budget.spent(), "message": str(error)})
         raise
-    except RuntimeError as error:
+    except Exception as error:
         if signals.noted is not None and in_collective(error):  # another rank has died, and the launcher ends this one
             raise Interrupted(signals.noted, agreed=False) from error
-        raise
-    except MisconfigurationException as error:  # mostly from a user's callback
-        raise UserError(f"Lightning says: {' '.join(str(error).split())}") from error
-    except ValueError as error:
-        if "more than 1 value per channel" in str(error):
-            raise UserError("batch norm needs more than one sample at a time: raise data.batch_size") from error
-        raise
+        if (answer := explained(error, callbacks)) is None:
+            raise
+        raise answer from error
     except SystemExit as error:  # Lightning's, after a second Ctrl-C
         if isinstance(error.__context__, KeyboardInterrupt):
             raise Interrupted(signals.noted or signal.SIGINT, agreed=False) from None
@@ -133,6 +130,21 @@ def fit(
                 "best": validate.best,
             },
         )
+
+
+def explained(error: Exception, callbacks: Sequence[Callback]) -> UserError | None:
+    """One line for what a user can mend of an error in a training; None for others, and for faults in the user's own code."""
+    text = " ".join(str(error).split())
+    if "more than 1 value per channel" in text:
+        return UserError("batch norm needs more than one sample at a time: raise data.batch_size")
+    if isinstance(error, MisconfigurationException):
+        return UserError(f"Lightning says: {text}")
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        raised_by = frame.f_locals.get("self")
+        if type(raised_by).__module__.startswith("pytorch_lightning.") and any(raised_by is one for one in callbacks):
+            hint = " (it exists after the first validation: see validation.every)" if f"`{VALIDATION}" in text else ""
+            return UserError(f"{type(raised_by).__name__} says: {text}{hint}")
+    return None
 
 
 def quiet_lightning() -> None:
@@ -171,13 +183,12 @@ def make_trainer(
         "plugins": [AtomicCheckpointIO()],
         "logger": list(loggers) or False,
         "log_every_n_steps": 1,  # of Lightning's batches, which are blocks of updates
-        "enable_checkpointing": any(isinstance(callback, ModelCheckpoint) for callback in callbacks),
-        "enable_progress_bar": False,
+        "enable_progress_bar": any(isinstance(callback, ProgressBar) for callback in callbacks),
         "enable_model_summary": False,
         "use_distributed_sampler": False,
         "default_root_dir": folder,
     }
     try:
         return Trainer(**{**own, **settings.arguments})
-    except TypeError as error:
-        raise UserError(f"trainer: {error}: see pytorch_lightning.Trainer for its arguments") from error
+    except (TypeError, ValueError, RuntimeError, MisconfigurationException) as error:
+        raise UserError(f"trainer: {' '.join(str(error).split())}: see pytorch_lightning.Trainer for its arguments") from error

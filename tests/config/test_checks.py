@@ -181,3 +181,14 @@ def test_a_tilde_is_the_users_home(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/me")
     found = plain(OmegaConf.create({"out": "~/x", "paths": {"data": "~"}, "runs": ["~/a", "b"], "name": "a~/b", "n": 3}))
     assert found == {"out": "/home/me/x", "paths": {"data": "/home/me"}, "runs": ["/home/me/a", "b"], "name": "a~/b", "n": 3}
+
+
+@pytest.mark.parametrize("key", ["model.eos_token", "model.pad_token", "data.mask_token", "model.tokens"])
+def test_tokens_of_a_vocabulary_are_no_secrets(key: str) -> None:
+    validate(changed(key, "<end>"))
+
+
+@pytest.mark.parametrize("key", ["logger.api_key", "logger.token", "x.hf_token", "x.access_token", "x.password"])
+def test_tokens_that_open_doors_are_secrets(key: str) -> None:
+    with pytest.raises(UserError, match="holds a secret"):
+        validate(changed(key, "abc"))

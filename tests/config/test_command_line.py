@@ -24,7 +24,19 @@ CASES = {
     "no group among several": (["train", "-m", "loss=hinge,null"], "loss=hinge,null: loss takes the name of a config"),
     "a number for a group": (["generate", "hydra=3"], "hydra=3: hydra takes the name of a config: known: quiet"),
     "an empty group": (["prepare", "data=[]"], "data=[]: data takes the name of a config: known: celeba, "),
-    "a key that others refer to": (["train", "stop=null"], "model.lr_schedule.end: ConfigTypeError raised while resolving"),
+    "a section that is null": (["train", "stop=null"], "stop=null: is a section, set its entries: stop.epochs=..."),
+    "a section that is a number": (["train", "samples=64"], "samples=64: is a section, set its entries: samples.n=..."),
+    "a section that is gone": (["train", "~validation"], "validation is missing: leave ~validation out, null switches it off"),
+    "a key that is gone": (["train", "~seed"], "seed is missing: leave ~seed out"),
+    "a part that is gone": (["train", "~stop.samples"], "stop.samples is missing: leave ~stop.samples out"),
+    "no data": (["train", "data.source=null"], "data.source=null: must be settings with a _target_"),
+    "a key that nothing reads": (["train", "+foo=3"], "there is no setting 'foo': known: callbacks, checkpoint, data, "),
+    "a data key that nothing reads": (["train", "+data.worker=3"], "no setting 'data.worker': did you mean data.workers"),
+    "a stop that nothing reads": (["train", "+stop.sample=3"], "no setting 'stop.sample': did you mean stop.samples"),
+    "an evaluation on no device": (
+        ["train", "data=digits", "evaluation.device=gpu"],
+        "evaluation.device='gpu': must be cpu, mps,",
+    ),
     "a value to be quoted": (["evaluate", "run=/tmp/lr=3"], "take two pairs of quotes: key=\"'...'\""),
     "several values": (["train", "seed=0,1"], "'seed=0,1': several values, one run for each, take -m"),
     "not key=value": (["train", "mlp_gan"], "cannot read 'mlp_gan'"),
@@ -104,6 +116,30 @@ def test_a_config_that_is_no_yaml(command: Any, no_torch: dict[str, str], tmp_pa
     assert answer.returncode == 2
     assert answer.stderr.startswith("error: a config is no YAML: while parsing a flow sequence in ")
     assert f'"{folder}/experiment/mine.yaml", line 1' in answer.stderr
+
+
+USERS = {
+    "no header": ("stop: {samples: 64}", "its first line must be '# @package _global_'"),
+    "a header on the third line": ("# mine\n\n# @package _global_\nstop: {samples: 64}", "its first line must be"),
+    "a byte-order mark": ("\ufeff# @package _global_\nstop: {samples: 64}", "without a byte-order mark"),
+    "a typo in a section": ("# @package _global_\nstop: {sample: 64}", "experiment/mine.yaml): did you mean stop.samples"),
+    "a typo at the top": ("# @package _global_\nsede: 3", "no setting 'sede' (in "),
+    "a typo in data": ("# @package _global_\ndata: {batchsize: 64}", "mine.yaml): did you mean data.batch_size"),
+    "a typo in a model": ("# @package _global_\nmodel: {d_step: 2}", "GAN has no argument 'd_step': did you mean d_steps"),
+}
+
+
+@pytest.mark.parametrize("case", USERS)
+def test_a_config_file_of_the_user_is_checked_like_the_command_line(case: str, command: Any, tmp_path: Path) -> None:
+    text, message = USERS[case]
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "mine.yaml").write_text(text, encoding="utf-8")
+    words = ("--config-dir", str(tmp_path), "data=digits", "debug=tiny", f"run_dir={tmp_path / 'run'}", "experiment=mine")
+    answer = command("train", *words)
+    assert answer.returncode == 2, answer.stderr
+    assert answer.stderr.count("\n") == 1, answer.stderr
+    assert message in answer.stderr
+    assert not (tmp_path / "run").exists()
 
 
 def test_torchrun_is_for_trainings(command: Any, no_torch: dict[str, str]) -> None:

@@ -72,19 +72,24 @@ def test_objects_as_the_config_says(compose: Any) -> None:
 @pytest.mark.parametrize(
     ("word", "message"),
     [
-        ("model.lr_schedule=cosine", r"lr_schedule='cosine': must be null or settings with a _target_, such as those in conf"),
-        ("model.penalties.r1=0.1", r"penalties\.r1=0\.1: must be null or settings with a _target_"),
+        ("model.lr_schedule=cosine", r"lr_schedule='cosine': must be settings with a _target_, such as those in conf/ or null"),
+        ("model.penalties.r1=0.1", r"model.penalties={'r1': 0.1}: must be a mapping, each entry settings with a _target_"),
+        ("model.augment=true", r"model.augment=True: must be settings with a _target_"),
+        ("model.ema=0.999", r"model.ema=0.999: must be settings with a _target_"),
+        ("model.generator=null", r"model.generator=null: must be settings with a _target_"),
+        ("model.d_steps=two", r"model.d_steps='two': must be a whole number"),
+        ("model.ema.ramp_up=null", r"model.ema.ramp_up=null: must be a number"),
         ("data=gaussians", r"augmentations are for images and the data are points: take model\.augment=null"),
     ],
 )
 def test_what_a_model_cannot_take(word: str, message: str, compose: Any) -> None:
     experiment = Experiment(compose("model=mlp_gan", word))
-    with pytest.raises(UserError, match=f"^model: {message}"):
+    with pytest.raises(UserError, match=message):
         experiment.model(experiment.dataset.spec)
 
 
 def test_a_config_from_elsewhere_builds_less(compose: Any) -> None:
-    config = compose("model=mlp_gan", "+callbacks.mine._target_=collections.Counter")
-    assert Experiment(config).callbacks() == [{}]
-    with pytest.raises(UserError, match=r"^callbacks\.mine\._target_='collections\.Counter' is not allowed"):
+    config = compose("model=mlp_gan", "+callbacks.mine._target_=pytorch_lightning.Callback")
+    assert len(Experiment(config).callbacks()) == 1
+    with pytest.raises(UserError, match=r"^callbacks\.mine\._target_='pytorch_lightning\.Callback' is not allowed"):
         Experiment(config, trusted=False).callbacks()

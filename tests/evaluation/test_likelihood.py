@@ -206,7 +206,7 @@ def test_errors_are_one_line() -> None:
     with pytest.raises(UserError, match="the data are image"):
         suite.check(Spec.of("image", (1, 8, 8)))
     with pytest.raises(UserError, match="Model has no likelihood"):
-        suite.validate(Model(data.spec, 0), data)
+        suite.check_model(Model(data.spec, 0))
     with pytest.raises(UserError, match="no samples to score"):
         subset(0, None, 0, "scored")
 

@@ -149,5 +149,5 @@ def test_what_cannot_be_measured_is_refused() -> None:
     for spec in (Spec.of("image", (1, 8, 8)), Spec.of("points", (2,), ("a", "b"))):
         with pytest.raises(UserError, match="images that have classes"):
             SMALL.check(spec)
-    with pytest.raises(UserError, match="has no embeddings to measure"):
-        SMALL.validate(Model(DATA.spec, seed=0), DATA)
+    with pytest.raises(UserError, match="has no embeddings"):
+        SMALL.check_model(Model(DATA.spec, seed=0))

@@ -55,19 +55,6 @@ class GAN(LatentModel):
         beta2_schedule: Callable[[int], float] | None = None,
     ) -> None:
         super().__init__(spec, seed)
-        check_parts(
-            penalties,
-            g_penalties,
-            generator=generator,
-            discriminator=discriminator,
-            g_optimizer=g_optimizer,
-            d_optimizer=d_optimizer,
-            constrain=constrain,
-            augment=augment,
-            ema=ema,
-            lr_schedule=lr_schedule,
-            beta2_schedule=beta2_schedule,
-        )
         if augment is not None and spec.kind != "image":
             raise ValueError(f"augmentations are for images and the data are {spec.kind}: take model.augment=null")
         self.loss, self.constrain, self.augment, self.batches_per_update = loss, constrain, augment, d_steps
@@ -193,12 +180,3 @@ class GAN(LatentModel):
 
     def discriminate(self, batch: Batch) -> Tensor:
         return self.discriminator(batch["x"], batch.get("y"))
-
-
-def check_parts(penalties: object, g_penalties: object, **parts: object) -> None:
-    """Raise ValueError for a part that is not callable, such as a word or a number in a config in place of settings."""
-    for name, terms in (("penalties", penalties), ("g_penalties", g_penalties)):
-        parts |= {f"{name}.{key}": term for key, term in terms.items()} if isinstance(terms, Mapping) else {name: terms}
-    for name, part in parts.items():
-        if part is not None and not callable(part):
-            raise ValueError(f"{name}={part!r}: must be null or settings with a _target_, such as those in conf/model")

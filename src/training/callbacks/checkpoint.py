@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pytorch_lightning import Callback, Trainer
+from pytorch_lightning import Trainer
+from pytorch_lightning.callbacks import Checkpoint as LastCallback
 from pytorch_lightning.plugins.io import CheckpointIO
 
 from src.config.errors import Diverged
@@ -33,8 +34,11 @@ class AtomicCheckpointIO(CheckpointIO):
         drop_checkpoint(Path(path))
 
 
-class Checkpoint(Callback):
-    """Saves a checkpoint every `every` steps, at a signal and at the end; keeps the newest `keep`. It must come last."""
+class Checkpoint(LastCallback):
+    """Saves a checkpoint every `every` steps, at a signal and at the end; keeps the newest `keep`.
+
+    It must come last. Of Lightning's base class for such callbacks, which it calls after all others, EarlyStopping included.
+    """
 
     def __init__(self, run: RunFolder, record: Record, signals: StopOnSignal, every: int, keep: int) -> None:
         self.run, self.record, self.signals, self.every, self.keep = run, record, signals, every, keep
@@ -44,9 +48,17 @@ class Checkpoint(Callback):
         return is_every(step, self.every)
 
     def on_train_batch_end(self, trainer: Trainer, model: Model, *_: Any) -> None:
-        # At a signal it is saved here, not in on_train_end: Lightning's changes at the end of an epoch must not be in it.
-        if self.due(model.step) or self.signals.number is not None:
+        # At a signal in mid-epoch it is saved here: what Lightning does next, as at the end of an epoch, must not be in it.
+        if not trainer.is_last_batch and self._wanted(model):
             self.save(trainer, model)
+
+    def on_train_epoch_end(self, trainer: Trainer, model: Model) -> None:
+        # A resumed run does not call other callbacks at the end of an epoch that its checkpoint has completed.
+        if trainer.is_last_batch and self._wanted(model):
+            self.save(trainer, model)
+
+    def _wanted(self, model: Model) -> bool:
+        return self.due(model.step) or self.signals.number is not None
 
     def on_train_end(self, trainer: Trainer, model: Model) -> None:
         if model.step != self._saved_at or self.signals.number is None:

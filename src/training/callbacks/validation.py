@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from pytorch_lightning import Callback, Trainer
 
-from src.evaluation.suite import Main
+from src.evaluation.suite import Main, number
 from src.models.model import Model
 from src.parallel.collectives import from_first
 from src.runs.checkpoints import is_intact
@@ -64,7 +64,7 @@ class Validate(Callback):
         if model.step == self._measured_at:
             return
         check_finite(model)
-        self.last, self._measured_at = self.measure(model), model.step
+        self.last, self._measured_at = number(self.main.name, self.measure(model)), model.step
         name = f"{VALIDATION}{self.main.name}"
         self.record.scalars(model.step, model.samples_seen, {name: self.last})
         trainer.callback_metrics[name] = torch.tensor(self.last)

@@ -55,12 +55,12 @@ def train_rank(experiment: Experiment, where: Place) -> dict[str, Any]:
     hashes = dataset.hashes()
     check_ranks(config, hashes)
     from_first(lambda: resume.prepare_folder(run, experiment, where, hashes))
-    if not from_first(lambda: run.complete(config)):
-        experiment.check_parts()
     with run if is_first() else contextlib.nullcontext():
         if is_first():
             (run.path / "error.txt").unlink(missing_ok=True)  # of an earlier attempt
         try:
+            if not from_first(lambda: run.complete(config)):
+                experiment.check_parts()
             make(experiment, run, where, hashes)
         except Diverged as error:
             if config["on_divergence"] == "fail":

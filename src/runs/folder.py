@@ -73,6 +73,11 @@ class RunFolder:
 
     def __exit__(self, *_: object) -> None:
         self._lock.release()
+        if self.empty():  # an error came before the run began
+            (self.path / ".lock").unlink(missing_ok=True)
+            for folder in (self.checkpoints, self.samples, self.path):
+                with contextlib.suppress(OSError):  # something else lies in it
+                    folder.rmdir()
 
     def set_aside(self) -> None:
         """Rename the folder of an earlier run to <name>.kept<number>; raises UserError while a process holds it."""

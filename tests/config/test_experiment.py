@@ -77,8 +77,8 @@ def test_objects_as_the_config_says(compose: Any) -> None:
         ("model.augment=true", r"model.augment=True: must be settings with a _target_"),
         ("model.ema=0.999", r"model.ema=0.999: must be settings with a _target_"),
         ("model.generator=null", r"model.generator=null: must be settings with a _target_"),
-        ("model.d_steps=two", r"model.d_steps='two': must be a whole number"),
-        ("model.ema.ramp_up=null", r"model.ema.ramp_up=null: must be a number"),
+        ("model.g_penalties=size", r"model.g_penalties='size': must be a mapping, each entry settings with a _target_"),
+        ("model.lr_schedule.final=half", r"model.lr_schedule.final='half': must be a number"),
         ("data=gaussians", r"augmentations are for images and the data are points: take model\.augment=null"),
     ],
 )

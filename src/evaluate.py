@@ -45,6 +45,9 @@ def evaluate(config: dict[str, Any]) -> dict[str, Any]:
     set_numerics(made["threads"], made["matmul_precision"])  # other settings round differently
     with run:
         result = evaluate_run(run, experiment, run.path / f"{name}.json")
+    asked, measured = result["protocol"].get("samples_asked"), result["protocol"].get("samples")
+    if asked and measured and measured < asked:
+        print(f"  measured with {measured:,} samples instead of {asked:,}: the data have no more")
     print(summary(result))
     print(f"  numbers {run.path / name}.json")
     return result

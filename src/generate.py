@@ -4,7 +4,7 @@ import inspect
 import sys
 import time
 from collections.abc import Callable, Iterator
-from itertools import tee
+from itertools import chain, tee
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +93,7 @@ def write(config: dict[str, Any], run: RunFolder, experiment: Experiment, checkp
     else:
         seeds = range(config["seed"], config["seed"] + (config["n"] or SAMPLES))
         portions = draw(model, config, seeds, modality.finish)
+        portions = chain([next(portions)], portions)  # what cannot be drawn is refused before anything is deleted
         if kind == "files" and out.suffix.lower() in FILES:
             if out.suffix != modality.suffix:
                 raise UserError(
@@ -134,7 +135,9 @@ def output_path(config: dict[str, Any], run: RunFolder) -> Path:
         out = Path(config["out"])
         out = out if out.suffix == suffix else out.with_name(out.name + suffix)
     else:
-        name = "network" if kind in NETWORK else f"{f'interpolate{strips}' if strips else 'samples'}-seed{config['seed']}"
+        asked_for = "".join(f"-{key}{config[key]}" for key in ("n", *SAMPLING_KEYS) if config[key] is not None)
+        name = f"interpolate{strips}" if strips else "samples"
+        name = "network" if kind in NETWORK else f"{name}{asked_for}-seed{config['seed']}".replace("/", "_")
         out = run.path / "generated" / (name + suffix)
     if suffix and out.is_dir():
         raise UserError(f"out={out} is a folder: name another file with out=")

@@ -139,6 +139,8 @@ def fit(experiment: Experiment, run: RunFolder, where: Place, hashes: dict[str, 
         return resume.extend(run, RunFolder.existing(source), experiment, hashes, model) if source else None
 
     checkpoint = from_first(write_beginning)
+    if is_first():
+        print(f"run folder: {run.path}", flush=True)
     loggers: list[Any] = [DummyLogger() for _ in factories]
     if is_first():
         loggers = make_loggers(factories, experiment.config, run.path, Path(experiment.config["paths"]["runs"]))

@@ -12,8 +12,9 @@ from PIL import Image
 
 from src.config.errors import UserError
 from src.data.pixels import to_uint8
-from src.generate import generate
+from src.generate import generate, place
 from src.modalities.pictures import read_provenance
+from src.runs.folder import RunFolder
 from src.runs.load import load_run
 from src.train import train
 
@@ -116,6 +117,20 @@ def test_a_picture_where_out_names_one(draw: Any, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"name a folder for the samples, or a .png file for one picture"):
         draw("n=4", f"out={tmp_path / 'digits.jpg'}")
     assert draw("n=4", f"out={tmp_path / 'samples.v2'}").is_dir()
+
+
+def test_what_is_refused_deletes_nothing(draw: Any) -> None:
+    folder = draw("n=4")
+    before = sorted(folder.iterdir())
+    for word in ("class=3", "side=112"):
+        with pytest.raises(UserError):
+            draw("n=4", word)
+    assert sorted(folder.iterdir()) == before
+
+
+def test_other_settings_have_another_place(compose: Any, tmp_path: Path) -> None:
+    config = compose(f"run={tmp_path}", "n=2", "class=3", "truncation=1", name="generate")
+    assert place(config, RunFolder(tmp_path)).name == "samples-n2-class3-truncation1-seed0"
 
 
 def test_a_folder_holds_no_samples_of_before(draw: Any) -> None:

@@ -14,7 +14,7 @@ from src.evaluation.suite import BETTER
 
 # Arguments of pl.Trainer that would bypass the model's clock -> the setting to use instead.
 INSTEAD = {
-    "max_epochs": "stop.epochs",
+    "max_epochs": "stop.epochs= (and stop.samples=null, as the first limit counts)",
     "max_steps": "stop.samples",
     "max_time": "stop.minutes",
     "min_epochs": "stop.epochs",

@@ -138,7 +138,7 @@ def explained(error: Exception, callbacks: Sequence[Callback]) -> UserError | No
     if "more than 1 value per channel" in text:
         return UserError("batch norm needs more than one sample at a time: raise data.batch_size")
     if isinstance(error, MisconfigurationException):
-        return UserError(f"Lightning says: {text}")
+        return UserError(f"Lightning says: {text}{' (logger=csv gives it one)' if 'has no logger' in text else ''}")
     for frame, _ in traceback.walk_tb(error.__traceback__):
         raised_by = frame.f_locals.get("self")
         if type(raised_by).__module__.startswith("pytorch_lightning.") and any(raised_by is one for one in callbacks):

@@ -12,7 +12,7 @@ from PIL import Image
 
 from src.config.errors import UserError
 from src.data.pixels import to_uint8
-from src.generate import generate, place
+from src.generate import generate, output_path
 from src.modalities.pictures import read_provenance
 from src.runs.folder import RunFolder
 from src.runs.load import load_run
@@ -130,7 +130,7 @@ def test_what_is_refused_deletes_nothing(draw: Any) -> None:
 
 def test_other_settings_have_another_place(compose: Any, tmp_path: Path) -> None:
     config = compose(f"run={tmp_path}", "n=2", "class=3", "truncation=1", name="generate")
-    assert place(config, RunFolder(tmp_path)).name == "samples-n2-class3-truncation1-seed0"
+    assert output_path(config, RunFolder(tmp_path)).name == "samples-n2-class3-truncation1-seed0"
 
 
 def test_a_folder_holds_no_samples_of_before(draw: Any) -> None:

@@ -15,7 +15,7 @@ import json
 import math
 import tempfile
 from collections.abc import Iterator, Mapping
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -168,15 +168,29 @@ def alike(a: Any, b: Any) -> bool:
 
 
 def recipes() -> dict[Path, list[str]]:
-    """The file of every fingerprint that dvc.yaml's stages depend on, with the words of the first stage that does."""
-    from dvc.repo import Repo  # type: ignore[import-untyped]
-
+    """The file of every fingerprint that a stage of dvc.yaml depends on, with the words of the first stage that does."""
     found: dict[Path, list[str]] = {}
-    for stage in sorted(Repo().index.stages, key=lambda stage: stage.addressing):
+    for stage in stages():
         for path in (Path(dependency.def_path) for dependency in stage.deps):
             if path.parent.name == "fingerprints":
-                found.setdefault(path, stage.cmd.split()[3:])  # after python -m src.train
+                found.setdefault(path, words_of(stage))
     return found
+
+
+def training_stages() -> list[list[str]]:
+    """The words of every stage that trains."""
+    return [words_of(stage) for stage in stages() if stage.cmd.startswith("python -m src.train ")]
+
+
+@cache
+def stages() -> list[Any]:
+    from dvc.repo import Repo  # type: ignore[import-untyped]
+
+    return sorted((stage for stage in Repo().index.stages if stage.cmd), key=lambda stage: stage.addressing)
+
+
+def words_of(stage: Any) -> list[str]:
+    return stage.cmd.split()[3:]  # after python -m src.train
 
 
 def main(config: dict[str, Any]) -> None:

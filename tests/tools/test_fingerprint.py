@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
+from src.config.checks import differences, short_hash
 from src.evaluation import protocol
 from src.models.gan.gan import GAN
-from src.tools.fingerprint import alike, changes, counts, fingerprint, recipes
+from src.runs.folder import RunFolder
+from src.tools.fingerprint import alike, changes, counts, fingerprint, recipes, training_stages
 from src.training.ema import EMA
 
 WORDS = "model=mlp_gan", "data=digits", "debug=tiny", "stop.samples=30000"
@@ -90,8 +92,13 @@ def test_names_of_classes_do_not_count() -> None:
     assert counts("model.ema.half_life")
 
 
-def test_every_result_depends_on_a_fingerprint_that_is_committed() -> None:
-    found = recipes()
-    assert len(found) == 25
+def test_every_result_is_what_its_stage_asks_for(compose: Any) -> None:
+    """Its config, and a committed fingerprint of it."""
+    found, stages = recipes(), training_stages()
     assert set(Path("results/fingerprints").iterdir()) == found.keys()
-    assert found[Path("results/fingerprints/mlp_gan.json")][3] == "experiment=mlp_gan"
+    assert len(stages) == 89
+    for words in stages:
+        config = compose(*words)
+        published = RunFolder(Path(config["publish"])).config()
+        assert differences(published, config) == []
+        assert short_hash(published) == short_hash(config)

@@ -15,7 +15,7 @@ import json
 import math
 import tempfile
 from collections.abc import Iterator, Mapping
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -167,30 +167,16 @@ def alike(a: Any, b: Any) -> bool:
     return a == b
 
 
-def recipes() -> dict[Path, list[str]]:
-    """The file of every fingerprint that a stage of dvc.yaml depends on, with the words of the first stage that does."""
-    found: dict[Path, list[str]] = {}
-    for stage in stages():
-        for path in (Path(dependency.def_path) for dependency in stage.deps):
-            if path.parent.name == "fingerprints":
-                found.setdefault(path, words_of(stage))
-    return found
-
-
-def training_stages() -> list[list[str]]:
-    """The words of every stage that trains."""
-    return [words_of(stage) for stage in stages() if stage.cmd.startswith("python -m src.train ")]
-
-
-@cache
-def stages() -> list[Any]:
+def recipes() -> dict[Path, list[list[str]]]:
+    """The file of every fingerprint that stages of dvc.yaml depend on, with the words of these stages."""
     from dvc.repo import Repo  # type: ignore[import-untyped]
 
-    return sorted((stage for stage in Repo().index.stages if stage.cmd), key=lambda stage: stage.addressing)
-
-
-def words_of(stage: Any) -> list[str]:
-    return stage.cmd.split()[3:]  # after python -m src.train
+    found: dict[Path, list[list[str]]] = {}
+    for stage in sorted(Repo().index.stages, key=lambda stage: stage.addressing):
+        for path in (Path(dependency.def_path) for dependency in stage.deps):
+            if path.parent.name == "fingerprints":
+                found.setdefault(path, []).append(stage.cmd.split()[3:])  # after python -m src.train
+    return found
 
 
 def main(config: dict[str, Any]) -> None:
@@ -199,7 +185,7 @@ def main(config: dict[str, Any]) -> None:
     for path in set(Path(config["folder"]).glob("*.json")) - found.keys():
         path.unlink()
     with tempfile.TemporaryDirectory() as cache:
-        for path, words in found.items():
+        for path, (words, *_) in found.items():
             print(f"{path.stem}: ", end="", flush=True)
             old = json.loads(path.read_text()) if path.is_file() else {}
             new = fingerprint(command_line.compose("train", words), Path(cache))

@@ -105,11 +105,13 @@ def to_array(data: bytes, size: int, channels: int, crop: int | None = None) -> 
     data: the bytes of the file. channels: 1 or 3. crop: side in pixels of a centre square to cut out before the resize.
     Raises ValueError for other formats, and nearly any error, as Pillow does, for damaged bytes.
     """
-    from PIL import Image, ImageOps, UnidentifiedImageError
+    from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
+    # A long comment or colour profile is no fault; Pillow's bound for all text of a file stays.
+    PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
-            image = ImageOps.exif_transpose(opened)
+            image = _upright(opened)
     except UnidentifiedImageError:
         raise ValueError(f"no image of these formats: {', '.join(FORMATS)}") from None
     if image.mode == "F":
@@ -129,6 +131,31 @@ def to_array(data: bytes, size: int, channels: int, crop: int | None = None) -> 
     # Pixels outside the box count at its edges, as if the whole image were resized and then cropped.
     square = image.resize((size, size), Image.Resampling.BICUBIC, box=_centre(image.size, min(image.size)))
     return np.asarray(square).reshape(size, size, channels).transpose(2, 0, 1)  # [channels, size, size]
+
+
+def _upright(image: Any) -> Any:
+    """A copy of a PIL image, turned as its EXIF orientation says; other EXIF tags may be damaged.
+
+    Not `ImageOps.exif_transpose`: it writes all tags again, and cameras leave some that Pillow cannot write.
+    """
+    from PIL import ExifTags, Image
+
+    image.load()  # damaged pixels are an error, damaged EXIF is none
+    turns = Image.Transpose
+    methods = {
+        2: turns.FLIP_LEFT_RIGHT,
+        3: turns.ROTATE_180,
+        4: turns.FLIP_TOP_BOTTOM,
+        5: turns.TRANSPOSE,
+        6: turns.ROTATE_270,
+        7: turns.TRANSVERSE,
+        8: turns.ROTATE_90,
+    }
+    try:
+        method = methods.get(image.getexif().get(ExifTags.Base.Orientation))
+    except Exception:  # Pillow raises nearly anything on damaged bytes
+        method = None
+    return image.copy() if method is None else image.transpose(method)
 
 
 def _centre(size: tuple[int, int], side: int) -> tuple[int, int, int, int]:

@@ -5,6 +5,7 @@ import io
 import os
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps, PngImagePlugin
 
 from src.config.errors import UserError
 from src.data.dataset import SPLITS, Dataset
@@ -102,6 +103,61 @@ def test_exif_turns_it_upright():
         found = to_array(encoded(Image.fromarray(pixels), kind, exif=exif), 8, 3)
         assert found[:, :3].min() > 250, kind
         assert found[:, 5:].max() < 5, kind
+
+
+def with_exif(*entries: tuple[int, int, int, bytes]) -> bytes:
+    """A JPEG, white on the left, with these EXIF entries: tag, type, count and four bytes of value."""
+    pixels = np.zeros((8, 8, 3), dtype=np.uint8)
+    pixels[:, :4] = 255
+    tags = b"".join(struct.pack(">HHI", *entry[:3]) + entry[3] for entry in entries)
+    exif = b"Exif\0\0MM\0*" + struct.pack(">IH", 8, len(entries)) + tags + bytes(4)
+    return encoded(Image.fromarray(pixels), "JPEG", exif=exif)
+
+
+ORIENTATION_6 = (0x0112, 3, 1, b"\0\6\0\0")
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        (0x0213, 7, 4, b"abcd"),  # UNDEFINED, where a short belongs
+        (0x0103, 8, 1, b"\xff\xff\0\0"),  # a negative short
+        (0x0128, 2, 4, b"cm\0\0"),  # ASCII, where a short belongs
+        (0x011A, 5, 1, b"\0\0\xff\xff"),  # a ratio that lies beyond the end
+    ],
+)
+def test_exif_turns_it_upright_whatever_the_other_tags_hold(entry):
+    found = to_array(with_exif(ORIENTATION_6, entry), 8, 3)
+    assert found[:, :3].min() > 250
+    assert found[:, 5:].max() < 5
+
+
+@pytest.mark.parametrize("entry", [(0x0112, 2, 4, b"six\0"), (0x0112, 7, 1, b"\6\0\0\0"), (0x0112, 3, 1, b"\0\x63\0\0")])
+def test_an_orientation_that_is_none_turns_nothing(entry):
+    assert to_array(with_exif(entry), 8, 3)[:, :, :3].min() > 250
+    image = Image.fromarray(np.repeat(np.array([[255, 0]], dtype=np.uint8), 4, axis=1).repeat(8, axis=0))
+    assert to_array(encoded(image, "JPEG", exif=b"Exif\0\0no TIFF at all"), 8, 1)[:, :, :3].min() > 250
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "WEBP"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_every_orientation_is_that_of_pillow(kind, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encoded(Image.fromarray(picture(3)), kind, exif=exif, **({"lossless": True} if kind == "WEBP" else {}))
+    with Image.open(io.BytesIO(data)) as image:
+        expected = np.asarray(ImageOps.exif_transpose(image))
+    np.testing.assert_array_equal(to_array(data, 8, 3), expected.transpose(2, 0, 1))
+
+
+def test_long_comments_and_profiles_of_a_png_are_no_fault():
+    comment = PngImagePlugin.PngInfo()
+    comment.add_text("Comment", "x" * 2_000_000, zip=True)
+    comment.add_itxt("Description", "y" * 2_000_000, zip=True)
+    image = Image.fromarray(picture(0))
+    expected = picture(0).transpose(2, 0, 1)
+    np.testing.assert_array_equal(to_array(encoded(image, pnginfo=comment), 8, 3), expected)
+    np.testing.assert_array_equal(to_array(encoded(image, icc_profile=bytes(3_000_000)), 8, 3), expected)
 
 
 def test_transparency_is_laid_on_white():

@@ -51,9 +51,9 @@ def check_structure(command: str, values: Mapping[str, Any], user_dir: str | Non
     named = references(values)
     if unknown := next((key for key in keys_of(values) if not is_read(key, known, sections, user_dir, named)), None):
         place = file_of(unknown, None, user_dir)
-        section = unknown.rpartition(".")[0]
+        parent = unknown.rpartition(".")[0]
         others = {key for key, _ in leaves(values)} | set(known_leaves(sections)) | known
-        found = nearest(unknown, [key for key in others if key != unknown and key.rpartition(".")[0] == section])
+        found = nearest(unknown, [key for key in others if key != unknown and key.rpartition(".")[0] == parent])
         raise UserError(f"there is no setting {unknown!r}{f' (in {place})' if place else ''}: {found}")
 
 

@@ -13,13 +13,16 @@ import numpy as np
 from src.config.errors import UserError
 from src.data.dataset import Arrays
 from src.data.decoded import REVISION, Decoded, map_parallel, to_array, write_images
+from src.data.files import kind, list_files, unreadable
 from src.data.sources import digest
 from src.data.spec import Spec
 from src.system.files import check_writable, write_json
 
-SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+SUFFIXES = (".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 HELD_OUT = 0.05  # share of the images in the test split; validation has the same share
 FEWEST = 5  # images per split: with fewer, no distance to the split is defined
+READING = 2  # increase it when other files are read, or their splits or classes change: older caches are then not used
+GIVEN = {"train": "train", "val": "validation", "valid": "validation", "validation": "validation", "test": "test"}
 RECOMMENDED = 250  # images: in 99 of 100 folders of this size, each split has at least FEWEST
 
 
@@ -32,9 +35,13 @@ class Folder:
 
     If all images are in sub-folders and there are at least two of these, their names are the classes (int64 labels, sorted by
     name); otherwise there are no classes. Hidden files and folders are skipped, links to folders outside are followed.
+    Files that are no images are counted by kind.
 
     The hash of each file decides its split, about 90, 5 and 5 %: a new file moves no other file, and equal files share a
-    split. The images are decoded once, into a folder of `cache` named after the file names, bytes and settings. Later starts
+    split. But where train and at least one of val, valid, validation and test lie at the top, these are the splits, a missing
+    one is taken from train by hash, and the classes are the sub-folders below.
+
+    The images are decoded once, into a folder of `cache` named after the file names, bytes and settings. Later starts
     compare names, sizes and modification times. If those differ, all files are hashed; if the hashes differ, the images are
     decoded again.
 
@@ -51,21 +58,22 @@ class Folder:
             raise UserError(f"channels={channels}: must be 1 (grey) or 3 (colour)")
         self.path, self.cache = Path(path).expanduser(), Path(cache)
         self.size, self.channels, self.max_broken = size, channels, max_broken
-        self._settings = {"size": size, "channels": channels, "revision": REVISION}
+        self._settings = {"size": size, "channels": channels, "revision": REVISION, "reading": READING}
         self._index = self.cache / f"{_hash([os.fsdecode(self.path.resolve()), self._settings])[:16]}.json"
 
     @cached_property
     def spec(self) -> Spec:
         """Built from the file names alone. Without classes if the folder is gone: sampling a trained model does not need it."""
-        names = self._names() if self.path.is_dir() else []
-        return Spec.of("image", (self.channels, self.size, self.size), _classes(names))
+        names = self._names()[0] if self.path.is_dir() else []
+        return Spec.of("image", (self.channels, self.size, self.size), self._classes(names))
 
     def prepare(self) -> None:
         """Decode the images, or check every byte of the decoded ones; raises UserError with the remedy."""
-        names = self._names()
+        names, others = self._names()
         if not names:
-            raise UserError(f"data.path={self.path}: there are no images in it ({', '.join(SUFFIXES)})")
-        listing = _hash([self._status(name) for name in names])
+            found = f"; found: {others}" if others else ""
+            raise UserError(f"data.path={self.path}: there are no images in it ({', '.join(SUFFIXES)}){found}")
+        listing = _hash([others, *map(self._status, names)])
         unchanged = self._decoded if self._known.get("listing") == listing else None
         if unchanged is None or not unchanged.is_intact():
             check_writable(self.cache, "paths.data")
@@ -73,6 +81,8 @@ class Folder:
             decoded = self._place({"files": _hash(hashes), **self._settings})
             if not decoded.is_intact():
                 decoded.make(partial(self._write, hashes))
+            if others:
+                print(f"{self.path}: left out: {others}")
             write_json(self._index, {"listing": listing, "source": decoded.source})
         self._check_counts()
 
@@ -117,44 +127,71 @@ class Folder:
 
     # The files of the folder
 
-    def _names(self) -> list[str]:
-        """All image files, relative to the folder, sorted."""
+    def _names(self) -> tuple[list[str], str]:
+        """All image files, relative to the folder, sorted; and how many other files there are, by kind."""
         if not self.path.is_dir():
             raise UserError(f"data.path={self.path}: there is no such folder")
-        names: list[str] = []
-        try:
-            seen = [self.path.resolve()]  # resolved folders, each read with all folders below it
-            for folder, inside, files in os.walk(self.path, onerror=_raise, followlinks=True):
-                inside[:] = [name for name in sorted(inside) if not name.startswith(".") and _is_new(Path(folder, name), seen)]
-                here = Path(folder).relative_to(self.path)
-                names += [str(here / name) for name in files if name.lower().endswith(SUFFIXES) and not name.startswith(".")]
-        except OSError as error:
-            raise _unreadable(error) from error
-        return sorted(names)
+        return list_files(self.path, SUFFIXES)
+
+    def _given(self, names: list[str]) -> dict[str, str]:
+        """Folder at the top -> its split, if such folders are named after splits; else empty."""
+        tops = sorted({Path(name).parts[0] for name in names})
+        given = {top: GIVEN[top.lower()] for top in tops if top.lower() in GIVEN}
+        if len(set(given.values())) < 2:
+            return {}
+        said = f"data.path={self.path}: {' and '.join(given)} are taken for splits, but"
+        if "train" not in given.values():
+            raise UserError(f"{said} there is no train: add it, or rename them if they are classes")
+        if beside := [top for top in tops if top not in given]:
+            raise UserError(
+                f"{said} {beside[0]!a} lies beside them: move it into one of them, or rename them if they are classes"
+            )
+        return given
+
+    def _classes(self, names: list[str]) -> tuple[str, ...]:
+        """Names of the sub-folders, of all splits, if every image is in one and there are several; else empty."""
+        depth = 1 if self._given(names) else 0
+        parts = [Path(name).parts[depth:] for name in names]
+        found = sorted({part[0] for part in parts})
+        return tuple(found) if len(found) > 1 and all(len(part) > 1 for part in parts) else ()
 
     def _status(self, name: str) -> tuple[str, int, int]:
+        """Name, size and time; -1 for what is no regular file."""
         try:
+            if not (self.path / name).is_file():
+                return name, -1, -1
             status = (self.path / name).stat()
         except OSError as error:
-            raise _unreadable(error) from error
+            raise unreadable(error) from error
         return name, status.st_size, status.st_mtime_ns
 
     def _hash_files(self, names: list[str]) -> dict[str, str]:
-        """SHA-256 by name."""
+        """SHA-256 by name; "" for what is no regular file: reading a pipe would wait for ever."""
+
+        def hash_file(name: str) -> str:
+            path = self.path / name
+            return digest(path) if path.is_file() else ""
+
         try:
-            hashes = map_parallel(f"{self.path}: reading", lambda name: digest(self.path / name), names)
+            hashes = map_parallel(f"{self.path}: reading", hash_file, names)
             return dict(zip(names, hashes, strict=True))
         except OSError as error:
-            raise _unreadable(error) from error
+            raise unreadable(error) from error
 
     # Decoding
 
     def _write(self, hashes: dict[str, str], folder: Path) -> dict[str, Any]:
-        # Sorted by hash: each split is then one slice, and only a slice can be memory-mapped.
-        names = sorted(hashes, key=lambda name: (hashes[name], name))
-        classes = _classes(names)
+        given, classes = self._given([*hashes]), self._classes([*hashes])
         kept: list[str] = []
-        broken: dict[str, str] = {}
+        broken = {name: kind(self.path / name) for name, sha256 in hashes.items() if not sha256}
+        splits = {name: _split(name, sha256, given) for name, sha256 in hashes.items() if sha256}
+        # Sorted by split: each is then one slice, and only a slice can be memory-mapped.
+        order = ("test", "validation", "train")
+        names = sorted(splits, key=lambda name: (order.index(splits[name]), hashes[name], name))
+        if given:
+            missing = [split for split in order if split not in given.values()]
+            rest = f", {' and '.join(missing)} part of train" if missing else ""
+            print(f"{self.path}: its splits are {', '.join(given)}{rest}")
 
         def images() -> Iterator[np.ndarray]:
             decoded = map_parallel(f"{self.path}: decoding", partial(self._decode, hashes), names)
@@ -167,23 +204,21 @@ class Folder:
 
         write_images(folder / "images.npy", images(), (self.channels, self.size, self.size))
         if classes:
-            labels = [classes.index(Path(name).parts[0]) for name in kept]
+            labels = [classes.index(Path(name).parts[1 if given else 0]) for name in kept]
             np.save(folder / "labels.npy", np.array(labels, dtype=np.int64))
         for name, reason in list(broken.items())[:20]:
             print(f"broken, left out: {name!a} ({reason})")
         if len(broken) > 20:
             print(f"and {len(broken) - 20:,} more")
 
-        shares = np.array([int(hashes[name][:8], 16) / 2**32 for name in kept])  # ascending, in [0, 1)
-        test = int((shares < HELD_OUT).sum())
-        validation = int((shares < 2 * HELD_OUT).sum()) - test
+        test, validation = (sum(splits[name] == split for name in kept) for split in order[:2])
         return {"images": len(kept), "test": test, "validation": validation, "broken": broken}
 
     def _decode(self, hashes: dict[str, str], name: str) -> np.ndarray | Exception:
         try:
             data = (self.path / name).read_bytes()
         except OSError as error:
-            raise _unreadable(error) from error
+            raise unreadable(error) from error
         if hashlib.sha256(data).hexdigest() != hashes[name]:
             raise UserError(f"{self.path / name} changed while it was read: run again when nothing writes to the folder")
         try:
@@ -210,30 +245,9 @@ class Folder:
             )
 
 
-def _classes(names: list[str]) -> tuple[str, ...]:
-    """Names of the sub-folders if every image is in one and there are several, else empty."""
-    parts = [Path(name).parts for name in names]
-    found = sorted({part[0] for part in parts})
-    return tuple(found) if len(found) > 1 and all(len(part) > 1 for part in parts) else ()
-
-
-def _is_new(folder: Path, seen: list[Path]) -> bool:
-    """Whether to read a folder; false for a link into a seen folder or to one above it, as links may form cycles.
-
-    Adds the target of a new link to `seen`.
-    """
-    if not folder.is_symlink():
-        return True
-    target = folder.resolve()
-    if any(target.is_relative_to(other) or other.is_relative_to(target) for other in seen):
-        return False
-    seen.append(target)
-    return True
-
-
-def _raise(error: OSError) -> None:
-    raise error
-
-
-def _unreadable(error: OSError) -> UserError:
-    return UserError(f"cannot read {error.filename} ({error.strerror}): fix its permissions, or move it away")
+def _split(name: str, sha256: str, given: dict[str, str]) -> str:
+    """The split of a file: that of its folder at the top in `given`, else by hash, where no folder is that split."""
+    own = given.get(Path(name).parts[0], "train")
+    share = int(sha256[:8], 16) / 2**32  # in [0, 1)
+    held_out = "test" if share < HELD_OUT else "validation" if share < 2 * HELD_OUT else "train"
+    return own if own != "train" or held_out in given.values() else held_out

@@ -10,6 +10,7 @@ import numpy as np
 
 from src.config.errors import UserError
 from src.data.dataset import SPLITS, Arrays
+from src.data.files import kinds, list_files, unreadable
 from src.data.spec import Field, Spec
 
 SUFFIXES = (".md", ".txt")
@@ -32,7 +33,7 @@ class Text:
     """A text file, or all .md and .txt files in a folder and below it, as int64 tokens [N, length], one per character.
 
     The files are read as UTF-8 and joined in the order of their names, with a line end after each that lacks one. A byte order
-    mark is removed and CR LF becomes LF; nothing else changes. Hidden files are left out.
+    mark is removed and CR LF becomes LF; nothing else changes. Hidden files are left out, others too, counted by kind.
 
     The first part of the text is for training, then comes validation, then test: no character belongs to two splits. Training
     samples overlap: one begins at every multiple of length // 2, so that most characters occur twice, once with long and once
@@ -114,33 +115,35 @@ class Text:
     @cached_property
     def _source(self) -> Source:
         texts, hashes, line_ends = [], {}, 0
-        for name, path in self._files().items():
+        files, others = self._files()
+        for name, path in files.items():
             try:
                 data = path.read_bytes()
             except OSError as error:
-                raise UserError(f"cannot read {path} ({error.strerror}): fix its permissions, or move it away") from error
+                raise unreadable(error) from error
             hashes[name] = hashlib.sha256(data).hexdigest()
             text = decode(data, path)
             line_ends += text.count("\r\n")
             texts.append(text.replace("\r\n", "\n"))
+        if others:
+            print(f"{self.path}: left out: {others}")
         joined = "\n".join([text.removesuffix("\n") for text in texts[:-1]] + texts[-1:])
         return Source(np.frombuffer(joined.encode("utf-32-le"), "<u4"), hashes, line_ends)
 
-    def _files(self) -> dict[str, Path]:
-        """The files by name, sorted."""
+    def _files(self) -> tuple[dict[str, Path], str]:
+        """The files by name, sorted; and how many others there are, by kind."""
         if self.path.is_file():
-            return {self.path.name: self.path}
+            return {self.path.name: self.path}, ""
         if not self.path.is_dir():
             raise UserError(f"data.path={self.path}: there is no such file or folder")
-        found = {path.relative_to(self.path): path for path in self.path.rglob("*") if path.suffix.lower() in SUFFIXES}
-        files = {
-            name.as_posix(): path
-            for name, path in found.items()
-            if path.is_file() and not any(part.startswith(".") for part in name.parts)
-        }
+        names, others = list_files(self.path, SUFFIXES)
+        files = {name: self.path / name for name in names if (self.path / name).is_file()}
+        if left_out := [self.path / name for name in names if name not in files]:
+            others = ", ".join(filter(None, [others, kinds(left_out)]))
         if not files:
-            raise UserError(f"data.path={self.path}: there are no text files in it ({', '.join(SUFFIXES)})")
-        return dict(sorted(files.items()))
+            listed = f"; found: {others}" if others else ""
+            raise UserError(f"data.path={self.path}: there are no text files in it ({', '.join(SUFFIXES)}){listed}")
+        return files, others
 
 
 def decode(data: bytes, path: Path) -> str:

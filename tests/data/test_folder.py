@@ -5,6 +5,7 @@ import io
 import os
 import shutil
 import signal
+import socket
 import struct
 import subprocess
 import sys
@@ -413,6 +414,103 @@ def test_broken_files_are_named_and_left_out(make, pictures, capsys):
     assert set(contents(folder)) == expected
 
 
+def test_what_is_no_regular_file_is_left_out_like_a_broken_one(make, pictures, tmp_path, capsys):
+    (pictures / "away.png").symlink_to(tmp_path / "nowhere.png")
+    (pictures / "itself.png").symlink_to(pictures / "itself.png")
+    os.mkfifo(pictures / "pipe.png")
+    with socket.socket(socket.AF_UNIX) as there:
+        there.bind(os.path.relpath(pictures / "socket.png"))
+        folder = make()
+    out = capsys.readouterr().out
+    for name, reason in [("away", "dangling link"), ("itself", "dangling link"), ("pipe", "no regular file")]:
+        assert f"broken, left out: '{name}.png' ({reason})" in out
+    assert out.count("broken, left out: ") == 4
+    assert len(contents(folder)) == 200
+    make()
+    assert capsys.readouterr().out == ""
+
+
+def test_files_that_are_not_read_are_counted_by_kind(make, pictures, capsys):
+    for number in range(12):
+        (pictures / f"{number}.HEIC").write_bytes(b"")
+    (pictures / "notes.txt").write_text("")
+    (pictures / "README").write_text("")
+    (pictures / "cats").symlink_to(pictures / "gone")
+    (pictures / ".hidden.txt").write_text("")
+    (pictures / os.fsdecode(b"a.\xff")).write_text("")
+    make()
+    found = "12 .heic, 1 .\\udcff, 1 .txt, 1 dangling link, 1 without suffix"
+    assert f"pictures: left out: {found}\n" in capsys.readouterr().out
+    make()
+    assert capsys.readouterr().out == ""
+    (pictures / "more.txt").write_text("")
+    make()
+    assert "2 .txt" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("suffix", [".JPG", ".jfif", ".jpe", ".Jpeg"])
+def test_names_of_a_jpeg(make, pictures, suffix):
+    Image.fromarray(picture(1_000)).save(pictures / f"1000{suffix}", "JPEG")
+    assert len(contents(make())) == 201
+
+
+# Splits that the user has made.
+
+
+def splits_in(folder: Path, *names: str, count: int = 200) -> Folder:
+    """Folders of these names with pictures of their own each, and the data set over them."""
+    for number, name in enumerate(names):
+        fill(folder / name, count, start=1_000 * number)
+    return Folder(folder, folder.parent / "cache", size=8)
+
+
+def numbers(folder: Folder, name: str) -> set[int]:
+    """The thousands of the pictures in a split."""
+    known = {picture(number).transpose(2, 0, 1).tobytes(): number // 1_000 for number in range(4_000)}
+    return {known[image.tobytes()] for image in folder.split(name)["x"]}
+
+
+@pytest.mark.parametrize("validation", ["val", "valid", "Validation"])
+def test_folders_named_after_splits_are_the_splits(tmp_path, validation, capsys):
+    folder = splits_in(tmp_path / "pictures", "train", validation, "test", count=20)
+    folder.prepare()
+    assert folder.spec.classes == ()
+    assert [numbers(folder, name) for name in SPLITS] == [{0}, {1}, {2}]
+    assert [len(folder.split(name)) for name in SPLITS] == [20, 20, 20]
+    assert "its splits are " in capsys.readouterr().out
+
+
+def test_the_classes_are_below_the_splits(tmp_path):
+    folder = splits_in(tmp_path / "pictures", "train/cats", "train/dogs", "val/cats", "test/dogs", count=20)
+    folder.prepare()
+    assert folder.spec.classes == ("cats", "dogs")
+    labels = {name: np.bincount(folder.split(name)["y"], minlength=2).tolist() for name in SPLITS}
+    assert labels == {"train": [20, 20], "validation": [20, 0], "test": [0, 20]}
+    fill(tmp_path / "pictures" / "test", 1)
+    assert Folder(tmp_path / "pictures", tmp_path / "cache").spec.classes == ()
+
+
+@pytest.mark.parametrize(("there", "taken"), [("test", "validation"), ("val", "test")])
+def test_a_split_that_is_missing_is_taken_from_train(tmp_path, there, taken, capsys):
+    folder = splits_in(tmp_path / "pictures", "train", there)
+    folder.prepare()
+    given = {"test": "test", "val": "validation"}[there]
+    assert [numbers(folder, name) for name in ("train", given, taken)] == [{0}, {1}, {0}]
+    share = {"test": (0, 0.05), "validation": (0.05, 0.10)}[taken]
+    hashes = [hashlib.sha256(path.read_bytes()).hexdigest() for path in (tmp_path / "pictures" / "train").iterdir()]
+    expected = sum(share[0] <= int(sha256[:8], 16) / 2**32 < share[1] for sha256 in hashes)
+    assert [len(folder.split(name)) for name in ("train", given, taken)] == [200 - expected, 200, expected]
+    assert f", {taken} part of train\n" in capsys.readouterr().out
+
+
+def test_splits_that_are_none(tmp_path):
+    with pytest.raises(UserError, match=r"test and val are taken for splits, but there is no train: add it, or rename them"):
+        splits_in(tmp_path / "a", "val", "test", count=5).prepare()
+    with pytest.raises(UserError, match=r"test and train are taken for splits, but 'more' lies beside them: move it into"):
+        splits_in(tmp_path / "b", "train", "test", "more", count=5).prepare()
+    assert splits_in(tmp_path / "c", "train", "bus", count=5).spec.classes == ("bus", "train")
+
+
 def test_too_many_broken_files(make, pictures):
     for number in range(10):
         (pictures / f"{number}.png").write_bytes(b"no image %d" % number)
@@ -435,11 +533,9 @@ def test_a_folder_of_no_use(tmp_path):
     refused(r"data.path=.*/pictures: there is no such folder")
     (tmp_path / "pictures").mkdir()
     (tmp_path / "pictures" / "film.mp4").write_bytes(b"")
-    refused(r"there are no images in it \(.bmp, ")
+    refused(r"there are no images in it \(.bmp, .*\); found: 1 .mp4$")
     fill(tmp_path / "pictures", 29)
     refused(r"29 images are too few \(.* each needs 5\): add different ones, some 250 in all")
-    (tmp_path / "pictures" / "30.png").symlink_to(tmp_path / "nowhere")
-    refused(r"cannot read .*/30.png \(No such file or directory\)")
 
 
 def test_only_broken_files(tmp_path):

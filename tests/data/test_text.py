@@ -1,6 +1,7 @@
 """Text files, made here."""
 
 import hashlib
+import os
 from pathlib import Path
 
 import numpy as np
@@ -101,6 +102,18 @@ def test_two_readings_are_the_same(tmp_path: Path) -> None:
     assert a.spec == b.spec
     assert a.hashes() == b.hashes() == {"book.txt": hashlib.sha256(WORDS.encode()).hexdigest()}
     assert np.array_equal(a.split("train")["x"], b.split("train")["x"])
+
+
+def test_what_is_not_read_is_counted_by_kind(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "texts").mkdir()
+    write(tmp_path / "texts")
+    (tmp_path / "texts" / "page.html").write_text("")
+    (tmp_path / "texts" / "away.txt").symlink_to(tmp_path / "gone")
+    os.mkfifo(tmp_path / "texts" / "pipe.txt")
+    data = Text(tmp_path / "texts")
+    data.prepare()
+    assert list(data.hashes()) == ["book.txt"]
+    assert capsys.readouterr().out == f"{tmp_path}/texts: left out: 1 .html, 1 dangling link, 1 no regular file\n"
 
 
 def test_the_home_folder_may_be_written_as_a_tilde(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

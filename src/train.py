@@ -13,6 +13,7 @@ from src.config import command_line
 from src.config.checks import identity
 from src.config.errors import Diverged, UserError
 from src.config.experiment import Experiment
+from src.data.dataset import check_dataset
 from src.parallel import launch
 from src.parallel.launch import from_first, is_first
 from src.parallel.place import Place, check_device, place
@@ -49,6 +50,7 @@ def train_rank(experiment: Experiment, where: Place) -> dict[str, Any]:
     experiment.suite.check(dataset.spec)
     from_first(dataset.prepare)
     dataset.prepare()
+    check_dataset(dataset)
     if experiment.batch_size > (samples := len(dataset.split("train"))):
         raise UserError(f"data.batch_size={experiment.batch_size} is more than the {samples} training samples: make it smaller")
     check_writable(experiment.cache, "paths.cache")

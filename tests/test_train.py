@@ -16,6 +16,8 @@ from PIL import Image
 
 from src.config.errors import Interrupted, UserError
 from src.config.experiment import Experiment
+from src.data.digits import Digits
+from src.data.spec import Spec
 from src.evaluation.images import ImageSuite
 from src.runs.checkpoints import load_checkpoint
 from src.runs.folder import RunFolder
@@ -263,6 +265,28 @@ def test_an_evaluation_that_is_left_is_made_with_the_same_code_and_numerics(comp
 def test_a_batch_of_one_is_too_small_for_batch_norm(compose: Any, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="batch norm needs more than one sample"):
         train(compose(*TINY, "data.batch_size=1", f"run_dir={tmp_path / 'run'}"))
+
+
+def test_a_batch_of_one_has_nothing_to_contrast(compose: Any, tmp_path: Path) -> None:
+    words = ["model=contrastive", *TINY[1:], f"run_dir={tmp_path / 'run'}"]
+    with pytest.raises(UserError, match=r"raise data\.batch_size to at least 2"):
+        train(compose(*words, "data.batch_size=1"))
+    train(compose(*words, "data.batch_size=2", "stop.samples=4", "evaluate=false", "fresh=true"))
+
+
+class Short(Digits):
+    """Its spec promises more than its splits hold."""
+
+    def __init__(self) -> None:
+        self.spec = Spec.of("image", (1, 16, 16), tuple("0123456789"))
+
+
+def test_data_that_disagree_with_their_spec_are_not_trained_on(compose: Any, tmp_path: Path) -> None:
+    config = compose(*TINY, f"run_dir={tmp_path / 'run'}")
+    config["data"]["source"]["_target_"] = f"{__name__}.Short"
+    with pytest.raises(UserError, match=r"Short: .* 'x' is uint8 \[1, 16, 16\] by the spec, but uint8 \[1, 8, 8\]"):
+        train(config)
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_part_of_the_discriminator_may_stay_as_it_is(compose: Any) -> None:

@@ -4,6 +4,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from src.config.errors import UserError
 from src.data.rows import indexed
 from src.data.spec import Spec
 
@@ -54,6 +55,29 @@ class Dataset(Protocol):
 
     def split(self, name: str) -> Split:
         """The split `name`, one of SPLITS."""
+
+
+def check_dataset(dataset: Dataset) -> None:
+    """Raise UserError unless a prepared data set is what it says: name, hashes, and a sample of each split against the spec."""
+    kind = type(dataset).__name__
+    if not (isinstance(dataset.name, str) and dataset.name):
+        raise UserError(f"{kind}.name is {dataset.name!r}: must be a word")
+    hashes: Any = dataset.hashes()
+    if not (isinstance(hashes, dict) and all(isinstance(word, str) for entry in hashes.items() for word in entry)):
+        raise UserError(f"{kind}.hashes() gives {shown(hashes)}: must be a dict of names and SHA-256, both words")
+    for name in SPLITS:
+        split = dataset.split(name)
+        samples = split.batch(np.arange(min(1, len(split))))
+        for field, wanted in dataset.spec.fields.items():
+            found = samples.get(field)
+            expected = f"{wanted.dtype} {list(wanted.shape)}"
+            if not isinstance(found, np.ndarray) or f"{found.dtype} {list(found.shape[1:])}" != expected:
+                what = f"{found.dtype} {list(found.shape[1:])}" if isinstance(found, np.ndarray) else shown(found)
+                raise UserError(f"{kind}: a sample's field {field!r} is {expected} by the spec, but {what} in the split {name}")
+
+
+def shown(value: object) -> str:
+    return "nothing" if value is None else f"a {type(value).__name__}"
 
 
 def read_all(split: Split, name: str) -> np.ndarray:

@@ -8,10 +8,11 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, normalize
 from torch.optim import Optimizer
 
+from src.config.errors import UserError
 from src.data.spec import Batch, Spec
 from src.models.augment import Augmentation
 from src.models.model import OneLoss
-from src.parallel.collectives import from_all_processes, is_distributed
+from src.parallel.collectives import from_all_processes, is_distributed, world_size
 from src.training.ema import EMA
 
 
@@ -42,6 +43,8 @@ class Contrastive(OneLoss):
 
     def loss(self, batch: Batch) -> Tensor:
         """NT-Xent [B] in nats: for each image, the mean over its two views. The negatives come from all ranks."""
+        if len(batch["x"]) * world_size() < 2:  # the loss would be 0 whatever the network does
+            raise UserError("contrastive learning tells the images of a batch apart: raise data.batch_size to at least 2")
         views = torch.cat([self.view(batch["x"], k) for k in (0, 1)])  # [2 B, *shape]
         z = self.learner.project(self.learner(views))  # type: ignore[operator]
         u, v = normalize(z, dim=1).chunk(2)  # [B, P] each

@@ -1,18 +1,23 @@
 """Batches of a data set: one indexed read per block of updates, in an order that depends on (seed, epoch) alone."""
 
+import shutil
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import torch
 from pytorch_lightning import LightningDataModule
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, get_worker_info
 
+from src.config.errors import UserError
 from src.data.dataset import Dataset, Split
 from src.data.spec import Batch, Spec
 from src.training import rng
 
 BLOCK_BYTES = 4_000_000  # most bytes of a block, unless a single update takes more
+PREFETCH = 2  # blocks that each worker prepares ahead
+SHARED = "/dev/shm"  # where workers hand blocks over, in Linux
+REMEDY = "take fewer data.workers, a smaller data.batch_size, or more shared memory (docker run --shm-size=...)"
 
 
 class Blocks:
@@ -72,7 +77,11 @@ class Rows(torch.utils.data.Dataset):
         self.split = split
 
     def __getitem__(self, index: np.ndarray) -> Batch:
-        return {name: torch.from_numpy(rows) for name, rows in self.split.batch(index).items()}
+        batch = {name: torch.from_numpy(rows) for name, rows in self.split.batch(index).items()}
+        if get_worker_info() is not None:
+            # Else torch does it in a thread, where an error is printed and the training waits for ever.
+            batch = {name: rows.share_memory_() for name, rows in batch.items()}
+        return batch
 
 
 class DataModule(LightningDataModule):
@@ -104,6 +113,10 @@ class DataModule(LightningDataModule):
         trainer: Any = self.trainer
         model, local = trainer.lightning_module, self.batch_size // trainer.world_size
         update_bytes = local * model.batches_per_update * bytes_of(self.spec)
+        size = max(1, min(self.block, BLOCK_BYTES // update_bytes))
+        if self.workers:
+            processes = trainer.world_size // trainer.num_nodes
+            check_shared(processes * (self.workers * PREFETCH + 1) * size * update_bytes, self.workers)
         blocks = Blocks(
             samples=len(self.split),
             batch_size=self.batch_size,
@@ -111,7 +124,7 @@ class DataModule(LightningDataModule):
             at=lambda: model.step,
             stop=self.stop,
             batches_per_update=model.batches_per_update,
-            size=max(1, min(self.block, BLOCK_BYTES // update_bytes)),
+            size=size,
             cut=self.cut,
             local=slice(trainer.global_rank * local, (trainer.global_rank + 1) * local),
         )
@@ -120,6 +133,7 @@ class DataModule(LightningDataModule):
             batch_size=None,  # the sampler's blocks are the batches
             sampler=blocks,
             num_workers=self.workers,
+            prefetch_factor=PREFETCH if self.workers else None,
             pin_memory=trainer.strategy.root_device.type == "cuda",
         )
 
@@ -127,3 +141,35 @@ class DataModule(LightningDataModule):
 def bytes_of(spec: Spec) -> int:
     """Bytes of one sample."""
     return sum(int(np.prod(field.shape)) * np.dtype(field.dtype).itemsize for field in spec.fields.values())
+
+
+def free_shared() -> int | None:
+    """Bytes of shared memory that are free, None where there is no bound."""
+    try:
+        return shutil.disk_usage(SHARED).free
+    except OSError:  # not Linux
+        return None
+
+
+def check_shared(needed: int, workers: int) -> None:
+    """Raise UserError if the workers' blocks, in bytes, do not fit into the shared memory."""
+    free = free_shared()
+    if free is not None and needed > free:
+        raise UserError(
+            f"data.workers={workers}: the batches in the making take {needed / 1e6:,.1f} MB of {SHARED}, which has "
+            f"{free / 1e6:,.1f} MB free: {REMEDY}"
+        )
+
+
+def failure(error: Exception) -> str | None:
+    """One line for the death of a loader process, and for an error in one that the user can fix; None for other errors."""
+    text = str(error)
+    if "DataLoader worker" not in text:
+        return None
+    if isinstance(error, UserError):  # with the traceback of its process
+        return text.rpartition("UserError: ")[2].strip()
+    if "No space left on device" in text:
+        return f"{SHARED} is full: {REMEDY}"
+    if "killed by signal" in text or "exited unexpectedly" in text:
+        return f"a loader process of data.workers has died, perhaps for want of memory: {REMEDY}"
+    return None

@@ -18,7 +18,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from src.config.errors import Diverged, Interrupted, UserError
 from src.config.experiment import Cadence, StopRule, TrainerSettings
 from src.data.dataset import Dataset
-from src.data.loader import DataModule
+from src.data.loader import DataModule, failure
 from src.evaluation.suite import Suite
 from src.models.model import Model, OneLoss, Samples
 from src.parallel.batch_norm import synchronise
@@ -135,6 +135,8 @@ def fit(
 def explained(error: Exception, callbacks: Sequence[Callback]) -> UserError | None:
     """One line for what a user can mend of an error in a training; None for others, and for faults in the user's own code."""
     text = " ".join(str(error).split())
+    if line := failure(error):
+        return UserError(line)
     if "more than 1 value per channel" in text:
         return UserError("batch norm needs more than one sample at a time: raise data.batch_size")
     if isinstance(error, MisconfigurationException):

@@ -1,3 +1,7 @@
+import os
+import re
+import signal
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -7,9 +11,10 @@ import torch
 from pytorch_lightning import Trainer
 from torch.utils.data import DataLoader
 
+from src.config.errors import UserError
 from src.data.dataset import Arrays
 from src.data.digits import Digits
-from src.data.loader import BLOCK_BYTES, Blocks, DataModule, Rows
+from src.data.loader import BLOCK_BYTES, Blocks, DataModule, Rows, failure
 from src.models.model import Model
 
 
@@ -93,6 +98,7 @@ def loaded(world_size: int = 1, rank: int = 0, **settings: Any) -> list[Any]:
         lightning_module=Counting(Digits().spec, seed=0),
         world_size=world_size,
         global_rank=rank,
+        num_nodes=1,
         strategy=SimpleNamespace(root_device=torch.device("cpu")),
     )
     return list(data.train_dataloader())
@@ -112,6 +118,70 @@ def test_each_rank_loads_its_part() -> None:
     whole, *parts = loaded(batch_size=10), loaded(2, 0, batch_size=10), loaded(2, 1, batch_size=10)
     for block, *halves in zip(whole, *parts, strict=True):
         assert torch.equal(block["x"], torch.cat([half["x"] for half in halves], dim=1))
+
+
+def test_blocks_in_the_making_must_fit_into_shared_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two workers prepare two blocks each, and one is in use: of three batches of ten samples of 72 bytes each."""
+    for free in (None, 5 * 3 * 10 * 72):
+        monkeypatch.setattr("src.data.loader.free_shared", lambda free=free: free)
+        assert loaded(batch_size=10, workers=2)
+    monkeypatch.setattr("src.data.loader.free_shared", lambda: 5 * 3 * 10 * 72 - 1)
+    assert loaded(batch_size=10)
+    for count, words in [(1, "data.workers=2: .* 0.0 MB free: take fewer data.workers"), (2, "data.workers=2: .*")]:
+        with pytest.raises(UserError, match=words) as error:
+            loaded(count, batch_size=10 * count, workers=2)
+        assert "\n" not in str(error.value)
+
+
+class Faulty(Digits):
+    """Digits whose training split has a fault in a loader process."""
+
+    def __init__(self, fault: Callable[[], Any]) -> None:
+        super().__init__()
+        self.fault = fault
+
+    def split(self, name: str) -> Any:
+        split, fault = super().split(name), self.fault
+
+        class Part:
+            def __len__(self) -> int:
+                return len(split)
+
+            def batch(self, indices: np.ndarray) -> dict[str, np.ndarray]:
+                return fault() or split.batch(indices)
+
+        return Part()
+
+
+def raise_(error: Exception) -> None:
+    raise error
+
+
+FULL = RuntimeError("unable to write to file </torch_1_2>: No space left on device (28)")
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        (lambda: os.kill(os.getpid(), signal.SIGKILL), r"^a loader process of data.workers has died, .*: take fewer"),
+        (lambda: os._exit(3), r"^a loader process of data.workers has died, .*: take fewer"),
+        (lambda: raise_(UserError("x.npy has been cut short: get it again")), r"^x.npy has been cut short: get it again$"),
+        (lambda: raise_(ValueError("a bug")), None),
+        (None, r"^/dev/shm is full: take fewer data.workers"),
+    ],
+)
+def test_a_fault_in_a_loader_process_is_one_line(
+    fault: Callable[[], Any] | None, words: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if fault is None:
+        monkeypatch.setattr(torch.Tensor, "share_memory_", lambda tensor: raise_(FULL))
+    data = DataModule(Faulty(fault or (lambda: None)), batch_size=16, seed=0, workers=2)
+    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
+    with pytest.raises((RuntimeError, ValueError)) as error:
+        Trainer(accelerator="cpu", max_epochs=1, **quiet).fit(Counting(Digits().spec, seed=0), datamodule=data)  # type: ignore[arg-type]
+    found = failure(error.value)
+    assert found is None if words is None else re.search(words, found or "")
+    assert "\n" not in (found or "")
 
 
 @pytest.mark.parametrize("stop", [None, 30])

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from src.runs.code import HARMLESS, closure, imported, sources
+from src.runs.code import HARMLESS, closure, imported, sources, syntax_digest
 from src.runs.manifest import software, software_changes
 
 ROOT = Path(__file__).parent.parent.parent
@@ -57,6 +57,16 @@ def test_nothing_that_a_run_imports_is_missed(compose: Any, command: Any, tmp_pa
     files = sources("src.train", compose(*words))
     own = {name for name in loaded if (ROOT / name.replace(".", "/")).with_suffix(".py").is_file()}
     assert own - HARMLESS <= {name.removesuffix(".py").replace("/", ".") for name in files}
+
+
+def test_comments_and_docstrings_do_not_count(tmp_path: Path) -> None:
+    def digest(text: str) -> str:
+        (tmp_path / "a.py").write_text(text)
+        return syntax_digest(tmp_path / "a.py")
+
+    first = digest('"""A."""\n\nclass A:\n    """B."""\n\n    def f(self):\n        return 1\n')
+    assert first == digest('class A:\n    def f(self):  # of course\n        """C."""\n        return (1)\n')
+    assert first != digest("class A:\n    def f(self):\n        return 2\n")
 
 
 def test_imports_anywhere_and_relative_ones(tmp_path: Path) -> None:

@@ -1,0 +1,72 @@
+"""Everything that reaches a network is on the model's device; `meta` stands for one that is not the CPU."""
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn.modules.module import register_module_forward_pre_hook
+
+from src.config.experiment import Experiment
+from src.data.dataset import read_all
+from src.evaluation.images import ImageSuite, logits
+from src.evaluation.representation import RepresentationSuite
+
+README = Path(__file__).parents[2] / "README.md"
+META = torch.device("meta")
+
+
+class Seen(Exception):
+    """A module was called."""
+
+
+def devices(call: Callable[[], object]) -> set[torch.device]:
+    """Those of the tensors that a call gives to the first module that it comes to."""
+    found: set[torch.device] = set()
+
+    def note(module: Any, args: tuple) -> None:
+        found.update(part.device for part in args if isinstance(part, Tensor))
+        raise Seen
+
+    handle = register_module_forward_pre_hook(note)
+    with pytest.raises(Seen):
+        call()
+    handle.remove()
+    return found
+
+
+@pytest.fixture(params=["mlp_gan", "cdcgan", "stylegan2", "vae", "autoregressive", "contrastive"])
+def experiment(request: Any, compose: Any) -> Experiment:
+    data = f"data.path={README}" if request.param == "autoregressive" else "data=digits"
+    return Experiment(compose(f"model={request.param}", data, "debug=tiny"))
+
+
+def test_samples_measures_and_losses(experiment: Experiment) -> None:
+    dataset = experiment.dataset
+    dataset.prepare()
+    model = experiment.model(dataset.spec).to(META).eval()
+    rows = {name: torch.from_numpy(read_all(dataset.split("validation"), name)[:4].copy()) for name in dataset.spec.fields}
+    calls: dict[str, Callable[[], object]] = {}
+    if hasattr(model, "sample"):
+        calls["sample"] = lambda: model.sample(range(4))
+    if hasattr(model, "interpolate"):
+        calls["interpolate"] = lambda: model.interpolate(2, 3, 0)
+    if hasattr(model, "embed"):
+        suite = RepresentationSuite(samples=4, training=4, validation_samples=4)
+        calls["embed"] = lambda: suite.validate(model, dataset)
+    for name, call in calls.items():
+        assert devices(call) == {META}, name
+    if hasattr(model, "discriminate"):
+        assert devices(lambda: logits(model, rows)) == {META}
+
+
+def test_the_extractor_follows_the_model() -> None:
+    suite = ImageSuite("digits")
+    assert suite.place(SimpleNamespace(device=META)) == "meta"  # type: ignore[arg-type]
+    module = suite.extractor._backbone.module
+    assert {parameter.device for parameter in module.parameters()} == {META}
+    images = torch.zeros(4, 1, 28, 28, dtype=torch.uint8)
+    assert devices(lambda: suite.extractor(images)) == {META}

@@ -20,7 +20,8 @@ def evaluate(config: dict[str, Any]) -> dict[str, Any]:
     own = run.experiment().config["evaluation"]
     asked = {key: value for key, value in config["evaluation"].items() if value is not None}
     settings = own | asked | ({"cache": config["paths"]["cache"]} if "cache" in own else {})
-    experiment = run.experiment(config["paths"]["data"], evaluation=settings)
+    places = config["paths"]["data"], config["data"]["path"]
+    experiment = run.experiment(*places, evaluation=settings)
     check_device(settings.get("device"))
     ended = run.manifest().get("ended", {})
     if ended.get("reason") == "diverged":
@@ -33,7 +34,7 @@ def evaluate(config: dict[str, Any]) -> dict[str, Any]:
     dataset = experiment.dataset
     experiment.suite.check(dataset.spec)
     dataset.prepare()
-    if changes := run.changes(run.experiment(config["paths"]["data"]).config, dataset.hashes()):
+    if changes := run.changes(run.experiment(*places).config, dataset.hashes()):
         raise UserError(f"the data is not what the run was made with ({'; '.join(changes)}): get that version of it")
     name = record_name(settings, own)
     check_writable(Path(config["paths"]["cache"]), "paths.cache")
@@ -64,4 +65,4 @@ def record_name(settings: Mapping[str, Any], own: Mapping[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    command_line.run("evaluate", evaluate, nullable=("evaluation.", "paths.data"))
+    command_line.run("evaluate", evaluate, nullable=("evaluation.", "paths.data", "data.path"))

@@ -43,10 +43,12 @@ def sweep(config: dict[str, Any]) -> Path:
     check_writable(folder, "paths.runs")
     experiment = Experiment(base)
     experiment.dataset.prepare()
+    experiment.identify()
     contents = {key: config[key] for key in CONTENTS} | {
+        "base": [word for word in config["base"] if not word.startswith("data.path=")],  # the hashes count, not the place
         "better": experiment.suite.better,
         "data": experiment.dataset.hashes(),
-        "recipe": identity(base) | ends,
+        "recipe": identity(experiment.config) | ends,
     }
 
     from src.search.study import FAULTS, open_study, reason_of

@@ -46,11 +46,13 @@ def train(config: dict[str, Any]) -> dict[str, Any]:
 
 def train_rank(experiment: Experiment, where: Place) -> dict[str, Any]:
     """The work of every rank: prepare data and folder, train, evaluate; rank 0 publishes and prints. Returns as `train`."""
-    config, run, dataset = experiment.config, RunFolder(experiment.path), experiment.dataset
+    config, dataset = experiment.config, experiment.dataset
     experiment.suite.check(dataset.spec)
     from_first(dataset.prepare)
     dataset.prepare()
     check_dataset(dataset)
+    experiment.identify()
+    run = RunFolder(experiment.path)
     if experiment.batch_size > (samples := len(dataset.split("train"))):
         raise UserError(f"data.batch_size={experiment.batch_size} is more than the {samples} training samples: make it smaller")
     check_writable(experiment.cache, "paths.cache")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from src.config import command_line
+from src.config.checks import short_hash
 from src.config.errors import UserError
 from src.config.experiment import Experiment, StopRule
 from src.evaluation.intervals import prediction_interval
@@ -29,7 +30,7 @@ STATE = ("state_dict", "optimizer_states", "clock")  # parts of a checkpoint to 
 def verify(config: dict[str, Any]) -> None:
     """Check the config's run and print the verdict; exit with code 1 if the result is not reproduced."""
     run = RunFolder.existing(config["run"])
-    experiment, manifest = run.experiment(config["paths"]["data"]), run.manifest()
+    experiment, manifest = run.experiment(config["paths"]["data"], config["data"]["path"]), run.manifest()
     if manifest.get("ended", {"reason": "diverged"})["reason"] == "diverged":
         raise UserError(f"{run.path} has no result that could be verified: finish its training first")
     experiment.dataset.prepare()
@@ -259,7 +260,7 @@ def check_metric(run: RunFolder, measured: dict[str, Any] | None, published: Pat
     if measured is None or result is None:
         raise UserError("this does not show whether the metric holds: verify the whole run, without start= and steps=")
     name = result["main"]["name"]
-    recipe = run.manifest()["config_hash"]
+    recipe = short_hash(run.config())
     runs = find_runs(str(published)) if published.is_dir() else []
     values = [other.metrics[name] for other in runs if other.recipe == recipe and other.finished]
     interval = prediction_interval(values)
@@ -277,4 +278,4 @@ def check_metric(run: RunFolder, measured: dict[str, Any] | None, published: Pat
 
 if __name__ == "__main__":
     sys.argv = ["quick=true" if word == "--quick" else word for word in sys.argv]
-    command_line.run("verify", verify, nullable=("steps", "paths.data"))
+    command_line.run("verify", verify, nullable=("steps", "paths.data", "data.path"))

@@ -4,9 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import safetensors.torch
 from PIL import Image
 
+from src.config.errors import UserError
 from src.system.files import sha256
 from src.train import train
 
@@ -62,6 +64,36 @@ def test_data_that_have_moved(compose: Any, command: Any, tmp_path: Path) -> Non
     assert "bitwise equal" in answer.stdout
     assert json.loads((tmp_path / "run" / "metrics.json").read_text())["metrics"] == made["metrics"]
     assert not (tmp_path / "before").exists()
+
+    (tmp_path / "pictures").rename(tmp_path / "moved")
+    answer = command("evaluate", f"run={tmp_path}/run", *places)
+    assert (answer.returncode, answer.stderr.count("\n")) == (2, 1)
+    assert "there is no such folder: say where the images are now" in answer.stderr
+    for module in ("evaluate", "verify"):
+        answer = command(module, f"run={tmp_path}/run", *places, f"data.path={tmp_path}/moved")
+        assert answer.returncode == 0, answer.stderr
+    assert "bitwise equal" in answer.stdout
+    assert json.loads((tmp_path / "run" / "metrics.json").read_text())["metrics"] == made["metrics"]
+    assert command("generate", f"run={tmp_path}/run", "n=4").returncode == 0
+    again = train(compose(*words[:1], f"data.path={tmp_path}/moved", *words[2:]))
+    assert again == made
+    assert not (tmp_path / "run.kept1").exists()
+
+    (tmp_path / "moved" / "7.png").unlink()
+    answer = command("evaluate", f"run={tmp_path}/run", *places, f"data.path={tmp_path}/moved")
+    assert "the data is not what the run was made with (data file images.npy has other bytes)" in answer.stderr
+    with pytest.raises(UserError, match=r"was started with something else \(data file images.npy has other bytes\)"):
+        train(compose(*words[:1], f"data.path={tmp_path}/moved", *words[2:]))
+
+
+def test_a_place_for_data_that_a_run_does_not_have(tiny_run: Path, command: Any) -> None:
+    for word, said in [
+        ("data.path=here", "has no data of yours: leave it out"),
+        ("data.size=3", "no setting 'data.size'"),
+    ]:
+        answer = command("evaluate", f"run={tiny_run}", word)
+        assert (answer.returncode, answer.stderr.count("\n")) == (2, 1)
+        assert said in answer.stderr
 
 
 def test_other_data_than_the_runs_is_refused(tiny_run: Path, command: Any, tmp_path: Path) -> None:

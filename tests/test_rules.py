@@ -32,10 +32,10 @@ def test_from_training_to_the_report(rule: str, compose: Any, tmp_path: Path, ca
     assert run.manifest()["ended"]["step"] == 20
     assert [path.name for path in run.samples.glob("step-000000020*")] == ([preview] if preview else [])
 
-    again = evaluate(compose(f"run={run.path}", name="evaluate", nullable=("evaluation.", "paths.data")))
+    again = evaluate(compose(f"run={run.path}", name="evaluate", nullable=("evaluation.", "paths.data", "data.path")))
     assert again["metrics"] == result["metrics"]
     capsys.readouterr()
-    verify(compose(f"run={run.path}", f"paths.cache={tmp_path}", name="verify", nullable=("steps", "paths.data")))
+    verify(compose(f"run={run.path}", f"paths.cache={tmp_path}", name="verify", nullable=("steps", "paths.data", "data.path")))
     assert "bitwise equal over steps 1 to 20: " in capsys.readouterr().out
 
     asked = compose(f"run={run.path}", "n=4", name="generate", nullable=("n",))

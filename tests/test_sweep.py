@@ -333,6 +333,28 @@ def test_a_database_that_fails_is_quoted(compose: Any, tmp_path: Path, monkeypat
         run_sweep(compose("sweep=mlp_gan_tpe", "base=['model=mlp_gan','data=digits']", f"paths.runs={tmp_path}", name="sweep"))
 
 
+def test_a_sweep_over_own_data_goes_on_where_they_have_moved(
+    compose: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("src.sweep.search", lambda *_: None)
+    monkeypatch.setattr("src.sweep.write_report", lambda *_: tmp_path)
+
+    space = {"type": "float", "low": 1e-4, "high": 1e-3}
+
+    def run(name: str) -> None:
+        base = f"base=['model=autoregressive','data.path={tmp_path}/{name}']"
+        config = compose("sweep=mlp_gan_tpe", base, f"paths.runs={tmp_path}", name="sweep")
+        run_sweep(config | {"space": {"model.optimizer.lr": space}})
+
+    (tmp_path / "book.txt").write_text("some words " * 500)
+    run("book.txt")
+    (tmp_path / "book.txt").rename(tmp_path / "novel.txt")
+    run("novel.txt")
+    (tmp_path / "novel.txt").write_text("other words " * 500)
+    with pytest.raises(UserError, match=r"holds a study mlp_gan_tpe of another sweep \(data.text: "):
+        run("novel.txt")
+
+
 def test_a_failure_is_not_hidden_by_that_of_the_page(compose: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: Any) -> None:
         raise UserError("what went wrong first")

@@ -143,7 +143,9 @@ def test_a_malicious_checkpoint(evil_run: Path, compose: Callable[..., dict[str,
         lambda: load_run(evil_run),
         lambda: AtomicCheckpointIO().load_checkpoint(checkpoint, weights_only=False),
         lambda: generate(compose(f"run={evil_run}", "n=4", name="generate")),
-        lambda: evaluate(compose(f"run={evil_run}", *words, name="evaluate", nullable=("evaluation.", "paths.data"))),
+        lambda: evaluate(
+            compose(f"run={evil_run}", *words, name="evaluate", nullable=("evaluation.", "paths.data", "data.path"))
+        ),
         lambda: train(compose(*TINY, f"run_dir={evil_run}", f"paths.cache={tmp_path}/cache", "on_change=accept")),
     ):
         with pytest.raises(UserError, match=r"\.ckpt holds more than tensors and plain values"):

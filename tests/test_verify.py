@@ -38,7 +38,7 @@ def run(finished: Path, tmp_path: Path) -> Path:
 def check(compose: Callable[..., dict[str, Any]], tmp_path: Path) -> Callable[..., None]:
     def verified(run: Path, *words: str) -> None:
         words = (f"run={run}", f"published={tmp_path / 'published'}", *words)
-        config = compose(*words, name="verify", nullable=("steps", "paths.data"))
+        config = compose(*words, name="verify", nullable=("steps", "paths.data", "data.path"))
         verify(config | {"paths": config["paths"] | {"cache": str(tmp_path / "cache")}})
 
     return verified

@@ -261,9 +261,37 @@ def with_data_in(folder: str | None, config: Mapping[str, Any]) -> dict[str, Any
     return moved(config) | {"paths": {**config["paths"], "data": folder}}
 
 
+def with_path(path: str, config: Mapping[str, Any]) -> dict[str, Any]:
+    """A config whose own data (`data.path`) are at `path`: so are all paths of `data.source` at or below the former place."""
+    data, before = config["data"], config["data"]["path"]
+    downloads = f"{config.get('paths', {}).get('data')}/"  # which may lie below data.path, and stay
+
+    def moved(name: str, value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {key: moved(key, entry) for key, entry in value.items()}
+        if not isinstance(value, str) or name == "name":  # data.name=book data.path=book
+            return value
+        inside = value.startswith(f"{before}/") and (before.startswith(downloads) or not value.startswith(downloads))
+        return path if value == before else path + value.removeprefix(before) if inside else value
+
+    return {**config, "data": {**data, "path": path, "source": moved("source", data["source"])}}
+
+
+def data_digest(hashes: Mapping[str, str]) -> str:
+    """Sixteen hex digits that name a data set by the SHA-256 of its files; a single one may have any name."""
+    named = sorted(hashes.items()) if len(hashes) > 1 else sorted(hashes.values())
+    return hashlib.sha256(json.dumps(named).encode()).hexdigest()[:16]
+
+
 def identity(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The leaves that decide what a run computes. Paths of data count as if `paths.data` were `data`, wherever it is."""
-    found = {key: value for key, value in leaves(with_data_in("data", config)) if not NOT_IDENTITY.match(key)}
+    """The leaves that decide what a run computes. Paths of data count as if `paths.data` were `data`, wherever it is.
+
+    The user's own data count by `data.digest`, not by their path.
+    """
+    placed = with_data_in("data", config)
+    if isinstance(data := placed.get("data"), Mapping) and "path" in data:  # not in the protocol of an evaluation
+        placed = with_path("data.path", placed)
+    found = {key: value for key, value in leaves(placed) if not NOT_IDENTITY.match(key)}
     return {key: value for key, value in found.items() if (key, value) != ("extend", None)}  # as before there was such a key
 
 

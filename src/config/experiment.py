@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from src.config.build import instantiate
-from src.config.checks import short_hash
+from src.config.checks import data_digest, short_hash
 from src.config.errors import UserError
 from src.evaluation.suite import BETTER
 
@@ -129,11 +129,20 @@ class Experiment:
 
     @property
     def path(self) -> Path:
-        """The run's folder: runs/<name>-<data>-<hash of the config>/<seed>, unless the config says run_dir."""
+        """The run's folder: runs/<name>-<data>-<hash of the config>/<seed>, unless the config says run_dir.
+
+        The user's own data must be prepared: their digest is part of the hash.
+        """
         if self.config["run_dir"]:
             return Path(self.config["run_dir"])
+        self.identify()
         name = f"{self.name}-{self.config['data']['name']}-{short_hash(self.config)}"
         return Path(self.config["paths"]["runs"]) / name / str(self.seed)
+
+    def identify(self) -> None:
+        """Write the digest of the user's own, prepared data into the config, where it counts instead of `data.path`."""
+        if "path" in self.config["data"]:
+            self.config["data"] = self.config["data"] | {"digest": data_digest(self.dataset.hashes())}
 
     @property
     def cache(self) -> Path:

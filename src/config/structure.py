@@ -17,6 +17,7 @@ WITHOUT_KEY = ("experiment", "debug", "sweep")  # groups whose files say "# @pac
 SWITCHABLE = ("validation", "samples", "loss", "logger", "callbacks")  # sections that null switches off
 FIXED = ("stop", "log", "validation", "samples", "checkpoint", "paths")  # sections whose keys are all known
 DATA = ("name", "batch_size", "workers", "source", "modality")
+WRITTEN = ("digest",)  # keys of data that a training adds to its config
 BUILT = ("model", "evaluation", "data.source", "data.modality")  # sections with a _target_
 REFERENCE = re.compile(r"\$\{(?:oc\.select:)?([\w.]+)")
 
@@ -105,8 +106,8 @@ def is_read(key: str, known: set[str], sections: Mapping[str, Any], user_dir: st
     section, _, name = key.partition(".")
     if not name:
         return key in known or key in references
-    if section == "data":
-        return name in DATA or name in names_in_files("data", user_dir) or key in references
+    if section == "data" and section not in sections:
+        return name in (*DATA, *WRITTEN) or name in names_in_files("data", user_dir) or key in references
     return section not in sections or not sections[section] or name in sections[section] or key in references
 
 

@@ -130,7 +130,7 @@ class Folder:
     def _names(self) -> tuple[list[str], str]:
         """All image files, relative to the folder, sorted; and how many other files there are, by kind."""
         if not self.path.is_dir():
-            raise UserError(f"data.path={self.path}: there is no such folder")
+            raise UserError(f"data.path={self.path}: there is no such folder: say where the images are now")
         return list_files(self.path, SUFFIXES)
 
     def _given(self, names: list[str]) -> dict[str, str]:

@@ -73,7 +73,7 @@ class Text:
             )
 
     def hashes(self) -> dict[str, str]:
-        """SHA-256 of each file, by its name within the folder."""
+        """SHA-256 of each file, by its name within the folder; of a single file as "text"."""
         return self._source.hashes
 
     def notes(self) -> dict[str, int]:
@@ -133,9 +133,9 @@ class Text:
     def _files(self) -> tuple[dict[str, Path], str]:
         """The files by name, sorted; and how many others there are, by kind."""
         if self.path.is_file():
-            return {self.path.name: self.path}, ""
+            return {"text": self.path}, ""  # whatever its name is: it may move
         if not self.path.is_dir():
-            raise UserError(f"data.path={self.path}: there is no such file or folder")
+            raise UserError(f"data.path={self.path}: there is no such file or folder: say where the text is now")
         names, others = list_files(self.path, SUFFIXES)
         files = {name: self.path / name for name in names if (self.path / name).is_file()}
         if left_out := [self.path / name for name in names if name not in files]:

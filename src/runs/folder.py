@@ -22,7 +22,7 @@ import filelock
 import yaml
 from omegaconf import OmegaConf
 
-from src.config.checks import differences, validate, with_data_in
+from src.config.checks import data_digest, differences, validate, with_data_in, with_path
 from src.config.errors import UserError, nearest
 from src.config.experiment import Experiment
 from src.data.spec import Spec
@@ -109,20 +109,24 @@ class RunFolder:
             if not isinstance(config.get(name), kind):
                 raise UserError(f"{path} is damaged (no {name} in it): {START_AGAIN}")
         validate(config, trusted=trusted)
+        if "path" in config["data"] and (hashes := self.made_with().get("data")):
+            config["data"].setdefault("digest", data_digest(hashes))  # early configs have none
         return config
 
-    def experiment(self, data: str | None = None, **overrides: Any) -> Experiment:
+    def experiment(self, data: str | None = None, path: str | None = None, **overrides: Any) -> Experiment:
         """The experiment of the run's config, with `overrides` of its sections.
 
-        data: the folder where its data are now, None for the config's own.
+        data: the folder where downloaded data are now, None for the config's own. path: likewise of the user's own data.
         Raises UserError if the config is damaged or names a class that an untrusted config may not build.
         """
-        config = with_data_in(data, self.config(trusted=False)) | overrides
+        config = with_data_in(data, self.config(trusted=False))
+        if path is not None and "path" not in config["data"]:
+            raise UserError(f"data.path={path}: {self.path} has no data of yours: leave it out, paths.data= is for all others")
         try:
-            return Experiment(config, trusted=False)
+            return Experiment((config if path is None else with_path(path, config)) | overrides, trusted=False)
         except (KeyError, TypeError) as error:
-            path = self.path / "config.yaml"
-            raise UserError(f"{path} is damaged or of an earlier version ({error}): {START_AGAIN}") from error
+            damaged = self.path / "config.yaml"
+            raise UserError(f"{damaged} is damaged or of an earlier version ({error}): {START_AGAIN}") from error
 
     def spec(self) -> Spec | None:
         """The spec of the training data; None before the training has started."""
@@ -155,7 +159,7 @@ class RunFolder:
         """How config and data differ from the run's own, as text; empty if they do not."""
         before = self.made_with().get("data", data_hashes)
         return [
-            *differences(self.config(), config),
+            *(change for change in differences(self.config(), config) if not change.startswith("data.digest:")),
             *data_changes(before, data_hashes),
         ]
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from src.config.checks import data_digest
 from src.runs.code import sources
 from src.system.files import sha256
 
@@ -59,6 +60,8 @@ def software_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[
 
 def data_changes(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
     """How the files of a data set differ from earlier ones, by their hashes, as text."""
+    if data_digest(before) == data_digest(now):
+        return []
     return [f"data file {name} has other bytes" for name in sorted({*before, *now}) if before.get(name) != now.get(name)]
 
 

@@ -1,12 +1,16 @@
 import copy
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from omegaconf import OmegaConf
 
-from src.config.checks import differences, plain, short_hash, validate, with_data_in
+from src.config.checks import data_digest, differences, plain, short_hash, validate, with_data_in, with_path
 from src.config.errors import UserError, nearest
 
+ROOT = Path(__file__).parents[2]
 GOOD: dict[str, Any] = {
     "seed": 0,
     "data": {"batch_size": 64, "workers": 2},
@@ -161,6 +165,7 @@ def test_hash_names_what_is_computed() -> None:
 def test_differences_are_named() -> None:
     assert differences(GOOD, changed("data.batch_size", 32)) == ["data.batch_size: 64 -> 32"]
     assert differences(GOOD, changed("logger.wandb.mode", "disabled")) == []
+    assert differences({"data": "pathology"}, {"data": "digits"}) == ["data: pathology -> digits"]  # protocols
 
 
 def test_nearest() -> None:
@@ -175,6 +180,41 @@ def test_where_the_data_are_is_no_part_of_a_recipe(compose: Any) -> None:
     assert differences(here, there) == []
     assert with_data_in("/elsewhere", here) == there
     assert with_data_in(None, there) == there
+
+
+@pytest.mark.parametrize("path", ["./mine", "/home/me/mine", "digits", "text", "data"])
+def test_where_own_data_are_is_no_part_of_a_recipe_but_their_digest_is(path: str, compose: Any) -> None:
+    """Also where the path is the word of another setting."""
+    for name in ("folder", "text"):
+        words = ["model=mlp_gan", f"data={name}", "evaluation.extractor=digits"]
+        here, there = compose(*words, "data.path=mine"), compose(*words, f"data.path={path}")
+        assert short_hash(here) == short_hash(there)
+        assert differences(here, there) == []
+        known, other = ({**here, "data": here["data"] | {"digest": digest}} for digest in ("a", "b"))
+        assert short_hash(known) != short_hash(other)
+        assert with_path(path, here)["data"] == there["data"]
+        assert with_path("mine", there)["data"] == here["data"]
+
+
+def test_paths_below_own_data_move_with_them_but_downloads_stay() -> None:
+    config = {"paths": {"data": "/me/data"}, "data": {"path": "/me", "source": {"x": "/me/x", "cache": "/me/data/y"}}}
+    assert with_path("/you", config)["data"] == {"path": "/you", "source": {"x": "/you/x", "cache": "/me/data/y"}}
+    config = {"paths": {"data": "data"}, "data": {"path": "data/a", "source": {"x": ["data/a/x"], "y": "data/a/y"}}}
+    assert with_path("b", config)["data"]["source"]["y"] == "b/y"
+
+
+def test_hashes_of_published_runs_stay_as_they_are() -> None:
+    found = sorted((ROOT / "results").rglob("config.yaml"))[::4]
+    assert len(found) > 10
+    for path in found:
+        manifest = json.loads((path.parent / "manifest.json").read_text())
+        assert short_hash(yaml.safe_load(path.read_text())) == manifest["config_hash"], path
+
+
+def test_a_digest_names_data_by_their_bytes() -> None:
+    two = {"a": "0", "b": "1"}
+    assert data_digest({"book.txt": "0"}) == data_digest({"moved.txt": "0"}) != data_digest({"book.txt": "1"})
+    assert data_digest(two) == data_digest(dict(reversed(two.items()))) != data_digest({"a": "1", "b": "0"})
 
 
 def test_a_tilde_is_the_users_home(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -52,6 +52,19 @@ def test_the_folder_of_a_run(compose: Any) -> None:
     assert Experiment(compose("model=mlp_gan", "run_dir=here")).path == Path("here")
 
 
+def test_the_folder_of_own_data_is_named_after_their_bytes(compose: Any, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.txt").write_text("some words " * 500)
+    (tmp_path / "b.txt").write_text("other words " * 500)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "c.txt").write_text("some words " * 500)
+    words = ["model=autoregressive", "data.length=16"]
+    names = ("a.txt", "./a.txt", f"{tmp_path}/a.txt", "elsewhere/c.txt", "b.txt")
+    *same, other = (Experiment(compose(*words, f"data.path={name}")).path for name in names)
+    assert len(set(same)) == 1
+    assert other not in same
+
+
 def test_objects_as_the_config_says(compose: Any) -> None:
     """The same seed gives the same initial weights, whatever was drawn before."""
     import torch

@@ -100,7 +100,7 @@ def test_two_readings_are_the_same(tmp_path: Path) -> None:
     path = write(tmp_path)
     a, b = Text(path), Text(path)
     assert a.spec == b.spec
-    assert a.hashes() == b.hashes() == {"book.txt": hashlib.sha256(WORDS.encode()).hexdigest()}
+    assert a.hashes() == b.hashes() == {"text": hashlib.sha256(WORDS.encode()).hexdigest()}
     assert np.array_equal(a.split("train")["x"], b.split("train")["x"])
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from src.config.checks import data_digest
 from src.config.errors import UserError
 from src.runs.checkpoints import digest_path, load_checkpoint, save_checkpoint
 from src.runs.folder import RunFolder
@@ -191,6 +192,14 @@ def test_another_config_or_other_data_is_named(run: RunFolder, compose: Any) -> 
     same = ("logger=none", "data.workers=1", "on_change=accept")
     elsewhere = compose("model=mlp_gan", "data=digits", "data.batch_size=64", *same)
     assert run.changes(elsewhere, {"x": "aa"}) == []
+
+
+def test_an_early_config_without_a_digest_gets_it_from_the_manifest(run: RunFolder, compose: Any) -> None:
+    here, there = (compose("model=mlp_gan", "data=folder", f"data.path={path}") for path in ("here", "there"))
+    run.write_config(here)
+    run.begin_manifest(data={"images.npy": "0" * 64})
+    assert run.config()["data"]["digest"] == data_digest({"images.npy": "0" * 64})
+    assert run.changes(there, {"images.npy": "0" * 64}) == []
 
 
 def test_what_killed_processes_left_half_written_is_removed(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from src.config.checks import identity
 from src.config.errors import Diverged, UserError
 from src.config.experiment import Experiment
 from src.data.dataset import check_dataset
+from src.evaluation.suite import check_suite
 from src.parallel import launch
 from src.parallel.launch import from_first, is_first
 from src.parallel.place import Place, check_device, place
@@ -47,7 +48,7 @@ def train(config: dict[str, Any]) -> dict[str, Any]:
 def train_rank(experiment: Experiment, where: Place) -> dict[str, Any]:
     """The work of every rank: prepare data and folder, train, evaluate; rank 0 publishes and prints. Returns as `train`."""
     config, dataset = experiment.config, experiment.dataset
-    experiment.suite.check(dataset.spec)
+    check_suite(experiment.suite, dataset.spec)
     from_first(dataset.prepare)
     dataset.prepare()
     check_dataset(dataset)

@@ -10,7 +10,6 @@ from typing import Any, Self
 from src.config.build import instantiate
 from src.config.checks import data_digest, short_hash
 from src.config.errors import UserError
-from src.evaluation.suite import BETTER
 
 # Arguments of pl.Trainer that would bypass the model's clock -> the setting to use instead.
 INSTEAD = {
@@ -156,10 +155,7 @@ class Experiment:
     @cached_property
     def suite(self) -> Any:
         """A src.evaluation.suite.Suite."""
-        suite = self.build("evaluation")
-        if (better := getattr(suite, "better", None)) not in BETTER:
-            raise UserError(f"evaluation: {type(suite).__name__}.better is {better!r}: must be one of {', '.join(BETTER)}")
-        return suite
+        return self.build("evaluation")
 
     def modality(self, spec: Any) -> Any:
         """A src.modalities.modality.Modality."""

@@ -74,6 +74,13 @@ class Suite(Protocol):
         ...
 
 
+def check_suite(suite: Any, spec: Spec) -> None:
+    """Raise UserError for a suite that does not say which values are better, or that cannot measure data of this spec."""
+    if (better := getattr(suite, "better", None)) not in BETTER:
+        raise UserError(f"evaluation: {type(suite).__name__}.better is {better!r}: must be {' or '.join(BETTER)}")
+    suite.check(spec)
+
+
 def record(
     main: Main,
     columns: list[Column],

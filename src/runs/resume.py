@@ -157,6 +157,7 @@ def promise(changes: list[str], before: dict[str, Any], now: dict[str, Any]) -> 
 
 def refusal(run: RunFolder, changes: list[str], over: bool = False) -> str:
     """Message for a command that differs from the run's own. over: the run has finished and cannot continue."""
-    remedies = ["put it back", "choose another run_dir=", "add fresh=true to start again"]
-    remedies += [f"add extend={run.path} to train it longer"] if over else ["add on_change=accept to go on all the same"]
+    another = f"choose another run_dir=, with extend={run.path} to train it longer" if over else "choose another run_dir="
+    remedies = ["put it back", another, "add fresh=true to start again"]
+    remedies += [] if over else ["add on_change=accept to go on all the same"]
     return f"{run.path} was started with something else ({'; '.join(changes)}): {', '.join(remedies[:-1])}, or {remedies[-1]}"

@@ -1,14 +1,18 @@
 """python -m src.prepare data=mnist: get a data set's files where they are missing, and check them."""
 
+from pathlib import Path
 from typing import Any
 
 from src.config import command_line
 from src.config.build import instantiate
+from src.data.clients import commit_to_dvc
 
 
 def prepare(config: dict[str, Any]) -> None:
     dataset = instantiate(config["data"]["source"], "data.source")
     dataset.prepare()
+    if folder := getattr(dataset, "folder", None):
+        commit_to_dvc(Path(folder))  # also of files that were there
     sizes = ", ".join(f"{name} {len(dataset.split(name)):,}" for name in ("train", "validation", "test"))
     fields = ", ".join(f"{name}: {field.kind} {list(field.shape)}" for name, field in dataset.spec.fields.items())
     print(f"{dataset.name}: complete and checked; {sizes}; {fields}")

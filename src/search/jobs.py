@@ -61,6 +61,7 @@ def train(folder: Path, words: Sequence[str], stop: Stop, watch: Callable[[], bo
     command = [sys.executable, "-m", "src.train", *(["--config-dir", configs] if configs else []), *words]
     if stop.is_set():
         return INTERRUPTED
+    folder.mkdir(parents=True, exist_ok=True)
     with (folder / OUTPUT).open("ab") as output:
         process = subprocess.Popen(
             [*command, f"run_dir={literal(str(folder))}", "on_change=restart"],

@@ -48,7 +48,7 @@ def write(config: dict[str, Any], run: RunFolder, experiment: Experiment, checkp
 
     from src.modalities.modality import ShowsInterpolations
     from src.modalities.sidecars import remove_marked
-    from src.models.model import Exports, Interpolates, Samples
+    from src.models.capabilities import Exports, Interpolates, Samples
     from src.runs.export import save_safetensors, state_hash, to_onnx
     from src.runs.load import load_run
 

@@ -14,9 +14,10 @@ from typing import Any
 import yaml
 
 from src.config import command_line
-from src.config.checks import entries, identity, leaves, short_hash
+from src.config.checks import entries, leaves
 from src.config.errors import UserError, nearest
 from src.config.experiment import Experiment
+from src.config.identity import identity, short_hash
 from src.reporting.runs import find_runs
 from src.reporting.search import sweep_page
 from src.reporting.tables import make_tables

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from src.config import command_line
-from src.config.checks import identity
 from src.config.errors import Diverged, UserError
 from src.config.experiment import Experiment
+from src.config.identity import identity
 from src.data.dataset import check_dataset
 from src.evaluation.suite import check_suite
 from src.parallel import launch
@@ -156,14 +156,11 @@ def fit(experiment: Experiment, run: RunFolder, where: Place, hashes: dict[str, 
         experiment.suite,
         modality,
         stop=experiment.stop,
-        cadence=experiment.cadence,
-        settings=experiment.trainer,
         place=where,
-        batch_size=experiment.batch_size,
-        workers=experiment.workers,
         checkpoint=checkpoint,
         loggers=loggers,
         callbacks=callbacks,
+        **experiment.fit_settings,
     )
 
 

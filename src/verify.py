@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from src.config import command_line
-from src.config.checks import short_hash
 from src.config.errors import UserError
 from src.config.experiment import Experiment, StopRule
+from src.config.identity import short_hash
 from src.evaluation.intervals import prediction_interval
 from src.parallel import launch
 from src.parallel.place import place
@@ -190,14 +190,11 @@ def recompute(job: Recomputation) -> None:
                 experiment.suite,
                 modality,
                 stop=StopRule(samples=job.end * experiment.batch_size * model.batches_per_update),
-                cadence=experiment.cadence,
-                settings=experiment.trainer,
                 place=where,
-                batch_size=experiment.batch_size,
-                workers=experiment.workers,
                 checkpoint=checkpoint,
                 loggers=[DummyLogger()],  # some callbacks need one
                 callbacks=experiment.callbacks(),
+                **experiment.fit_settings,
             )
         if job.measure and launch.from_first(again.result) is None:
             evaluate_run(again, experiment, again.path / "metrics.json")

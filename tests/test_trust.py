@@ -20,8 +20,8 @@ from src.config.build import instantiate, locate
 from src.config.checks import validate
 from src.config.errors import UserError
 from src.evaluate import evaluate
+from src.evaluation.cache import cached
 from src.evaluation.extractors.extractor import load_extractor
-from src.evaluation.protocol import _cached
 from src.generate import generate
 from src.runs.checkpoints import digest_path
 from src.runs.folder import RunFolder
@@ -157,13 +157,13 @@ def test_a_malicious_checkpoint(evil_run: Path, compose: Callable[..., dict[str,
 
 def test_a_malicious_cache_is_made_again(tmp_path: Path, marker: Path) -> None:
     good = {"real": np.arange(3.0)}
-    _cached(tmp_path, {}, lambda: good)
+    cached(tmp_path, {}, lambda: good)
     (path,) = tmp_path.glob("reference-*.npz")
     buffer = io.BytesIO()
     np.savez(buffer, real=np.array([Evil(marker)], dtype=object), allow_pickle=True)
     for evil in (buffer.getvalue(), pickle.dumps(Evil(marker))):
         path.write_bytes(evil)
-        assert _cached(tmp_path, {}, lambda: good)["real"].tolist() == [0, 1, 2]
+        assert cached(tmp_path, {}, lambda: good)["real"].tolist() == [0, 1, 2]
         with np.load(path, allow_pickle=False) as stored:
             assert stored["real"].tolist() == [0, 1, 2]
 

@@ -1,7 +1,5 @@
 """Checks of plain configs, and the hash of a config that names its run. Nothing here imports torch."""
 
-import hashlib
-import json
 import math
 import os
 import re
@@ -28,11 +26,6 @@ SECRET = re.compile(
 )
 URL_PASSWORD = re.compile(r"://[^/@\s]+:[^/@\s]+@")
 
-# Settings of where a run is computed and how it is logged, not of what it computes: they are not part of its identity.
-NOT_IDENTITY = re.compile(
-    r"(paths|logger|log|checkpoint|run_dir|devices|fresh|on_change|on_divergence|evaluate|publish|flagship|data\.workers|evaluation\.(cache|device))(\.|$)"
-    r"|trainer\.(?!precision$)"
-)
 
 NUMBER, POSITIVE, NOT_NEGATIVE, FRACTION = (
     "a number",
@@ -244,65 +237,3 @@ def check_secret(key: str, value: object) -> None:
     """Raise UserError, without the value, for a password or an API key: configs are copied into run folders and to W&B."""
     if (SECRET.search(key) and value) or (isinstance(value, str) and URL_PASSWORD.search(value)):
         raise UserError(f"{key} holds a secret, which would be written into files: use `wandb login` or the environment")
-
-
-def with_data_in(folder: str | None, config: Mapping[str, Any]) -> dict[str, Any]:
-    """A config with all paths inside `paths.data` moved to `folder`; None moves nothing."""
-    if folder is None or "paths" not in config:
-        return dict(config)
-    before = f"{config['paths']['data']}/"
-
-    def moved(value: Any) -> Any:
-        if isinstance(value, Mapping):
-            return {key: moved(entry) for key, entry in value.items()}
-        inside = isinstance(value, str) and value.startswith(before)
-        return f"{folder}/{value.removeprefix(before)}" if inside else value
-
-    return moved(config) | {"paths": {**config["paths"], "data": folder}}
-
-
-def with_path(path: str, config: Mapping[str, Any]) -> dict[str, Any]:
-    """A config whose own data (`data.path`) are at `path`: so are all paths of `data.source` at or below the former place."""
-    data, before = config["data"], config["data"]["path"]
-    downloads = f"{config.get('paths', {}).get('data')}/"  # which may lie below data.path, and stay
-
-    def moved(name: str, value: Any) -> Any:
-        if isinstance(value, Mapping):
-            return {key: moved(key, entry) for key, entry in value.items()}
-        if not isinstance(value, str) or name == "name":  # data.name=book data.path=book
-            return value
-        inside = value.startswith(f"{before}/") and (before.startswith(downloads) or not value.startswith(downloads))
-        return path if value == before else path + value.removeprefix(before) if inside else value
-
-    return {**config, "data": {**data, "path": path, "source": moved("source", data["source"])}}
-
-
-def data_digest(hashes: Mapping[str, str]) -> str:
-    """Sixteen hex digits that name a data set by the SHA-256 of its files; a single one may have any name."""
-    named = sorted(hashes.items()) if len(hashes) > 1 else sorted(hashes.values())
-    return hashlib.sha256(json.dumps(named).encode()).hexdigest()[:16]
-
-
-def identity(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The leaves that decide what a run computes. Paths of data count as if `paths.data` were `data`, wherever it is.
-
-    The user's own data count by `data.digest`, not by their path.
-    """
-    placed = with_data_in("data", config)
-    if isinstance(data := placed.get("data"), Mapping) and "path" in data:  # not in the protocol of an evaluation
-        placed = with_path("data.path", placed)
-    found = {key: value for key, value in leaves(placed) if not NOT_IDENTITY.match(key)}
-    return {key: value for key, value in found.items() if (key, value) != ("extend", None)}  # as before there was such a key
-
-
-def short_hash(config: Mapping[str, Any]) -> str:
-    """Eight hex digits that name a config, the same for all seeds."""
-    named = {key: value for key, value in identity(config).items() if key != "seed"}
-    return hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()[:8]
-
-
-def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """The leaves of `identity` that differ, each as "key: old -> new"."""
-    before, after = identity(old), identity(new)
-    keys = sorted(before.keys() | after.keys())
-    return [f"{k}: {before.get(k)} -> {after.get(k)}" for k in keys if before.get(k) != after.get(k)]

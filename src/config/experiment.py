@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any, Self
 
 from src.config.build import instantiate
-from src.config.checks import data_digest, short_hash
 from src.config.errors import UserError
+from src.config.identity import data_digest, short_hash
 
 # Arguments of pl.Trainer that would bypass the model's clock -> the setting to use instead.
 INSTEAD = {
-    "max_epochs": "stop.epochs= (and stop.samples=null, as the first limit counts)",
+    "max_epochs": "stop.epochs=, with stop.samples=null, as the first limit counts",
     "max_steps": "stop.samples",
     "max_time": "stop.minutes",
     "min_epochs": "stop.epochs",
@@ -174,6 +174,16 @@ class Experiment:
             return build(spec=spec, seed=self.seed)
         except ValueError as error:
             raise UserError(f"model: {error}") from error
+
+    @property
+    def fit_settings(self) -> dict[str, Any]:
+        """The arguments of src.training.fit.fit that every training of this config has."""
+        return {
+            "cadence": self.cadence,
+            "settings": self.trainer,
+            "batch_size": self.batch_size,
+            "workers": self.workers,
+        }
 
     def check_parts(self) -> None:
         """Raise UserError for what a training cannot be built from, before anything is written; imports torch."""

@@ -76,7 +76,7 @@ class ImageSuite:
             assert self.extractor  # loads the weights: a UserError comes before anything is written
 
     def check_model(self, model: "Model") -> None:
-        from src.models.model import Samples
+        from src.models.capabilities import Samples
 
         if not isinstance(model, Samples):
             raise UserError(f"evaluation=images needs samples, and {type(model).__name__} draws none: take another evaluation=")
@@ -97,7 +97,7 @@ class ImageSuite:
         from src.evaluation.metrics.discriminator_gap import discriminator_gap
         from src.evaluation.protocol import Protocol, evaluate, sample_count
         from src.modalities.modality import ShowsNeighbours
-        from src.models.model import Discriminates
+        from src.models.capabilities import Discriminates
         from src.parallel.collectives import is_first
 
         device = self.place(model)

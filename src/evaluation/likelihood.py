@@ -16,7 +16,8 @@ from src.config.errors import UserError
 from src.data.dataset import Dataset, Split
 from src.data.spec import Spec
 from src.evaluation.suite import Column, Main, record
-from src.models.model import Likelihood, Model, Samples
+from src.models.capabilities import Likelihood, Samples
+from src.models.model import Model
 from src.parallel.collectives import from_first, shared
 from src.training import rng
 

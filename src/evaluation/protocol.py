@@ -4,10 +4,7 @@ The reference side (features of real images, the controls) depends only on the d
 computed once and cached under a hash of all three.
 """
 
-import hashlib
-import io
 import json
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +16,7 @@ import torch_fidelity
 from torch import Tensor
 
 from src.data.dataset import Dataset, read_all
+from src.evaluation.cache import Arrays, cached, digest
 from src.evaluation.columns import CONTROL_NAMES, columns
 from src.evaluation.extractors.extractor import Extractor, Features, load_extractor
 from src.evaluation.extractors.points import mode_quality
@@ -34,19 +32,14 @@ from src.evaluation.metrics.distances import (
 from src.evaluation.metrics.neighbours import closeness, copies, manifold_radii, manifolds, radii
 from src.evaluation.suite import Main, record
 from src.parallel.collectives import from_first, is_first, shared
-from src.system.files import write_atomic
 from src.training import rng
 
-log = logging.getLogger(__name__)
-
 REVISION = 1  # increase it when a metric or a control changes its meaning: older caches are then not used
-ARRAYS = 5  # increase it when the cached arrays change but not their meaning
 NEIGHBOURS = {"precision_recall": 3, "density_coverage": 5, "copies": 1}
 
 MANY_CLASSES = 100  # from this number on, a record counts the classes found instead of listing their shares
 
 Generate = Callable[[int], Tensor]  # n -> samples [n, ...] in the data's dtype: uint8 images [n, C, H, W], float points
-Arrays = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -99,12 +92,12 @@ def evaluate(
     if not is_first():
         return {}
     described = _describe(dataset, protocol, extractor, count)
-    reference = _cached(cache, described, lambda: _reference(dataset, protocol, extractor, count))
+    reference = cached(cache, described, lambda: _reference(dataset, protocol, extractor, count))
     metrics = _measure(found, reference, extractor, protocol.seed)
     controls = json.loads(str(reference["controls"]))
     if labels is not None:
         # A separate cache file: metrics that need no labels, and their protocol, must not depend on labels.
-        conditional = _cached(
+        conditional = cached(
             cache, described | {"labels": True}, lambda: _conditional_controls(dataset, protocol, extractor, count, reference)
         )
         metrics |= _measure_classes(found, labels, dataset, protocol, extractor, reference)
@@ -127,11 +120,11 @@ def validation_distance(generate: Generate, dataset: Dataset, extractor: Extract
     Biased upwards for small `n`: compare only values of the same `n`.
     """
     real = read_all(dataset.split("validation"), "x")
-    described = {"validation": _digest(real), "extractor": extractor.weights_sha256, "revision": REVISION}
+    described = {"validation": digest(real), "extractor": extractor.weights_sha256, "revision": REVISION}
     found = extract(generate, n, extractor)
 
     def distance() -> float:
-        reference = _cached(cache, described, lambda: statistics(extractor(_tensor(real)).features))
+        reference = cached(cache, described, lambda: statistics(extractor(_tensor(real)).features))
         return frechet_distance(statistics(found.features), reference)
 
     return from_first(distance)
@@ -260,7 +253,7 @@ def _training_limit(dataset: Dataset, protocol: Protocol, extractor: Extractor) 
 
 def _describe(dataset: Dataset, protocol: Protocol, extractor: Extractor, count: int) -> dict[str, Any]:
     """All that the numbers depend on, in plain JSON; the reference is cached under its hash."""
-    splits = {name: _digest(read_all(dataset.split(name), "x")) for name in ("train", "validation", protocol.split)}
+    splits = {name: digest(read_all(dataset.split(name), "x")) for name in ("train", "validation", protocol.split)}
     limit = _training_limit(dataset, protocol, extractor)
     return {
         "extractor": extractor.name,
@@ -295,29 +288,3 @@ def arrays(dataset: Dataset, split: str) -> tuple[np.ndarray, np.ndarray | None]
 
 def _tensor(x: np.ndarray) -> Tensor:
     return torch.from_numpy(np.array(x))  # a copy: a tensor cannot share a read-only memory map
-
-
-def _digest(x: np.ndarray) -> str:
-    """SHA-256 of an array's shape and bytes; file hashes are the same for a resized or shortened split."""
-    return hashlib.sha256(str(x.shape).encode() + np.ascontiguousarray(x).tobytes()).hexdigest()
-
-
-def _cached(folder: Path, described: dict[str, Any], compute: Callable[[], Arrays]) -> Arrays:
-    """Arrays from the cache, keyed by `described` and by the settings that affect rounding; computed if missing or damaged."""
-    rounding = {"arrays": ARRAYS, "threads": torch.get_num_threads(), "matmul_precision": torch.get_float32_matmul_precision()}
-    digest = hashlib.sha256(json.dumps(described | rounding, sort_keys=True).encode()).hexdigest()
-    path = folder / f"reference-{digest[:32]}.npz"
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            return dict(stored)
-    except FileNotFoundError:
-        pass
-    except Exception as error:  # zipfile checks CRCs and raises nearly any error on damaged bytes
-        log.warning("%s is damaged (%s): computing it again", path, error)
-
-    arrays = compute()
-    folder.mkdir(parents=True, exist_ok=True)
-    buffer = io.BytesIO()
-    np.savez(buffer, **arrays)  # type: ignore[arg-type]
-    write_atomic(path, buffer.getvalue())
-    return arrays

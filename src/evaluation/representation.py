@@ -15,7 +15,8 @@ from src.config.errors import UserError
 from src.data.dataset import Dataset
 from src.data.spec import Batch, Spec
 from src.evaluation.suite import Column, Main, record
-from src.models.model import Embeds, Model
+from src.models.capabilities import Embeds
+from src.models.model import Model
 from src.parallel.collectives import from_first, shared
 from src.training import rng
 

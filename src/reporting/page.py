@@ -4,7 +4,8 @@ import base64
 from html import escape
 from pathlib import Path
 
-from src.config.checks import differences, leaves
+from src.config.checks import leaves
+from src.config.identity import differences
 from src.reporting import charts, provenance
 from src.reporting.markup import document, figure, folded, grid, listing, name_of, row, texts
 from src.reporting.runs import Run

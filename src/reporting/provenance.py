@@ -6,7 +6,7 @@ from collections import Counter
 from html import escape
 from typing import Any
 
-from src.config.checks import identity
+from src.config.identity import identity
 from src.reporting import charts
 from src.reporting.markup import figure, folded, grid, listing, name_of, row, texts
 from src.reporting.runs import Run

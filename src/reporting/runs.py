@@ -8,8 +8,8 @@ from typing import Any
 
 import yaml
 
-from src.config.checks import short_hash
 from src.config.errors import UserError
+from src.config.identity import short_hash
 from src.runs.folder import RunFolder
 
 RECORD = ("main", "columns", "metrics", "controls", "control_names", "protocol")  # keys of a metrics.json

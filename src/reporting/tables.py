@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from src.config.checks import differences
 from src.config.errors import UserError, nearest
+from src.config.identity import differences
 from src.evaluation.intervals import Interval, holm, mean_interval, p_value, prediction_interval
 from src.evaluation.suite import Column
 from src.reporting.runs import Run

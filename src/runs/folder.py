@@ -22,9 +22,10 @@ import filelock
 import yaml
 from omegaconf import OmegaConf
 
-from src.config.checks import data_digest, differences, validate, with_data_in, with_path
+from src.config.checks import validate
 from src.config.errors import UserError, nearest
 from src.config.experiment import Experiment
+from src.config.identity import data_digest, differences, with_data_in, with_path
 from src.data.spec import Spec
 from src.runs.checkpoints import drop_checkpoint, is_intact, step_of
 from src.runs.manifest import data_changes

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from src.config.checks import data_digest
+from src.config.identity import data_digest
 from src.runs.code import sources
 from src.system.files import sha256
 

@@ -4,9 +4,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from src.config.checks import differences, short_hash
 from src.config.errors import UserError
 from src.config.experiment import Experiment
+from src.config.identity import differences, short_hash
 from src.data.spec import Spec
 from src.parallel.place import Place
 from src.runs.checkpoints import digest_path, load_checkpoint, step_of

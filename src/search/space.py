@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from src.config.checks import NOT_IDENTITY, is_integer, is_number
+from src.config.checks import is_integer, is_number
 from src.config.errors import UserError, nearest
+from src.config.identity import NOT_IDENTITY
 
 FIELDS = {"float": ("low", "high", "log", "step"), "int": ("low", "high", "log", "step"), "categorical": ("choices",)}
 PLAIN_WORD = re.compile(r"(?!(true|false|null|nan|inf)$)[a-z_][\w./-]*", re.IGNORECASE)

@@ -23,8 +23,8 @@ import torch
 from torch import Tensor
 
 from src.config import command_line
-from src.config.checks import identity
 from src.config.experiment import Experiment
+from src.config.identity import identity
 from src.data.dataset import Arrays, Dataset, read_all
 from src.data.loader import Blocks, Rows
 from src.models.model import Model

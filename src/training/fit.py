@@ -20,7 +20,8 @@ from src.config.experiment import Cadence, StopRule, TrainerSettings
 from src.data.dataset import Dataset
 from src.data.loader import DataModule, failure
 from src.evaluation.suite import Suite
-from src.models.model import Model, OneLoss, Samples
+from src.models.capabilities import Samples
+from src.models.model import Model, OneLoss
 from src.parallel.batch_norm import synchronise
 from src.parallel.collectives import is_first
 from src.parallel.launch import in_collective

@@ -7,8 +7,9 @@ import pytest
 import yaml
 from omegaconf import OmegaConf
 
-from src.config.checks import data_digest, differences, plain, short_hash, validate, with_data_in, with_path
+from src.config.checks import plain, validate
 from src.config.errors import UserError, nearest
+from src.config.identity import data_digest, differences, short_hash, with_data_in, with_path
 
 ROOT = Path(__file__).parents[2]
 GOOD: dict[str, Any] = {

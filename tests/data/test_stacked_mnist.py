@@ -9,7 +9,7 @@ from src.config.errors import UserError
 from src.data.dataset import SPLITS, Dataset
 from src.data.loader import Blocks, Rows
 from src.data.stacked_mnist import StackedMNIST, Triples
-from src.evaluation.protocol import _digest
+from src.evaluation.cache import digest
 
 
 @pytest.fixture
@@ -92,7 +92,7 @@ def test_it_becomes_an_array_wherever_one_is_asked_for(triples):
         assert array.dtype == np.uint8
         assert array.flags.writeable
     assert np.asarray(triples, dtype=np.float32).dtype == np.float32
-    assert _digest(triples) == _digest(whole)
+    assert digest(triples) == digest(whole)
     assert torch.equal(torch.from_numpy(np.array(triples)), torch.from_numpy(whole))
     with pytest.raises(ValueError, match="nothing to share"):
         np.array(triples, copy=False)

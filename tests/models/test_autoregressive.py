@@ -12,7 +12,7 @@ from torch import Tensor
 from src.config.errors import UserError
 from src.data.spec import Field, Spec
 from src.models.autoregressive import SAMPLE_BATCH, Autoregressive, draw, probabilities
-from src.models.model import Continues, Likelihood, Samples
+from src.models.capabilities import Continues, Likelihood, Samples
 from src.networks.decoder import Decoder
 from src.training import rng
 from src.training.ema import EMA

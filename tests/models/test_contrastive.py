@@ -16,8 +16,8 @@ from src.data.spec import Batch
 from src.evaluation.representation import RepresentationSuite
 from src.models import contrastive
 from src.models.augment import DiffAugment, Translate
+from src.models.capabilities import Embeds, Samples
 from src.models.contrastive import Contrastive, nt_xent
-from src.models.model import Embeds, Samples
 from src.networks.encoder import ConvEncoder
 from src.parallel import collectives
 from src.training import rng

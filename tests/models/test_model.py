@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from src.config.errors import Diverged
 from src.data.spec import Batch, Field, Spec
-from src.models.model import Likelihood, Model, OneLoss, Samples
+from src.models.capabilities import Likelihood, Samples
+from src.models.model import Model, OneLoss
 from src.training.ema import EMA
 
 SPEC = Spec({"x": Field("image", (1, 1, 2), "uint8"), "y": Field("class", (), "int64", ("a", "b"))})

@@ -11,7 +11,7 @@ from torch.distributions import Normal, kl_divergence
 from src.data.digits import Digits
 from src.data.loader import Blocks
 from src.data.spec import Batch, Spec
-from src.models.model import Encodes, Interpolates, Likelihood, Samples
+from src.models.capabilities import Encodes, Interpolates, Likelihood, Samples
 from src.models.vae import VAE, kl_to_standard_normal
 from src.networks.vae import MLPVAE
 from src.training import rng

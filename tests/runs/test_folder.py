@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import torch
 
-from src.config.checks import data_digest
 from src.config.errors import UserError
+from src.config.identity import data_digest
 from src.runs.checkpoints import digest_path, load_checkpoint, save_checkpoint
 from src.runs.folder import RunFolder
 from src.runs.load import load_run

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from src.config.checks import differences, short_hash
+from src.config.identity import differences, short_hash
 from src.evaluation import protocol
 from src.models.gan.gan import GAN
 from src.runs.folder import RunFolder

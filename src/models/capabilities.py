@@ -1,0 +1,96 @@
+"""What a rule can do beyond training: small protocols, asked for by `isinstance`."""
+
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
+
+from torch import Tensor, nn
+
+from src.data.spec import Batch
+
+
+@runtime_checkable
+class Samples(Protocol):
+    """Draws samples."""
+
+    def conditions(self, seeds: Sequence[int]) -> Batch:
+        """Default conditions of these seeds' samples, [N, ...] by field; empty for an unconditional model."""
+        ...
+
+    def sample(self, seeds: Sequence[int], cond: Batch | None = None, weights: str = "ema") -> Tensor:
+        """One sample per seed, [N, *spec.shape] on the CPU in the model's format.
+
+        Sample i depends on seeds[i] and its condition alone. cond: by field; None for `conditions(seeds)`. A rule may take more
+        settings by name (truncation, temperature ...).
+        """
+        ...
+
+
+@runtime_checkable
+class Interpolates(Protocol):
+    """Has a latent space."""
+
+    def interpolate(self, rows: int, steps: int, seed: int, cond: Batch | None = None, weights: str = "ema") -> Tensor:
+        """Samples [rows, steps, *spec.shape], each row from one latent to another; cond: of the rows."""
+        ...
+
+
+@runtime_checkable
+class Encodes(Protocol):
+    """Maps data to latents, and back."""
+
+    def encode(self, batch: Batch) -> Tensor:
+        """Latents [B, z_dim] of a batch in the model's format."""
+        ...
+
+    def decode(self, z: Tensor, cond: Batch | None = None, weights: str = "ema") -> Tensor:
+        """Latents [N, z_dim] to samples [N, *spec.shape] on the CPU."""
+        ...
+
+
+@runtime_checkable
+class Likelihood(Protocol):
+    """Computes how probable data are."""
+
+    def nll(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """(negative log-likelihood [B] in nats, number of symbols or pixels [B]) of a batch in the model's format."""
+        ...
+
+
+@runtime_checkable
+class Embeds(Protocol):
+    """Maps data to representations."""
+
+    def embed(self, batch: Batch, weights: str = "ema") -> Tensor:
+        """Embeddings [B, D] of a batch in the model's format."""
+        ...
+
+
+@runtime_checkable
+class Discriminates(Protocol):
+    """Tells real samples from generated ones."""
+
+    def discriminate(self, batch: Batch) -> Tensor:
+        """Logits [B], high for real, of a batch in the model's format."""
+        ...
+
+
+@runtime_checkable
+class Continues(Protocol):
+    """Continues a given beginning."""
+
+    def continue_from(self, prompt: Tensor, seeds: Sequence[int], weights: str = "ema") -> Tensor:
+        """Sequences [N, T] that begin with the prompt [P], one per seed."""
+        ...
+
+
+@runtime_checkable
+class Exports(Protocol):
+    """Can be exported to ONNX."""
+
+    def generator_of(self, weights: str = "ema") -> nn.Module:
+        """The network that is exported."""
+        ...
+
+    def example_inputs(self) -> dict[str, Tensor]:
+        """Its inputs [B, ...], by name and in order, for tracing."""
+        ...

@@ -2,6 +2,7 @@
 
 import inspect
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from itertools import chain, tee
@@ -17,11 +18,26 @@ from src.system.progress import Line, minutes
 
 FILES = ".gif", ".jpeg", ".jpg", ".npz", ".onnx", ".png", ".safetensors", ".txt", ".webp"  # out= names a file, not a folder
 NETWORK = "safetensors", "onnx"  # formats of the network, not of samples
-SETTINGS = "truncation", "side", "temperature", "top_k", "top_p"  # of sampling; each model supports some of them
+SETTINGS = (
+    "truncation",
+    "side",
+    "temperature",
+    "top_k",
+    "top_p",
+    "nfe",
+    "solver",
+    "guidance",
+)  # of sampling; each model supports some of them
 SAMPLING_KEYS = "class", *SETTINGS  # recorded with the samples where they are given
 # Capability -> what a model without it cannot do.
-CANNOT = {"Samples": "draws no samples", "Interpolates": "has no latents to go between", "Exports": "cannot be exported"}
+CANNOT = {
+    "Samples": "draws no samples",
+    "Interpolates": "has no latents to go between",
+    "Unfolds": "has no way to its samples to film",
+    "Exports": "cannot be exported",
+}
 SAMPLES, STRIPS = 64, 8  # default n, for samples and for interpolations
+FRAMES = 40  # of a film
 SEEDS = 2**63  # archives store seeds as int64: all must be below this
 PORTION = 1024  # samples drawn at a time, while the portion before is written
 
@@ -46,9 +62,9 @@ def write(config: dict[str, Any], run: RunFolder, experiment: Experiment, checkp
     """Draw samples or export the network, and write the result to the folder or file `out`."""
     import torch
 
-    from src.modalities.modality import ShowsInterpolations
+    from src.modalities.modality import Films, ShowsInterpolations
     from src.modalities.sidecars import remove_marked
-    from src.models.capabilities import Exports, Interpolates, Samples
+    from src.models.capabilities import Exports, Interpolates, Samples, Unfolds
     from src.runs.export import save_safetensors, state_hash, to_onnx
     from src.runs.load import load_run
 
@@ -74,7 +90,10 @@ def write(config: dict[str, Any], run: RunFolder, experiment: Experiment, checkp
         return
     if config["interpolate"] and not isinstance(modality, ShowsInterpolations):
         raise UserError(f"{model.spec.kind} has no picture of an interpolation: leave interpolate= out")
+    if config["film"] and not isinstance(modality, Films):
+        raise UserError(f"{model.spec.kind} has no film: leave film= out")
     needed: Any = Exports if kind == "onnx" else Interpolates if config["interpolate"] else Samples
+    needed = Unfolds if config["film"] else needed
     if not isinstance(model, needed):
         raise UserError(f"{experiment.name} {CANNOT[needed.__name__]}: ask another run, or take format=safetensors")
     if kind == "onnx":
@@ -90,6 +109,8 @@ def write(config: dict[str, Any], run: RunFolder, experiment: Experiment, checkp
             **sampling_settings(config, model.interpolate),
         )
         modality.strip(modality.finish(strips), out, drawn)
+    elif config["film"]:
+        write_film(model, config, modality, out, drawn)
     else:
         seeds = range(config["seed"], config["seed"] + (config["n"] or SAMPLES))
         portions = draw(model, config, seeds, modality.finish)
@@ -110,6 +131,18 @@ def write(config: dict[str, Any], run: RunFolder, experiment: Experiment, checkp
             modality.save_archive(torch.cat(list(portions)), out, seeds, drawn)
 
 
+def write_film(model: Any, config: dict[str, Any], modality: Any, out: Path, provenance: dict[str, Any]) -> None:
+    """Write a film of how the seeds' samples come to be."""
+    seeds = range(config["seed"], config["seed"] + (config["n"] or SAMPLES))
+    cond = condition(model, config["class"], len(seeds))
+    frames = model.unfold(seeds, FRAMES, cond, **sampling_settings(config, model.unfold))
+    with tempfile.TemporaryDirectory() as folder:
+        pictures = [Path(folder) / f"{number:03d}{modality.suffix}" for number in range(len(frames))]
+        for frame, path in zip(frames, pictures, strict=True):
+            modality.preview(modality.finish(frame), path)
+        modality.film(pictures, out, provenance=provenance)
+
+
 def sampling_settings(config: dict[str, Any], function: Callable[..., Any]) -> dict[str, Any]:
     """The config's sampling settings as keyword arguments; UserError for one that `function` does not take."""
     given = {name: config[name] for name in SETTINGS if config[name] is not None}
@@ -122,21 +155,34 @@ def sampling_settings(config: dict[str, Any], function: Callable[..., Any]) -> d
 def output_path(config: dict[str, Any], run: RunFolder) -> Path:
     """The folder or file to write to; UserError for settings that the format does not support, or an unwritable place."""
     kind, strips = config["format"], config["interpolate"]
-    if strips and kind != "files":
-        raise UserError(f"interpolate= makes one picture, format={kind} has no place for it: leave one of them out")
+    for key in ("interpolate", "film"):
+        if config[key] and kind != "files":
+            raise UserError(f"{key}= makes one picture, format={kind} has no place for it: leave one of them out")
+    if strips and config["film"]:
+        raise UserError("interpolate= and film= are two pictures: leave one of them out")
     meant = [key for key in ("n", *SAMPLING_KEYS) if config[key] is not None]
     if kind in NETWORK and meant:
         raise UserError(f"format={kind} exports the network and draws no samples: leave {meant[0]}= out")
     if kind == "npz" and config["seed"] + (config["n"] or SAMPLES) > SEEDS:
         raise UserError(f"seed={config['seed']}: format=npz holds seeds of 64 bits, up to {SEEDS - 1}: choose a smaller one")
     asked = Path(config["out"] or "").suffix
-    suffix = ".png" if strips else f".{kind}" if kind != "files" else asked if asked.lower() in FILES else ""
+    suffix = (
+        ".png"
+        if strips
+        else ".gif"
+        if config["film"]
+        else f".{kind}"
+        if kind != "files"
+        else asked
+        if asked.lower() in FILES
+        else ""
+    )
     if config["out"]:
         out = Path(config["out"])
         out = out if out.suffix == suffix else out.with_name(out.name + suffix)
     else:
         asked_for = "".join(f"-{key}{config[key]}" for key in ("n", *SAMPLING_KEYS) if config[key] is not None)
-        name = f"interpolate{strips}" if strips else "samples"
+        name = f"interpolate{strips}" if strips else "film" if config["film"] else "samples"
         name = "network" if kind in NETWORK else f"{name}{asked_for}-seed{config['seed']}".replace("/", "_")
         out = run.path / "generated" / (name + suffix)
     if suffix and out.is_dir():

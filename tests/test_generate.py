@@ -98,6 +98,13 @@ def test_interpolation_strip(draw: Any) -> None:
         draw("n=2", "interpolate=6", "class=1")
 
 
+def test_a_film_of_how_samples_come_to_be(draw: Any) -> None:
+    path = draw("film=true", "n=4")
+    assert path.name == "out.gif"
+    with Image.open(path) as film:
+        assert film.n_frames > 10
+
+
 def test_files_have_the_names_that_are_asked_for(draw: Any, tmp_path: Path) -> None:
     for words, name in (
         (["format=npz", "n=2", f"out={tmp_path}/v1.5"], "v1.5.npz"),

@@ -66,7 +66,7 @@ KEYS = {
     **dict.fromkeys(("run", "run_dir", "extend", "publish", "published", "out", "output", "readme", "results", "store"), PATH),
     **dict.fromkeys(("table", "json", "curves", "metrics"), PATH),
     "runs": PATHS,
-    **dict.fromkeys(("fresh", "evaluate", "flagship", "quick", "films"), BOOL),
+    **dict.fromkeys(("fresh", "evaluate", "flagship", "quick", "films", "film"), BOOL),
     **dict.fromkeys(("trainer.channels_last", "trainer.sync_batchnorm", "trainer.deterministic"), BOOL),
     **dict.fromkeys(("seed", "start", "interpolate", "data.workers", "evaluation.seed", "samples.per_decade"), INDEX),
     **dict.fromkeys(("steps", "n", "samples.n", "epochs", "data.batch_size", "side", "checkpoint.keep"), COUNT),
@@ -78,6 +78,8 @@ KEYS = {
     "temperature": POSITIVE,
     "top_k": COUNT,
     "top_p": POSITIVE,
+    "nfe": COUNT,
+    "guidance": NOT_NEGATIVE,
     **dict.fromkeys(("data.size", "data.crop"), COUNT),
     "data.channels": COUNT,
     "data.max_broken": FRACTION,
@@ -118,6 +120,7 @@ CHOICES = {
     "on_divergence": ("fail", "record"),
     "format": ("files", "npz", "safetensors", "onnx"),
     "weights": ("ema", "raw"),
+    "solver": ("euler", "heun", "multistep"),
     "checkpoint": ("best", "last"),
     "sampler": ("tpe", "random"),
     "pruner": ("asha", "median", "none"),
@@ -125,7 +128,7 @@ CHOICES = {
 # Keys that may be null. A name that ends with a dot stands for all keys of that section.
 NULLABLE = (
     *("stop.", "trainer.threads", "trainer.profile", "evaluation.extractor", "evaluation.weights", "evaluation.device"),
-    *("truncation", "side", "temperature", "top_k", "top_p"),
+    *("truncation", "side", "temperature", "top_k", "top_p", "nfe", "solver", "guidance"),
     *("run_dir", "extend", "publish", "out", "store", "baseline", "table", "json", "curves", "metrics"),
 )
 

@@ -21,6 +21,7 @@ class Field:
     dtype: NumPy name of the data set's dtype; models get floats of their own precision instead of uint8.
     names: names of the classes or of the vocabulary, in the order of their numbers.
     rate: steps per second, for data with a time axis.
+    levels: number of values of uint8 data, evenly spaced from 0 to 255: 256, or 2 for black and white.
     """
 
     kind: str
@@ -28,6 +29,7 @@ class Field:
     dtype: str = "float32"
     names: tuple[str, ...] = ()
     rate: float | None = None
+    levels: int = 256
 
     def to_model(self, x: Tensor, dtype: Any = None) -> Tensor:
         """Data [..., *shape] to model input: uint8 0..255 becomes float in [-1, 1], other integers do not change."""

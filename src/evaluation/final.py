@@ -27,6 +27,9 @@ def evaluate_run(run: RunFolder, experiment: Experiment, path: Path) -> dict[str
     record = experiment.suite.evaluate(model, dataset, experiment.modality(dataset.spec), run.samples)
     if is_first():
         record = plain_record(record)
+        cost = record.pop("cost", None)
+        if cost and path == run.path / "metrics.json":
+            run.update_manifest(evaluation_cost=cost)
         record["protocol"] |= {
             "checkpoint": run.checkpoint().name,
             "network_sha256": state_hash(model.network().state_dict()),

@@ -3,6 +3,7 @@
 The protocol and its controls are in src/evaluation/protocol.py. torch is imported lazily: config errors must not wait for it.
 """
 
+import time
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from src.data.dataset import Dataset
     from src.evaluation.extractors.extractor import Extractor
+    from src.evaluation.image_likelihood import Measured
     from src.models.model import Model
 
 VALIDATION_SEED = 1_000_000  # first seed of validation samples: the final evaluation must draw others than chose the checkpoint
@@ -32,6 +34,8 @@ class ImageSuite:
     `check` refuses. weights: a file with other weights for it.
     samples: number of generated and of real samples, fewer if the data has fewer. split: split of the real samples.
     seed: seed of the first generated sample; sample i has seed + i. validation_samples: number of samples per validation.
+    likelihood: number of images of the split whose likelihood is measured, by models with that capability; 0 for none.
+    raw: whether the weights without averaging are measured as well.
     device: device for sampling and for feature extraction; None for the model's.
     cache: folder for features and metrics of real data.
     """
@@ -48,7 +52,10 @@ class ImageSuite:
         validation_samples: int = 5000,
         device: str | None = None,
         cache: str | Path = ".cache",
+        likelihood: int = 1000,
+        raw: bool = True,
     ) -> None:
+        self.likelihood, self.raw = likelihood, raw
         self.extractor_name, self.weights, self.samples, self.seed = extractor or "", weights, samples, seed
         self.split, self.validation_samples, self.device, self.cache = split, validation_samples, device, Path(cache)
 
@@ -98,21 +105,26 @@ class ImageSuite:
         from src.evaluation.protocol import Protocol, evaluate, sample_count
         from src.modalities.modality import ShowsNeighbours
         from src.models.capabilities import Discriminates
-        from src.parallel.collectives import is_first
+        from src.parallel.collectives import is_first, total
 
         device = self.place(model)
         protocol = Protocol(self.extractor_name, self.weights, self.samples, self.split)
         count = sample_count(dataset, protocol)
         cond = model.conditions(range(self.seed, self.seed + count))  # type: ignore[operator]
 
-        def measured(weights: str) -> tuple["Tensor", dict[str, Any]]:
-            samples = sampler(model, dataset.spec, self.seed, weights)(count)
-            return samples, evaluate(lambda _: samples, dataset, protocol, self.cache, cond.get("y"), self.extractor)
+        def measured(samples: "Tensor") -> dict[str, Any]:
+            return evaluate(lambda _: samples, dataset, protocol, self.cache, cond.get("y"), self.extractor)
 
-        drawn, record = measured("ema")
-        raw = measured("raw")[1] if model.ema else record
+        cpu = time.process_time()
+        drawn = sampler(model, dataset.spec, self.seed)(count)
+        cpu = total(time.process_time() - cpu)
+        record = measured(drawn)
+        raw = measured(sampler(model, dataset.spec, self.seed, "raw")(count)) if model.ema and self.raw else record
+        likelihood = self.measure_likelihood(model, dataset)
         if not is_first():
             return {}
+        if likelihood:
+            add_likelihood(record, likelihood)
         if isinstance(model, Discriminates):
             split = dataset.split(self.split)
             real = {name: torch.from_numpy(read_all(split, name)[:count].copy()) for name in ("x", *cond)}
@@ -125,7 +137,20 @@ class ImageSuite:
             "first_seed": self.seed,
             "device": device,
         }
-        return record | {"raw": raw["metrics"]}
+        record["cost"] = {"sampling_cpu_seconds_per_1000": round(1000 * cpu / count, 3)}
+        return record | ({"raw": raw["metrics"]} if self.raw else {})
+
+    def measure_likelihood(self, model: "Model", dataset: "Dataset") -> "Measured | None":
+        """Of `likelihood` images of the split; None if it is not asked for, or the model has none."""
+        from src.evaluation.image_likelihood import measure
+        from src.evaluation.likelihood import subset
+        from src.models.capabilities import Likelihood
+
+        field = dataset.spec.x
+        if not self.likelihood or not isinstance(model, Likelihood) or (field.kind, field.dtype) != ("image", "uint8"):
+            return None
+        rows = subset(len(dataset.split(self.split)), self.likelihood, 0, "likelihood")  # the same images for every seed
+        return measure(model, dataset, self.split, rows)
 
     def place(self, model: "Model") -> str:
         """Move the model to `device`, if that is set, and the extractor to the model's device; returns its type."""
@@ -133,6 +158,18 @@ class ImageSuite:
             model.to(self.device)
         self.extractor.to(model.device)
         return model.device.type
+
+
+def add_likelihood(record: dict[str, Any], found: "Measured") -> None:
+    """Add bits per dimension to a record. Its protocol stays: models without a likelihood are in the same table."""
+    from src.evaluation.image_likelihood import COLUMNS, CONTROL_NAMES
+
+    key = "bits_per_dim"
+    record["metrics"][key] = found.metrics[key]
+    record["columns"] += [column._asdict() for column in COLUMNS if column.key == key]
+    record["controls"] |= {name: {key: metrics[key]} for name, metrics in found.controls.items()}
+    record["control_names"] = record["control_names"] | CONTROL_NAMES
+    record["bounds"] = {metric: bound for metric, bound in found.bounds.items() if metric == key}
 
 
 def sampler(model: Any, spec: Spec, seed: int, weights: str = "ema") -> Callable[[int], "Tensor"]:

@@ -1,4 +1,4 @@
-"""The likelihood of unseen sequences of symbols, with count-based models as baselines; and copies of training data.
+"""The likelihood of unseen sequences of symbols, or of images, with simple models as baselines; and copies of training text.
 
 The unit is nats per symbol, -sum log p / number of symbols over all scored samples: a sum divided by a sum, so that short
 samples weigh less than long ones.
@@ -15,8 +15,9 @@ import torch
 from src.config.errors import UserError
 from src.data.dataset import Dataset, Split
 from src.data.spec import Spec
+from src.evaluation import image_likelihood
 from src.evaluation.suite import Column, Main, record
-from src.models.capabilities import Likelihood, Samples
+from src.models.capabilities import BoundsLikelihood, Likelihood, Samples
 from src.models.model import Model
 from src.parallel.collectives import from_first, shared
 from src.training import rng
@@ -76,7 +77,7 @@ class Sequences(NamedTuple):
 
 
 class LikelihoodSuite:
-    """Nats per symbol, for models with the Likelihood capability and data of kind "tokens".
+    """Nats per symbol, or per image, for models with the Likelihood capability.
 
     samples: most samples of the split that are scored, drawn by seed; None for all. validation_samples: same for `validate`.
     seed: seed of random subsets; sample i of the model has seed + i. split: split of the final evaluation.
@@ -102,9 +103,11 @@ class LikelihoodSuite:
 
     def check(self, spec: Spec) -> None:
         """See Suite."""
-        if spec.kind != "tokens" or "int" not in spec.x.dtype or not spec.x.names:
+        symbols = spec.kind == "tokens" and "int" in spec.x.dtype and spec.x.names
+        if not symbols and not (spec.kind == "image" and spec.x.dtype == "uint8"):
             raise UserError(
-                f"evaluation=likelihood scores symbols of a vocabulary and the data are {spec.kind}: take another evaluation="
+                "evaluation=likelihood scores symbols of a vocabulary, or the levels of images, and the data are "
+                f"{spec.kind}: take another evaluation="
             )
 
     def check_model(self, model: Model) -> None:
@@ -114,7 +117,12 @@ class LikelihoodSuite:
     def validate(self, model: Model, dataset: Dataset) -> float:
         """See Suite."""
         split = dataset.split("validation")
-        return score(model, dataset.spec, split, subset(len(split), self.validation_samples, self.seed, "validation"))[0]
+        rows = subset(len(split), self.validation_samples, self.seed, "validation")
+        return score(model, dataset.spec, split, rows)[0] * self.symbols_of(dataset.spec)
+
+    def symbols_of(self, spec: Spec) -> int:
+        """Symbols per unit of `main`: 1, or the C * H * W of an image."""
+        return math.prod(spec.shape) if spec.kind == "image" else 1
 
     def evaluate(self, model: Model, dataset: Dataset, modality: Any, folder: Path) -> dict[str, Any]:
         """See Suite; nothing is written to the folder."""
@@ -123,7 +131,9 @@ class LikelihoodSuite:
             model.to(self.device)
         split = dataset.split(self.split)
         rows = subset(len(split), self.samples, self.seed, "scored")
-        nats, symbols = score(model, dataset.spec, split, rows)
+        if dataset.spec.kind == "image":
+            return self.evaluate_images(model, dataset, rows)
+        nats, symbols = score(model, dataset.spec, split, rows, final=True)
         metrics, columns = in_units(nats), COLUMNS
         controls = from_first(lambda: baselines(dataset, Sequences.of(split.batch(rows))))
         if isinstance(model, Samples) and self.copies:
@@ -143,6 +153,25 @@ class LikelihoodSuite:
         }
         names = {name: CONTROL_NAMES[name] for name in controls}
         return record(self.main, columns, metrics, controls, names, protocol, device=str(model.device))
+
+    def evaluate_images(self, model: Model, dataset: Dataset, rows: np.ndarray) -> dict[str, Any]:
+        """`evaluate` for these rows of images."""
+        found, field = image_likelihood.measure(model, dataset, self.split, rows), dataset.spec.x
+        protocol = {
+            "suite": "likelihood",
+            "data": dataset.name,
+            "hashes": dataset.hashes(),
+            "split": self.split,
+            "samples": len(rows),
+            "dimensions": math.prod(field.shape),
+            "levels": field.levels,
+            "seed": self.seed,
+        }
+        names = image_likelihood.CONTROL_NAMES
+        columns = image_likelihood.COLUMNS
+        return record(
+            self.main, columns, found.metrics, found.controls, names, protocol, bounds=found.bounds, device=str(model.device)
+        )
 
     def search_copies(self, model: Samples, dataset: Dataset) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
         """The copy metrics of the model's samples, and of the controls: unseen real samples and training samples."""
@@ -172,14 +201,23 @@ def subset(available: int, wanted: int | None, seed: int, stream: str) -> np.nda
     return np.sort(np.random.default_rng(rng.key(seed, stream)).choice(available, wanted, replace=False))
 
 
-def score(model: Model, spec: Spec, split: Split, rows: np.ndarray) -> tuple[float, int]:
-    """Nats per symbol of these rows of a split, and their number of symbols. Each rank scores a part of them."""
+def bound_of(model: Model) -> str:
+    """What kind of bound a model's likelihood is; empty if it is exact."""
+    return model.bound if isinstance(model, BoundsLikelihood) else ""
+
+
+def score(model: Model, spec: Spec, split: Split, rows: np.ndarray, final: bool = False) -> tuple[float, int]:
+    """Nats per symbol of these rows of a split, and their number of symbols. Each rank scores a part of them.
+
+    final: take the tightest bound of a model that has several.
+    """
     assert isinstance(model, Likelihood)
+    nll = model.tight_nll if final and isinstance(model, BoundsLikelihood) else model.nll
 
     def score_batch(rows: np.ndarray) -> np.ndarray:
         """Nats and symbols of each sample, [B, 2]."""
         batch = {name: torch.from_numpy(part).to(model.device) for name, part in split.batch(rows).items()}
-        return torch.stack([part.cpu().double() for part in model.nll(spec.to_model(batch, model.dtype))], dim=1).numpy()
+        return torch.stack([part.cpu().double() for part in nll(spec.to_model(batch, model.dtype))], dim=1).numpy()
 
     def score_part(part: slice) -> np.ndarray:
         return np.concatenate([score_batch(rows[i : min(i + BATCH, part.stop)]) for i in range(part.start, part.stop, BATCH)])

@@ -94,6 +94,8 @@ def record(
 
     columns: the columns of tables, in order. controls: name -> metrics of baselines and cheats; the first one is the floor, the
     metrics of real data. control_names: labels of the controls. protocol: settings of the measurement.
+    more: `bounds` is key of a metric -> what kind of bound its values are, of metrics that are only bounded; `cost` is what the
+    measurement took, which goes to the manifest: it differs from machine to machine.
     """
     return {
         "main": main._asdict(),

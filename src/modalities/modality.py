@@ -52,7 +52,13 @@ class Modality(Protocol):
 class Films(Protocol):
     """Makes a film of previews."""
 
-    def film(self, frames: Sequence[str | Path | np.ndarray], path: str | Path, captions: Sequence[str] | None = None) -> None:
+    def film(
+        self,
+        frames: Sequence[str | Path | np.ndarray],
+        path: str | Path,
+        captions: Sequence[str] | None = None,
+        provenance: Mapping[str, Any] | None = None,
+    ) -> None:
         """frames: previews in order. captions: one per frame."""
         ...
 

@@ -57,6 +57,29 @@ class Likelihood(Protocol):
 
 
 @runtime_checkable
+class BoundsLikelihood(Likelihood, Protocol):
+    """Computes upper bounds of the negative log-likelihood: `nll` a cheap one, for training, `tight_nll` the one to report."""
+
+    @property
+    def bound(self) -> str:
+        """The kind of bound that `tight_nll` computes, for tables, with its settings: "IWAE, K = 500"."""
+        ...
+
+    def tight_nll(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """As `nll`."""
+        ...
+
+
+@runtime_checkable
+class Unfolds(Protocol):
+    """Shows how its samples come to be."""
+
+    def unfold(self, seeds: Sequence[int], frames: int, cond: Batch | None = None, weights: str = "ema") -> Tensor:
+        """[frames, N, *spec.shape] on the CPU: the way to the samples of `sample`, which are the last frame."""
+        ...
+
+
+@runtime_checkable
 class Embeds(Protocol):
     """Maps data to representations."""
 

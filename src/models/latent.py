@@ -115,6 +115,21 @@ class LatentModel(Model):
         cond = {name: part.repeat_interleave(steps, dim=0) for name, part in cond.items()}
         return self.decode(z.flatten(0, 1), cond, weights, truncation, side).unflatten(0, (rows, steps))
 
+    def unfold(
+        self,
+        seeds: Sequence[int],
+        frames: int,
+        cond: Batch | None = None,
+        weights: str = "ema",
+        truncation: float | None = None,
+        side: int | None = None,
+    ) -> Tensor:
+        """See Unfolds: along the latent, from the mean of all latents to the sample's own. truncation, side: see `decode`."""
+        z = normal_per_seed(seeds, self.z_dim)
+        cond = self.conditions(seeds) if cond is None else cond
+        shares = torch.linspace(0, 1, frames).tolist()
+        return torch.stack([self.decode(share * z, cond, weights, truncation, side) for share in shares])
+
     def example_inputs(self) -> dict[str, Tensor]:
         y = self.conditions(range(self.classes))
         return {"z": torch.zeros(max(1, self.classes), self.z_dim), **y}

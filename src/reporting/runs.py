@@ -45,6 +45,17 @@ class Run:
         return self.ended.get("seconds", 0) / 60 / samples if samples else 0.0
 
     @property
+    def cost(self) -> dict[str, float]:
+        """Parameters, training samples and CPU seconds, and CPU seconds of 1,000 samples, where they are known."""
+        known = {
+            "parameters": sum(self.manifest.get("parameters", {}).values()),
+            "samples_seen": self.ended.get("samples_seen"),
+            "cpu_seconds": self.ended.get("cpu_seconds"),
+            **self.manifest.get("evaluation_cost", {}),
+        }
+        return {key: value for key, value in known.items() if value}
+
+    @property
     def failed(self) -> bool:
         """Whether the training diverged; such a run counts as a result."""
         return self.ended.get("reason") == "diverged"

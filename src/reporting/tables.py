@@ -55,6 +55,16 @@ class Group:
         return Summary(seeds, statistics.fmean(values), mean_interval(values), prediction_interval(values))
 
     @property
+    def bounds(self) -> dict[str, str]:
+        """Key of each metric that is only bounded from above -> what kind of bound it is."""
+        return self.finished[0].record.get("bounds", {}) if self.finished else {}
+
+    def cost(self, key: str) -> float | None:
+        """The mean of an entry of the runs' costs (`Run.cost`) over the finished seeds; None if one of them has none."""
+        found = [run.cost[key] for run in self.finished if key in run.cost]
+        return statistics.fmean(found) if found and len(found) == len(self.finished) else None
+
+    @property
     def protocol(self) -> dict[str, Any] | None:
         """How the recipe's runs were measured, None without a finished one; raises UserError if seeds differ in it."""
         protocols = [(run.name, shared_protocol(run)) for run in self.finished]
@@ -184,11 +194,13 @@ def _table(groups: list[Group], baseline: str | None) -> Table:
         return Table(data, "score", "lower", [], {}, {}, {}, groups, [])
     columns: dict[str, Column] = {}
     controls: dict[str, dict[str, Any]] = defaultdict(dict)
+    names: dict[str, str] = {}
     for group in measured:  # some recipes have more metrics than others: class-conditional ones do
         record = group.finished[0].record
         columns |= {entry["key"]: Column(**entry) for entry in record["columns"] if entry["key"] not in columns}
         for name, metrics in record["controls"].items():
             controls[name] |= metrics
+        names |= record["control_names"]
     first = measured[0].finished[0]
     main, better = first.main, first.record["main"]["better"]
     return Table(
@@ -198,7 +210,7 @@ def _table(groups: list[Group], baseline: str | None) -> Table:
         columns=list(columns.values()),
         protocol=shared_protocol(first),
         controls=dict(controls),
-        control_names=first.record["control_names"],
+        control_names=names,
         groups=groups,
         comparisons=_compare(measured, _baseline(groups, baseline) or measured[0], main, better),
     )

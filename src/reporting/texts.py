@@ -9,9 +9,17 @@ from typing import Any
 from src.reporting.tables import Group, Table
 from src.reporting.words import Cell, count, number, seed_cells, sheet, verdicts
 
+# Key of `Run.cost` -> header.
+COSTS = {
+    "parameters": "parameters",
+    "samples_seen": "training samples",
+    "cpu_seconds": "CPU s of training",
+    "sampling_cpu_seconds_per_1000": "CPU s per 1,000 samples",
+}
+
 
 def markdown(tables: list[Table]) -> str:
-    """For each table: means, values of each seed, and verdicts."""
+    """For each table: means, costs where the cost of sampling is known, values of each seed, and verdicts."""
     return "\n".join(_markdown(table) for table in tables)
 
 
@@ -29,10 +37,17 @@ def _markdown(table: Table) -> str:
         lines += [*_grid(["recipe", "seeds", *map(_cell, found.heads)], rows), ""]
         lines += [found.note, ""] if found.note else []
 
+    if any(group.cost("sampling_cpu_seconds_per_1000") for group in table.groups):
+        costs = [[f"`{group.label}`", *(_cost(group.cost(key)) for key in COSTS)] for group in table.groups]
+        lines += [*_grid(["recipe", *COSTS.values()], costs), ""]
     rows = [[f"`{group.label}`", *seed_cells(table, group), further_seed(group, table.main)] for group in table.groups]
     lines += [*_grid([f"{table.main} of seed", *map(str, table.seeds), "one further seed (95 %)"], rows), ""]
     lines += (items := [f"- `{label}`: **{verdict}**: {words}." for verdict, label, words in verdicts(table)])
     return "\n".join([*lines, *([""] if items else [])])
+
+
+def _cost(value: float | None) -> str:
+    return "-" if value is None else f"{value:,.0f}" if value >= 100 else number(value)
 
 
 def _cell(cell: Cell) -> str:

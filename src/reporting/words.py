@@ -22,7 +22,7 @@ class Sheet(NamedTuple):
     heads: list[Cell]
     recipes: list[list[Cell]]
     controls: dict[str, list[Cell]]  # display name -> cells
-    note: str  # what the marks mean; empty without marks
+    note: str  # what the marks mean; empty without any
 
 
 def sheet(table: Table, columns: Sequence[Column]) -> Sheet:
@@ -53,18 +53,21 @@ def sheet(table: Table, columns: Sequence[Column]) -> Sheet:
     recipes = []
     for group in table.groups:
         main = group.summary(table.main)
-        means = [mean(group.summary(column.key)) for column in columns]
+        means = [bounded(mean(group.summary(column.key)), column.key in group.bounds) for column in columns]
         recipes.append(row(group.label, means, times(main.mean if main else None)))
     controls = {}
     for name, metrics in table.controls.items():
         values = [(number(metrics[column.key]) if column.key in metrics else "-", "") for column in columns]
         controls[names[name]] = row(names[name], values, times(metrics.get(table.main)))
     listed = "; ".join(f"{mark} {name}" for name, mark in marks.items())
+    notes = [f"{listed}: better than the recipe, or in a column's head than every recipe."] if listed else []
+    if kinds := [f"{group.label}: {kind}" for group in table.groups for kind in dict.fromkeys(group.bounds.values())]:
+        notes.append(f"≤ is an upper bound ({'; '.join(kinds)}).")
     return Sheet(
         heads=row("", [(column.header, "") for column in columns], "times the floor"),
         recipes=recipes,
         controls=controls,
-        note=f"{listed}: better than the recipe, or in a column's head than every recipe." if listed else "",
+        note=" ".join(notes),
     )
 
 
@@ -90,6 +93,12 @@ def mean(summary: Summary | None) -> tuple[str, str]:
         return number(summary.mean), ""
     half = summary.interval.high - summary.mean
     return rounded(summary.mean, half), f"± {rounded(half, half)}"
+
+
+def bounded(cell: tuple[str, str], bound: bool) -> tuple[str, str]:
+    """A cell of `mean`, marked with "≤" if its values are upper bounds."""
+    text, half = cell
+    return (f"≤ {text}" if bound and text != "-" else text), half
 
 
 def counted(n: int, noun: str) -> str:

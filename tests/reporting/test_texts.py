@@ -57,6 +57,23 @@ def test_a_control_without_a_number_is_a_dash(make_run: MakeRun, edit: Edit, tmp
     assert "<td>1.500</td>" in page(tables)
 
 
+def test_bounds_and_costs_are_said(make_run: MakeRun, edit: Edit, tmp_path: Path) -> None:
+    for name in ("flow", "gan"):
+        folder = make_run(name, 0)
+        edit(folder / "metrics.json", lambda result: result.pop("bounds", None))
+        edit(
+            folder / "manifest.json", lambda manifest: manifest.update(evaluation_cost={"sampling_cpu_seconds_per_1000": 12.5})
+        )
+    edit(tmp_path / "runs/flow/0/metrics.json", lambda result: result.update(bounds={"fd_digits": "50 steps of Heun"}))
+    found = markdown(make_tables(find_runs([str(tmp_path / "runs")])))
+    rows = [line for line in found.splitlines() if line.startswith("| `")]
+    assert "| ≤ 1.000 |" in rows[0]
+    assert "≤" not in rows[1]
+    assert "≤ is an upper bound (flow-digits: 50 steps of Heun)." in found
+    assert "| recipe | parameters | training samples | CPU s of training | CPU s per 1,000 samples |" in found
+    assert rows[2].endswith("| 12.50 |")
+
+
 def test_one_seed_says_so(make_run: MakeRun, tmp_path: Path) -> None:
     make_run("mlp_gan", 3, 2.5)
     text = markdown(make_tables(find_runs(str(tmp_path))))

@@ -3,7 +3,6 @@
 import inspect
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from itertools import chain, tee
 from pathlib import Path
@@ -14,7 +13,7 @@ from src.config.errors import UserError, nearest
 from src.config.experiment import Experiment
 from src.runs.folder import RunFolder
 from src.system.files import NO_ROOM, check_writable
-from src.system.progress import Line, minutes
+from src.system.progress import Line
 
 FILES = ".gif", ".jpeg", ".jpg", ".npz", ".onnx", ".png", ".safetensors", ".txt", ".webp"  # out= names a file, not a folder
 NETWORK = "safetensors", "onnx"  # formats of the network, not of samples
@@ -194,15 +193,12 @@ def output_path(config: dict[str, Any], run: RunFolder) -> Path:
 def draw(model: Any, config: dict[str, Any], seeds: range, finish: Callable[[Any], Any]) -> Iterator[Any]:
     """Yield the seeds' samples in order, after `finish`, at most PORTION at a time; progress goes to stderr."""
     cond, settings = condition(model, config["class"], len(seeds)), sampling_settings(config, model.sample)
-    line, began = Line(sys.stderr), time.monotonic()
+    line = Line(sys.stderr)
     for start in range(0, len(seeds), PORTION):
         rows = slice(start, start + PORTION)
         asked = None if cond is None else {name: part[rows] for name, part in cond.items()}
         yield finish(model.sample(seeds[rows], asked, **settings))
-        if line.due():
-            done = min(start + PORTION, len(seeds))
-            rate = done / (time.monotonic() - began)
-            line.show(f"{done:,} of {len(seeds):,} samples  {rate:,.0f}/s  left {minutes((len(seeds) - done) / rate)}")
+        line.count(min(start + PORTION, len(seeds)), len(seeds), "samples")
     line.end()
 
 

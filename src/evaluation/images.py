@@ -3,6 +3,7 @@
 The protocol and its controls are in src/evaluation/protocol.py. torch is imported lazily: config errors must not wait for it.
 """
 
+import sys
 import time
 from collections.abc import Callable
 from functools import cached_property
@@ -13,6 +14,7 @@ from src.config.errors import Diverged, UserError
 from src.data.pixels import QUANTISATION
 from src.data.spec import Spec
 from src.evaluation.suite import Main
+from src.system.progress import Line
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 VALIDATION_SEED = 1_000_000  # first seed of validation samples: the final evaluation must draw others than chose the checkpoint
 NEIGHBOUR_ROWS, NEIGHBOURS = 8, 8
 BATCH = 500  # samples per call of the discriminator
+PORTION = 1024  # samples per call of the model: a multiple of the batches in which models sample
 
 
 class ImageSuite:
@@ -116,10 +119,10 @@ class ImageSuite:
             return evaluate(lambda _: samples, dataset, protocol, self.cache, cond.get("y"), self.extractor)
 
         cpu = time.process_time()
-        drawn = sampler(model, dataset.spec, self.seed)(count)
+        drawn = sampler(model, dataset.spec, self.seed, show=True)(count)
         cpu = total(time.process_time() - cpu)
         record = measured(drawn)
-        raw = measured(sampler(model, dataset.spec, self.seed, "raw")(count)) if model.ema and self.raw else record
+        raw = measured(sampler(model, dataset.spec, self.seed, "raw", show=True)(count)) if model.ema and self.raw else record
         likelihood = self.measure_likelihood(model, dataset)
         if not is_first():
             return {}
@@ -172,21 +175,28 @@ def add_likelihood(record: dict[str, Any], found: "Measured") -> None:
     record["bounds"] = {metric: bound for metric, bound in found.bounds.items() if metric == key}
 
 
-def sampler(model: Any, spec: Spec, seed: int, weights: str = "ema") -> Callable[[int], "Tensor"]:
+def sampler(model: Any, spec: Spec, seed: int, weights: str = "ema", show: bool = False) -> Callable[[int], "Tensor"]:
     """A function n -> samples [n, ...] for the seeds seed .. seed + n - 1, in the data's dtype (uint8 images).
 
-    Each rank generates a part of them; every rank gets all.
+    Each rank generates a part of them; every rank gets all. show: whether rank 0 says on stderr how far it is.
     """
     import torch
 
     from src.models.latent import SAMPLE_BATCH
-    from src.parallel.collectives import shared
+    from src.parallel.collectives import is_first, shared
 
     def part(rows: slice) -> "Tensor":
-        samples = model.sample(range(seed + rows.start, seed + rows.stop), weights=weights)
-        if samples.isnan().any():
-            raise Diverged("the samples contain NaN: the model has diverged, lower its learning rates or raise the penalty")
-        return spec.x.to_data(samples)
+        line, found = Line(sys.stderr), []
+        for start in range(rows.start, rows.stop, PORTION):
+            stop = min(start + PORTION, rows.stop)
+            samples = model.sample(range(seed + start, seed + stop), weights=weights)
+            if samples.isnan().any():
+                raise Diverged("the samples contain NaN: the model has diverged, lower its learning rates or raise the penalty")
+            found.append(spec.x.to_data(samples))
+            if show and is_first():
+                line.count(stop - rows.start, rows.stop - rows.start, "samples")
+        line.end()
+        return torch.cat(found)
 
     return lambda n: torch.cat(shared(part, n, SAMPLE_BATCH))
 

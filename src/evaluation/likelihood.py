@@ -5,6 +5,7 @@ samples weigh less than long ones.
 """
 
 import math
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -19,7 +20,8 @@ from src.evaluation import image_likelihood
 from src.evaluation.suite import Column, Main, record
 from src.models.capabilities import BoundsLikelihood, Likelihood, Samples
 from src.models.model import Model
-from src.parallel.collectives import from_first, shared
+from src.parallel.collectives import from_first, is_first, shared
+from src.system.progress import Line
 from src.training import rng
 
 BATCH = 128  # samples per batch; the batches do not depend on the number of ranks
@@ -220,7 +222,14 @@ def score(model: Model, spec: Spec, split: Split, rows: np.ndarray, final: bool 
         return torch.stack([part.cpu().double() for part in nll(spec.to_model(batch, model.dtype))], dim=1).numpy()
 
     def score_part(part: slice) -> np.ndarray:
-        return np.concatenate([score_batch(rows[i : min(i + BATCH, part.stop)]) for i in range(part.start, part.stop, BATCH)])
+        line, found = Line(sys.stderr), []
+        for start in range(part.start, part.stop, BATCH):
+            stop = min(start + BATCH, part.stop)
+            found.append(score_batch(rows[start:stop]))
+            if final and is_first():
+                line.count(stop - part.start, part.stop - part.start, "samples scored")
+        line.end()
+        return np.concatenate(found)
 
     # One sum over all samples: it does not depend on the number of ranks.
     nats, symbols = np.concatenate(shared(score_part, len(rows), BATCH)).sum(axis=0)

@@ -9,7 +9,8 @@ TERMINAL_SECONDS, PLAIN_SECONDS = 0.5, 15.0
 class Line:
     def __init__(self, stream: TextIO) -> None:
         self.stream, self.terminal = stream, stream.isatty()
-        self._shown, self._rewritten = time.monotonic(), False
+        self._began = self._shown = time.monotonic()
+        self._rewritten = False
 
     def due(self) -> bool:
         return time.monotonic() - self._shown >= (TERMINAL_SECONDS if self.terminal else PLAIN_SECONDS)
@@ -17,6 +18,12 @@ class Line:
     def show(self, text: str) -> None:
         print(f"\r\x1b[K{text}" if self.terminal else text, end="" if self.terminal else "\n", file=self.stream, flush=True)
         self._shown, self._rewritten = time.monotonic(), self.terminal
+
+    def count(self, done: int, total: int, noun: str) -> None:
+        """Show, if it is due, how many of `total` are done since this line was made, the rate and the time left."""
+        if self.due():
+            rate = done / (time.monotonic() - self._began)
+            self.show(f"{done:,} of {total:,} {noun}  {rate:,.0f}/s  left {minutes((total - done) / rate)}")
 
     def end(self) -> None:
         """End the line, so that the next output begins on a new one."""

@@ -203,8 +203,9 @@ def test_fewer_samples_are_drawn_by_seed() -> None:
 def test_errors_are_one_line() -> None:
     suite, data = LikelihoodSuite(), tiny()
     suite.check(data.spec)
-    with pytest.raises(UserError, match="the data are image"):
-        suite.check(Spec.of("image", (1, 8, 8)))
+    suite.check(Spec.of("image", (1, 8, 8)))
+    with pytest.raises(UserError, match="the data are points"):
+        suite.check(Spec.of("points", (2,)))
     with pytest.raises(UserError, match="Model has no likelihood"):
         suite.check_model(Model(data.spec, 0))
     with pytest.raises(UserError, match="no samples to score"):

@@ -95,11 +95,26 @@ class Diffusion(ODEModel):
         """x scaled to the standard deviation of the data."""
         return x / math.sqrt(1 + (t / self.sigma_data) ** 2)
 
-    def clock_of_likelihood(self, s: float) -> tuple[float, float]:
-        """ln sigma rises in equal steps from ln sigma_min to ln sigma_max."""
-        span = math.log(self.sigma_max / self.sigma_min)
-        sigma = self.sigma_min * math.exp(span * s)
-        return sigma, span * sigma
+    def likelihood_velocity(self, network: nn.Module, u: Tensor, s: float, y: Tensor | None) -> Tensor:
+        """du/ds for u = x cos a and sigma = sigma_data tan a, where du/da = -sigma_data F(u / sigma_data; ln(sigma) / 4).
+
+        This is dx/dsigma with eq. 7 put in. The angle a rises with s^2: short steps near the data.
+        """
+        first, last = self.angles
+        angle = first + (last - first) * s**2
+        c_noise = math.log(self.sigma_data * math.tan(angle)) / 4
+        v = network(u / self.sigma_data, u.new_full((len(u),), c_noise), y)
+        return -2 * s * (last - first) * self.sigma_data * v
+
+    @property
+    def angles(self) -> tuple[float, float]:
+        """a of `likelihood_velocity` at sigma_min and at sigma_max, in radians."""
+        return math.atan(self.sigma_min / self.sigma_data), math.atan(self.sigma_max / self.sigma_data)
+
+    @property
+    def likelihood_scales(self) -> tuple[float, float]:  # type: ignore[override]
+        first, last = self.angles
+        return math.cos(first), self.sigma_max * math.cos(last)
 
 
 def over(numbers: Tensor, x: Tensor) -> Tensor:

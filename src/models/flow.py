@@ -79,9 +79,9 @@ class Flow(ODEModel):
         """Equal steps from 0 to 1."""
         return [step / steps for step in range(steps + 1)]
 
-    def clock_of_likelihood(self, s: float) -> tuple[float, float]:
-        """t = 1 - s^2: short steps near the data, where noise is as small as the distance of two levels."""
-        return 1 - s**2, -2 * s
+    def likelihood_velocity(self, network: nn.Module, u: Tensor, s: float, y: Tensor | None) -> Tensor:
+        """dx/ds for t = 1 - s^2: short steps near the data, where the noise is as small as the distance of two levels."""
+        return -2 * s * network(u, u.new_full((len(u),), 1 - s**2), y)
 
 
 def paired_with(x: Tensor, noise: Tensor, y: Tensor | None = None) -> Tensor:

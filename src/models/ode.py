@@ -26,7 +26,8 @@ EXACT = 16  # dimensions up to which a divergence is computed exactly, by one ba
 class ODEModel(OneLoss):
     """Samples are x at the end of dx/dt = v(x, t, y), which begins with x = noise_scale * N(0, I).
 
-    A subclass defines `loss`, `velocity`, `times`, `clock_of_likelihood`, and where they differ `noise_scale` and `shown`.
+    A subclass defines `loss`, `velocity`, `times`, `likelihood_velocity`, and where they differ `noise_scale`,
+    `likelihood_scales` and `shown`.
 
     network: called with `spec=` and `conditional=`, maps (x [B, *shape], t [B], y [B] or None) to [B, *shape]; its `classes` is
     the number of classes, 0 if unconditional, and y = classes means no class.
@@ -38,6 +39,7 @@ class ODEModel(OneLoss):
     """
 
     noise_scale = 1.0
+    likelihood_scales = 1.0, 1.0
 
     def __init__(
         self,
@@ -72,8 +74,11 @@ class ODEModel(OneLoss):
         """The steps + 1 times of a solution, from noise to data."""
         raise NotImplementedError
 
-    def clock_of_likelihood(self, s: float) -> tuple[float, float]:
-        """(t, dt/ds) at s, for a clock in which v is smooth; s = 0 at the data and 1 at the noise."""
+    def likelihood_velocity(self, network: nn.Module, u: Tensor, s: float, y: Tensor | None) -> Tensor:
+        """du/ds [B, *shape] of the same ODE for u = x times a function of t, and a clock s from 0 (data) to 1 (noise).
+
+        It must be bounded and smooth. u is `likelihood_scales[0]` x at the data, `likelihood_scales[1]` N(0, I) at the noise.
+        """
         raise NotImplementedError
 
     def shown(self, x: Tensor, t: float) -> Tensor:
@@ -254,8 +259,8 @@ class ODEModel(OneLoss):
     def integrated_nll(self, batch: Batch, steps: int, weights: str = "ema") -> tuple[Tensor, Tensor]:
         """-log p(x | y) [B] in nats and the number of dimensions [B], by the change of variables along the ODE.
 
-        d log p(x(t)) / dt = -div v(x(t), t) (Chen et al. 2018, arXiv:1806.07366, eq. 8), with Hutchinson's estimate of the
-        divergence, e^T (dv/dx) e (Grathwohl et al. 2019, arXiv:1810.01367, eq. 7), or its exact value for few dimensions. Of
+        d log p(u(s)) / ds = -div v(u(s), s) (Chen et al. 2018, arXiv:1806.07366, eq. 8), with Hutchinson's estimate of the
+        divergence, e^T (dv/du) e (Grathwohl et al. 2019, arXiv:1810.01367, eq. 7), or its exact value for few dimensions. Of
         levels it is an upper bound: -log of the probability of a level is at most the mean of -log(p(x) * level width^D) over
         the level. Row i always has the same random numbers.
         """
@@ -265,31 +270,31 @@ class ODEModel(OneLoss):
         probe = torch.stack([torch.randint(2, (self.size,), generator=row) for row in rows]).mul_(2).sub_(1)  # [B, D]
         network = self.network(weights)
         was_training, _ = network.training, network.eval()
-        start = self.dequantised(x, uniform.to(x.device)).flatten(1)
-        state = torch.cat([start, torch.zeros_like(start[:, :1])], dim=1)  # x and the integral of div v, [B, D + 1]
-        velocity = partial(self.with_divergence, network, y, probe.to(start))
+        first, noise = self.likelihood_scales
+        u = first * self.dequantised(x, uniform.to(x.device)).flatten(1)
+        state = torch.cat([u, torch.zeros_like(u[:, :1])], dim=1)  # u and the integral of the divergence, [B, D + 1]
+        velocity = partial(self.with_divergence, network, y, probe.to(u))
         times = [step / steps for step in range(steps + 1)]
         state = last(solve("heun", velocity, state, times, 2 * steps))
         network.train(was_training)
-        z, change = (state[:, :-1] / self.noise_scale).double(), state[:, -1].double()
-        prior = -0.5 * z.square().sum(1) - self.size * math.log(math.sqrt(2 * math.pi) * self.noise_scale)
-        log_p = prior + change + self.size * math.log(self.level_width or 1.0)
+        z, change = (state[:, :-1] / noise).double(), state[:, -1].double()
+        log_scale = math.log(first / noise / math.sqrt(2 * math.pi) * (self.level_width or 1.0))
+        log_p = change - 0.5 * z.square().sum(1) + self.size * log_scale
         return -log_p, torch.full_like(log_p, self.size, dtype=torch.int64)
 
     def with_divergence(self, network: nn.Module, y: Tensor | None, probe: Tensor, state: Tensor, s: float) -> Tensor:
-        """dx/ds and its divergence, [B, D + 1], at a state [B, D + 1] and s of `clock_of_likelihood`; probe [B, D]: -1 or 1."""
-        t, rate = self.clock_of_likelihood(s)
+        """du/ds and its divergence, [B, D + 1], at a state [B, D + 1] and time s; probe [B, D] of -1 and 1."""
         with torch.enable_grad():
-            x = state[:, :-1].unflatten(1, self.spec.shape).requires_grad_()
-            v = self.velocity(network, x, torch.full((len(x),), t, dtype=x.dtype, device=x.device), y).flatten(1)
+            u = state[:, :-1].unflatten(1, self.spec.shape).requires_grad_()
+            v = self.likelihood_velocity(network, u, s, y).flatten(1)
             if self.size > EXACT:
-                divergence = (torch.autograd.grad(v, x, probe)[0].flatten(1) * probe).sum(1)
+                divergence = (torch.autograd.grad(v, u, probe)[0].flatten(1) * probe).sum(1)
             else:
                 slopes = [
-                    torch.autograd.grad(v[:, i].sum(), x, retain_graph=True)[0].flatten(1)[:, i] for i in range(self.size)
+                    torch.autograd.grad(v[:, i].sum(), u, retain_graph=True)[0].flatten(1)[:, i] for i in range(self.size)
                 ]
                 divergence = torch.stack(slopes).sum(0)
-        return rate * torch.cat([v.detach(), divergence[:, None]], dim=1)
+        return torch.cat([v.detach(), divergence[:, None]], dim=1)
 
     # Export
 
@@ -298,10 +303,10 @@ class ODEModel(OneLoss):
         return self.network(weights)
 
     def example_inputs(self) -> dict[str, Tensor]:
-        """See Exports."""
+        """See Exports. The output has the name x, so the input is x_t."""
         y = self.conditions(range(self.classes))
         rows = max(1, self.classes)
-        return {"x": torch.zeros(rows, *self.spec.shape), "t": torch.full((rows,), 0.5), **y}
+        return {"x_t": torch.zeros(rows, *self.spec.shape), "t": torch.full((rows,), 0.5), **y}
 
 
 def last(states: Iterator[Tensor]) -> Tensor:

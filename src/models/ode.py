@@ -180,14 +180,15 @@ class ODEModel(OneLoss):
         cond = self.conditions(seeds) if cond is None else cond
         found = []
         for states in self.solutions(z, cond, weights, nfe, solver, guidance):
-            path = list(states)
+            path = [state.float().cpu() for state in states]
             places = [frame * (len(path) - 1) / (frames - 1) for frame in range(frames - 1)]
             shown = [torch.lerp(path[int(place)], path[int(place) + 1], place % 1) for place in places]
             found.append(torch.stack([*shown, self.finish(path[-1])]))
         return torch.cat(found, dim=1)
 
     def finish(self, x: Tensor) -> Tensor:
-        """Solutions [N, *shape] as samples: images are clamped to [-1, 1], and of two levels have these two alone."""
+        """Solutions [N, *shape] as samples on the CPU: images are clamped to [-1, 1], and of two levels have these two alone."""
+        x = x.float().cpu()
         if self.spec.x.dtype != "uint8":
             return x
         return x.clamp(-1, 1) if self.spec.x.levels > 2 else torch.where(x < 0, -1.0, 1.0)
@@ -215,7 +216,7 @@ class ODEModel(OneLoss):
             x = pad(z[rows], (0, 0, 0, SAMPLE_BATCH - size)).to(like).unflatten(1, self.spec.shape) * self.noise_scale
             y_batch = None if y is None else pad(y[rows], (0, SAMPLE_BATCH - size)).to(like.device)
             states = solve(solver, partial(self.guided, network, y_batch, guidance), x, times, nfe)
-            yield (self.shown(state, t)[:size].float().cpu() for state, t in zip(chain([x], states), times, strict=True))
+            yield (self.shown(state, t)[:size] for state, t in zip(chain([x], states), times, strict=True))
         network.train(was_training)
 
     def guided(self, network: nn.Module, y: Tensor | None, guidance: float, x: Tensor, t: float) -> Tensor:

@@ -187,7 +187,7 @@ class ODEModel(OneLoss):
         return torch.cat(found, dim=1)
 
     def finish(self, x: Tensor) -> Tensor:
-        """Solutions [N, *shape] as samples on the CPU: images are clamped to [-1, 1], and of two levels have these two alone."""
+        """Solutions [N, *shape] as samples on the CPU: images clamped to [-1, 1]; of two levels, these two alone."""
         x = x.float().cpu()
         if self.spec.x.dtype != "uint8":
             return x

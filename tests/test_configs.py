@@ -12,6 +12,9 @@ BOOK = CONF.parent / "README.md"
 SMALL = ["data=digits", "debug=tiny", "stop.samples=64", "trainer.threads=1"]
 
 
+SMALL_UNET = ["model.network.width=8", "model.network.blocks=1", "model.nfe=3", "model.likelihood_steps=2"]
+
+
 def options(group: str) -> list[str]:
     found = sorted(path.stem for path in (CONF / group).glob("*.yaml"))
     assert found
@@ -28,6 +31,8 @@ def two_steps(config: dict[str, Any]) -> None:
 @pytest.mark.parametrize("model", options("model"))
 def test_models(model: str, compose: Any, tmp_path: Path) -> None:
     small = [*SMALL[1:], f"data.path={BOOK}"] if model == "autoregressive" else SMALL
+    if model in ("flow", "diffusion"):
+        small = [*small, *SMALL_UNET]
     two_steps(compose(f"model={model}", *small, f"run_dir={tmp_path}"))
 
 
@@ -45,6 +50,8 @@ def test_experiments(experiment: str, compose: Any, tmp_path: Path) -> None:
     if experiment.endswith("_cifar10"):
         narrow = next((words for name, words in NARROW.items() if experiment.startswith(name)), [])
         words += [f"model.{network}.{word}" for network in ("generator", "discriminator") for word in narrow]
+    if experiment.startswith(("flow", "edm", "families_flow", "families_diffusion")):
+        words += SMALL_UNET
     if experiment == "gaussians":  # points, not the images of the small data set
         words.remove("data=digits")
     two_steps(compose(*words))

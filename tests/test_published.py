@@ -79,6 +79,9 @@ RECIPES = {
 }
 
 
+ONE_LOSS = "flow_cifar10", "edm_cifar10"  # their own test is below
+
+
 @pytest.fixture(params=RECIPES)
 def name(request: Any) -> str:
     return request.param
@@ -90,8 +93,8 @@ def config(name: str, compose: Any) -> dict[str, Any]:
 
 
 def test_every_recipe_is_here_and_says_where_it_comes_from() -> None:
-    assert {path.stem for path in EXPERIMENTS.glob("*_cifar10.yaml")} == set(RECIPES)
-    for name in RECIPES:
+    assert {path.stem for path in EXPERIMENTS.glob("*_cifar10.yaml")} == {*RECIPES, *ONE_LOSS}
+    for name in (*RECIPES, *ONE_LOSS):
         text = (EXPERIMENTS / f"{name}.yaml").read_text(encoding="utf-8")
         assert all(f"# {word}" in text for word in ("Published:", "Source:", "Deviations:", "FID here", "Reproduced here: no"))
 
@@ -212,3 +215,62 @@ def test_augmentations(compose: Any) -> None:
     assert p_after(ada, 1.0, 400_000) == pytest.approx(0.8)  # r_t = 1 > 0.6
     assert p_after(ada, -1.0, 100_000) == pytest.approx(0.6)
     assert p_after(augmentation("r3gan_cifar10"), -1.0, 250_000_000) == pytest.approx(0.55, rel=1e-5)
+
+
+# The U-Net: a residual block has two convolutions, their norms, what the embedding does, and a shortcut where channels change.
+def residual(inputs: int, outputs: int, embedding: int) -> int:
+    inside = 2 * inputs + conv(inputs, outputs) + dense(embedding, 2 * outputs) + 2 * outputs + conv(outputs, outputs)
+    return inside + (conv(inputs, outputs, 1) if inputs != outputs else 0)
+
+
+def attention(channels: int) -> int:
+    return 2 * channels + dense(channels, 3 * channels) + dense(channels, channels)
+
+
+def embedded(width: int, classes: int) -> int:
+    return dense(32, 4 * width) + dense(4 * width, 4 * width) + (classes + 1) * 4 * width * bool(classes)
+
+
+# Flow: 256 channels at side 32, 512 below, two blocks on each way; attention follows the blocks at side 16.
+FLOW = (
+    embedded(256, 0) + conv(3, 256) + 2 * residual(256, 256, 1024)
+    + residual(256, 512, 1024) + 5 * residual(512, 512, 1024) + 4 * attention(512)
+    + conv(256, 256) + 2 * conv(512, 512) + 2 * conv(512, 512, 1) + conv(512, 256, 1)
+    + 2 * (residual(1024, 512, 1024) + residual(512, 512, 1024)) + residual(512, 256, 1024) + residual(256, 256, 1024)
+    + 2 * 256 + conv(256, 3)
+)  # fmt: skip
+# EDM: 256 channels at sides 32, 16 and 8, four blocks on each way.
+EDM = (
+    embedded(128, 10) + conv(3, 128) + residual(128, 256, 512) + 11 * residual(256, 256, 512) + 8 * attention(256)
+    + 2 * conv(256, 256) + 2 * conv(256, 256, 1) + 2 * (residual(512, 256, 512) + 3 * residual(256, 256, 512))
+    + 2 * 256 + conv(256, 3)
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "batch", "updates", "parameters", "rates", "nfe"),
+    [
+        (
+            "flow_cifar10",
+            256,
+            391_000,
+            FLOW,
+            {0: 0.0, 5_760_000: 2.5e-4, 11_520_000: 5e-4, 55_808_000: 2.5e-4, 100_096_000: 0.0},
+            142,
+        ),
+        ("edm_cifar10", 512, 390_625, EDM, {0: 0.0, 5_000_000: 5e-4, 10_000_000: 1e-3, 200_000_000: 1e-3}, 35),
+    ],
+)
+def test_recipes_of_one_loss(
+    name: str, batch: int, updates: int, parameters: int, rates: dict[int, float], nfe: int, compose: Any
+) -> None:
+    config = compose(f"experiment={name}")
+    assert config["data"]["batch_size"] == batch
+    assert Experiment(config).stop.last_step(45_000, batch) == (updates, "samples")
+    with torch.device("meta"):
+        network = instantiate(config["model"]["network"], "network")(spec=CIFAR, conditional=config["model"]["conditional"])
+    assert sum(parameter.numel() for parameter in network.parameters()) == parameters
+    factor = instantiate(config["model"]["lr_schedule"], "lr_schedule")
+    rate = config["model"]["optimizer"]["lr"]
+    assert {images: rate * factor(images) for images in rates} == pytest.approx(rates)
+    assert (config["model"]["solver"], config["model"]["nfe"]) == ("heun", nfe)

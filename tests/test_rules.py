@@ -17,6 +17,11 @@ from src.verify import verify
 ROOT = Path(__file__).parent.parent
 RULES = {
     "vae": (["model=vae", "data=digits"], "fd_digits", "step-000000020.png"),
+    "flow": (
+        ["model=flow", "data=digits", "model.nfe=3", "model.likelihood_steps=2", "model.conditional=true"],
+        "fd_digits",
+        "step-000000020.png",
+    ),
     "autoregressive": (["model=autoregressive", f"data.path={ROOT / 'README.md'}"], "nats", "step-000000020.txt"),
     "contrastive": (["model=contrastive", "data=digits"], "knn_accuracy", None),
 }

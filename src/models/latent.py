@@ -101,16 +101,9 @@ class LatentModel(Model):
     ) -> Tensor:
         """Samples [rows, steps, *spec.shape] between the latents of seeds (seed, seed + 1), (seed + 2, seed + 3), ...
 
-        cond: of the rows; None for `conditions`. weights, truncation, side: see `decode`. The latents lie on a great circle: a
-        straight line would leave the shell where N(0, I) latents lie (White 2016). If z_dim is 1, they lie on the line.
+        cond: of the rows; None for `conditions`. weights, truncation, side: see `decode`. The latents: see `great_circle`.
         """
-        a, b = normal_per_seed(range(seed, seed + 2 * rows), self.z_dim).unflatten(0, (rows, 2)).unbind(1)
-        angle = torch.acos(functional.cosine_similarity(a, b))[:, None, None]  # [rows, 1, 1]
-        t = torch.linspace(0, 1, steps)[None, :, None]
-        if self.z_dim == 1:
-            z = torch.lerp(a[:, None], b[:, None], t)
-        else:
-            z = (torch.sin((1 - t) * angle) * a[:, None] + torch.sin(t * angle) * b[:, None]) / torch.sin(angle)
+        z = great_circle(rows, steps, seed, self.z_dim)
         cond = self.conditions(range(rows)) if cond is None else cond
         cond = {name: part.repeat_interleave(steps, dim=0) for name, part in cond.items()}
         return self.decode(z.flatten(0, 1), cond, weights, truncation, side).unflatten(0, (rows, steps))
@@ -150,6 +143,20 @@ def truncate_normal(z: Tensor, bound: float) -> Tensor:
     inside = torch.special.ndtr(torch.tensor(bound, dtype=torch.float64))  # Phi(bound)
     quantile = 1 - inside + (2 * inside - 1) * torch.special.ndtr(z.double())
     return torch.special.ndtri(quantile).to(z.dtype)
+
+
+def great_circle(rows: int, steps: int, seed: int, size: int) -> Tensor:
+    """Latents [rows, steps, size] between those of seeds (seed, seed + 1), (seed + 2, seed + 3), ...
+
+    They lie on a great circle: a straight line would leave the shell where N(0, I) latents lie (White 2016). If size is 1, they
+    lie on the line.
+    """
+    a, b = normal_per_seed(range(seed, seed + 2 * rows), size).unflatten(0, (rows, 2)).unbind(1)
+    angle = torch.acos(functional.cosine_similarity(a, b))[:, None, None]  # [rows, 1, 1]
+    t = torch.linspace(0, 1, steps)[None, :, None]
+    if size == 1:
+        return torch.lerp(a[:, None], b[:, None], t)
+    return (torch.sin((1 - t) * angle) * a[:, None] + torch.sin(t * angle) * b[:, None]) / torch.sin(angle)
 
 
 def normal_per_seed(seeds: Sequence[int], size: int) -> Tensor:

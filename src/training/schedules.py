@@ -6,12 +6,16 @@ Values follow `samples_seen` (real samples shown so far); events follow `step` (
 import math
 
 
-def linear_decay(samples_seen: int, start: int = 0, end: int | None = None, final: float = 0.0) -> float:
-    """A factor that is 1 until `start` samples and falls linearly to `final` at `end`; constant if `end` is None."""
+def linear_decay(samples_seen: int, start: int = 0, end: int | None = None, final: float = 0.0, rise: int = 0) -> float:
+    """A factor that is 1 until `start` samples and falls linearly to `final` at `end`; constant if `end` is None.
+
+    rise: samples over which it first rises linearly from 0 to 1 (warm-up).
+    """
+    warm = min(samples_seen / rise, 1.0) if rise else 1.0
     if end is None:
-        return 1.0
+        return warm
     progress = min(max((samples_seen - start) / max(end - start, 1), 0.0), 1.0)
-    return 1.0 + (final - 1.0) * progress
+    return warm * (1.0 + (final - 1.0) * progress)
 
 
 def cosine(samples_seen: int, initial: float, final: float, end: int, start: int = 0) -> float:

@@ -38,7 +38,7 @@ def devices(call: Callable[[], object]) -> set[torch.device]:
     return found
 
 
-@pytest.fixture(params=["mlp_gan", "cdcgan", "stylegan2", "vae", "autoregressive", "contrastive"])
+@pytest.fixture(params=["mlp_gan", "cdcgan", "stylegan2", "vae", "flow", "diffusion", "autoregressive", "contrastive"])
 def experiment(request: Any, compose: Any) -> Experiment:
     data = f"data.path={README}" if request.param == "autoregressive" else "data=digits"
     return Experiment(compose(f"model={request.param}", data, "debug=tiny"))

@@ -14,7 +14,7 @@ from training import train_all
 
 ROOT = Path(__file__).parents[2]
 MODELS = sorted(path.stem for path in (ROOT / "conf" / "model").glob("*.yaml"))
-FAST = ["cdcgan", "vae", "autoregressive", "contrastive"]
+FAST = ["cdcgan", "vae", "flow", "autoregressive", "contrastive"]
 STEPS = 30
 TINY = [
     *("debug=tiny", "trainer.threads=1", "trainer.precision=64-true", "data.batch_size=16", "evaluate=false"),

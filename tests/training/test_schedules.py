@@ -13,6 +13,11 @@ def test_linear_decay_ends_at_final_and_is_constant_without_an_end() -> None:
     assert linear_decay(10**9, 100, None) == 1.0
 
 
+def test_warm_up() -> None:
+    assert [linear_decay(images, 50, 150, rise=50) for images in (0, 25, 50, 100, 150)] == pytest.approx([0, 0.5, 1, 0.5, 0])
+    assert [linear_decay(images, rise=50) for images in (10, 50, 1000)] == pytest.approx([0.2, 1, 1])
+
+
 @pytest.mark.parametrize(
     ("images", "value"),
     # cos(pi / 4) = 0.70711, cos(pi / 2) = 0: of the way from 5 to 1, a quarter of the time makes 14.645 %, half of it half.

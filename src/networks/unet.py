@@ -1,0 +1,157 @@
+"""A U-Net for vector fields and denoisers (Ronneberger et al. 2015), with time as in Dhariwal and Nichol 2021."""
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from src.data.spec import Spec
+from src.networks.mlp import Dropout
+from src.networks.sizes import count_classes
+
+FREQUENCIES = 16  # of the time embedding
+FASTEST = 256.0  # its highest frequency, in radians per unit of time
+
+
+class UNet(nn.Module):
+    """Images, times and classes to images of the same shape.
+
+    Maps of `width * multipliers[l]` channels have the side of the patches divided by 2^l; each level has `blocks` residual
+    blocks on the way down and, but for the last level, as many on the way up. Sides that do not fit are padded with zeros.
+
+    conditional: it takes a class; class number `classes`, one more than the data's last, is the learned null: no class.
+    patch: side of the pixel blocks that become channels at the input and pixels again at the output.
+    attention: levels at which self-attention follows each block.
+    dropout: probability of dropping a number inside a residual block.
+    """
+
+    frequencies: Tensor
+
+    def __init__(
+        self,
+        spec: Spec,
+        conditional: bool = False,
+        width: int = 32,
+        multipliers: Sequence[int] = (1, 2),
+        blocks: int = 2,
+        patch: int = 2,
+        attention: Sequence[int] = (),
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        if spec.kind != "image":
+            raise ValueError(f"this network is for images and the data are {spec.kind}: take image data")
+        if width % 8:
+            raise ValueError(f"width={width}: must be a multiple of 8, the number of groups of its norms")
+        self.classes = count_classes(spec, conditional)
+        self.patch, self.multiple = patch, patch * 2 ** (len(multipliers) - 1)
+        channels = [width * multiplier for multiplier in multipliers]
+        last, embedding, pixels = len(channels) - 1, 4 * width, spec.shape[0] * patch**2
+
+        def level(inputs: int, index: int) -> Blocks:
+            sizes = [inputs, *[channels[index]] * blocks]
+            return Blocks(ResidualBlock(a, b, embedding, dropout, index in attention) for a, b in pairwise(sizes))
+
+        self.time = nn.Sequential(nn.Linear(2 * FREQUENCIES, embedding), nn.SiLU(), nn.Linear(embedding, embedding))
+        self.label = nn.Embedding(self.classes + 1, embedding) if self.classes else None
+        self.register_buffer("frequencies", torch.logspace(0, math.log10(FASTEST), FREQUENCIES), persistent=False)
+        self.first = nn.Conv2d(pixels, width, 3, padding=1)
+        self.down = nn.ModuleList(level([width, *channels][index], index) for index in range(last + 1))
+        self.shrink = nn.ModuleList(nn.Conv2d(c, c, 3, stride=2, padding=1) for c in channels[:-1])
+        self.grow = nn.ModuleList(nn.Conv2d(a, b, 1) for b, a in pairwise(channels))
+        self.up = nn.ModuleList(level(2 * channels[index], index) for index in range(last))
+        self.norm, self.last = nn.GroupNorm(8, width * multipliers[0]), nn.Conv2d(width * multipliers[0], pixels, 3, padding=1)
+        zero(self.last)
+
+    def forward(self, x: Tensor, t: Tensor, y: Tensor | None = None) -> Tensor:
+        """x [B, C, H, W], t [B] of order 1, y [B] if conditional, to [B, C, H, W]. y None: the null for all."""
+        side = x.shape[2:]
+        below, right = (-size % self.multiple for size in side)
+        h = F.pixel_unshuffle(F.pad(x, (0, right, 0, below)), self.patch)  # [B, C patch^2, H', W']
+        h = self.first(h.contiguous(memory_format=torch.channels_last))  # convolutions of a CPU are a third faster in it
+        embedding = self.embed(t, y)  # [B, E]
+        kept = []
+        for index, blocks in enumerate(self.down):
+            h = blocks(h, embedding)
+            if index < len(self.shrink):
+                kept.append(h)
+                h = self.shrink[index](h)  # [B, C', H' / 2, W' / 2]
+        for index in reversed(range(len(self.up))):
+            h = F.interpolate(self.grow[index](h), scale_factor=2.0)
+            h = torch.cat([h, kept[index]], dim=1)  # [B, 2 C', H', W']
+            h = self.up[index](h, embedding)
+        h = F.pixel_shuffle(self.last(F.silu(self.norm(h))), self.patch)
+        return h[:, :, : side[0], : side[1]].contiguous()
+
+    def embed(self, t: Tensor, y: Tensor | None) -> Tensor:
+        """Times and classes, each [B], to [B, E], rectified."""
+        angle = t[:, None] * self.frequencies  # [B, FREQUENCIES]
+        embedding = self.time(torch.cat([angle.sin(), angle.cos()], dim=1))
+        if self.label is not None:
+            embedding = embedding + self.label(torch.full_like(t, self.classes, dtype=torch.int64) if y is None else y)
+        return F.silu(embedding)
+
+
+class Blocks(nn.ModuleList):
+    """Residual blocks, one after the other."""
+
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        """[B, inputs, H, W] and [B, E] to [B, outputs, H, W]."""
+        for block in self:
+            x = block(x, embedding)
+        return x
+
+
+class ResidualBlock(nn.Module):
+    """x + f(x, embedding), where f is zero at first; the embedding scales and shifts the features inside.
+
+    attention: self-attention follows.
+    """
+
+    def __init__(self, inputs: int, outputs: int, embedding: int, dropout: float, attention: bool) -> None:
+        super().__init__()
+        self.norm1, self.conv1 = nn.GroupNorm(8, inputs), nn.Conv2d(inputs, outputs, 3, padding=1)
+        self.modulation = nn.Linear(embedding, 2 * outputs)
+        self.norm2, self.conv2 = nn.GroupNorm(8, outputs), nn.Conv2d(outputs, outputs, 3, padding=1)
+        self.dropout = Dropout(dropout) if dropout else nn.Identity()
+        self.shortcut = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
+        self.attention = Attention(outputs) if attention else nn.Identity()
+        zero(self.conv2)
+
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        """[B, inputs, H, W] and [B, E] to [B, outputs, H, W]."""
+        scale, shift = self.modulation(embedding)[:, :, None, None].chunk(2, dim=1)  # [B, outputs, 1, 1] each
+        h = self.conv1(F.silu(self.norm1(x)))
+        h = torch.addcmul(shift, self.norm2(h), 1 + scale)
+        h = self.conv2(self.dropout(F.silu(h)))
+        return self.attention(self.shortcut(x) + h)
+
+
+class Attention(nn.Module):
+    """x + self-attention of its positions (Vaswani et al. 2017), zero at first; heads of 64 channels, or one of fewer."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.heads = max(channels // 64, 1)
+        self.norm, self.qkv, self.output = (
+            nn.GroupNorm(8, channels),
+            nn.Linear(channels, 3 * channels),
+            nn.Linear(channels, channels),
+        )
+        zero(self.output)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, C, H, W] to the same shape."""
+        tokens = self.norm(x).flatten(2).mT  # [B, H W, C]
+        q, k, v = self.qkv(tokens).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # [B, heads, H W, C / heads] each
+        found = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)  # [B, H W, C]
+        return x + self.output(found).mT.unflatten(2, x.shape[2:])
+
+
+def zero(layer: nn.Conv2d | nn.Linear) -> None:
+    """Set weights and bias to zero."""
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)

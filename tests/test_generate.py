@@ -109,7 +109,7 @@ def test_a_film_of_how_samples_come_to_be(draw: Any) -> None:
 def vae_run(compose: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = tmp_path_factory.mktemp("runs") / "vae" / "0"
     words = ["model=vae", "data=digits", "model.conditional=true", "debug=tiny", "stop.samples=64", "evaluate=false"]
-    train(compose(*words, "trainer.threads=1", f"run_dir={run}"))
+    train(compose(*words, "validation=null", "samples=null", "trainer.threads=1", f"run_dir={run}"))
     return run
 
 
@@ -146,6 +146,7 @@ def test_a_model_without_an_encoder_reconstructs_nothing(draw: Any) -> None:
 
 
 def test_data_that_have_changed_are_not_reconstructed(vae_run: Path, draw: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("src.data.digits.Digits.prepare", lambda self: None)
     monkeypatch.setattr("src.data.digits.Digits.hashes", lambda self: {"x": "other"})
     with pytest.raises(UserError, match="the data is not what the run was made with"):
         draw(f"run={vae_run}", "reconstruct=2")

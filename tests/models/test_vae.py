@@ -229,7 +229,7 @@ def test_decoding_an_encoding_is_near_the_image(trained: VAE) -> None:
     assert (z.shape, z.requires_grad) == ((300, 4), False)
     error = (trained.decode(z, {"y": batch["y"]}) - batch["x"]).abs().mean()
     other = (trained.decode(z.roll(1, 0), {"y": batch["y"]}) - batch["x"]).abs().mean()
-    assert error < 0.8 * other
+    assert error < 0.85 * other
     torch.testing.assert_close(trained.reconstruct(batch), trained.decode(z, {"y": batch["y"]}), rtol=0, atol=0)
 
 

@@ -45,6 +45,8 @@ def test_experiments(experiment: str, compose: Any, tmp_path: Path) -> None:
     if experiment.endswith("_cifar10"):
         narrow = next((words for name, words in NARROW.items() if experiment.startswith(name)), [])
         words += [f"model.{network}.{word}" for network in ("generator", "discriminator") for word in narrow]
+    if "vae" in experiment or "iwae" in experiment:
+        words.append("model.likelihood_samples=20")
     if experiment == "gaussians":  # points, not the images of the small data set
         words.remove("data=digits")
     two_steps(compose(*words))

@@ -1,4 +1,7 @@
-"""python -m src.generate run=PATH [n=64 class=3 interpolate=8 format=files|npz|safetensors|onnx]: run folder to samples."""
+"""python -m src.generate run=PATH [n=64 class=3 interpolate=8 format=files|npz|safetensors|onnx]: run folder to samples.
+
+reconstruct= and traverse= also read the run's data.
+"""
 
 import inspect
 import sys
@@ -12,6 +15,7 @@ from src.config import command_line
 from src.config.errors import UserError, nearest
 from src.config.experiment import Experiment
 from src.runs.folder import RunFolder
+from src.runs.manifest import data_changes
 from src.system.files import NO_ROOM, check_writable
 from src.system.progress import Line
 
@@ -28,14 +32,18 @@ SETTINGS = (
     "guidance",
 )  # of sampling; each model supports some of them
 SAMPLING_KEYS = "class", *SETTINGS  # recorded with the samples where they are given
+PICTURES = "interpolate", "reconstruct", "traverse", "film"  # settings that each ask for one picture instead of samples
 # Capability -> what a model without it cannot do.
 CANNOT = {
     "Samples": "draws no samples",
     "Interpolates": "has no latents to go between",
+    "Reconstructs": "has no encoder, so that it cannot reconstruct images",
+    "Traverses": "has no encoder, which says what its latent coordinates do",
     "Unfolds": "has no way to its samples to film",
     "Exports": "cannot be exported",
 }
-SAMPLES, STRIPS = 64, 8  # default n, for samples and for interpolations
+SAMPLES, STRIPS = 64, 8  # default n, for samples and for rows of pictures
+ENCODED = 1000  # images that tell how active latent coordinates are
 FRAMES = 40  # of a film
 SEEDS = 2**63  # archives store seeds as int64: all must be below this
 PORTION = 1024  # samples drawn at a time, while the portion before is written
@@ -63,7 +71,7 @@ def write(config: dict[str, Any], run: RunFolder, experiment: Experiment, checkp
 
     from src.modalities.modality import Films, ShowsInterpolations
     from src.modalities.sidecars import remove_marked
-    from src.models.capabilities import Exports, Interpolates, Samples, Unfolds
+    from src.models.capabilities import Exports, Interpolates, Reconstructs, Samples, Traverses, Unfolds
     from src.runs.export import save_safetensors, state_hash, to_onnx
     from src.runs.load import load_run
 
@@ -87,29 +95,21 @@ def write(config: dict[str, Any], run: RunFolder, experiment: Experiment, checkp
     if kind == "safetensors":
         save_safetensors(network, out, provenance)
         return
-    if config["interpolate"] and not isinstance(modality, ShowsInterpolations):
-        raise UserError(f"{model.spec.kind} has no picture of an interpolation: leave interpolate= out")
-    if config["film"] and not isinstance(modality, Films):
-        raise UserError(f"{model.spec.kind} has no film: leave film= out")
-    needed: Any = Exports if kind == "onnx" else Interpolates if config["interpolate"] else Samples
-    needed = Unfolds if config["film"] else needed
+    picture = picture_asked(config)
+    if picture and not isinstance(modality, Films if picture == "film" else ShowsInterpolations):
+        raise UserError(f"{model.spec.kind} has no picture for {picture}=: leave it out")
+    capabilities: Any = dict(zip(PICTURES, (Interpolates, Reconstructs, Traverses, Unfolds), strict=True))
+    needed = capabilities.get(picture, Exports if kind == "onnx" else Samples)
     if not isinstance(model, needed):
         raise UserError(f"{experiment.name} {CANNOT[needed.__name__]}: ask another run, or take format=safetensors")
     if kind == "onnx":
         inputs = model.example_inputs()
         to_onnx(model.generator_of(config["weights"]), tuple(inputs.values()), out, list(inputs), provenance)
-    elif config["interpolate"]:
-        rows = config["n"] or STRIPS
-        strips = model.interpolate(
-            rows,
-            config["interpolate"],
-            config["seed"],
-            condition(model, config["class"], rows),
-            **sampling_settings(config, model.interpolate),
-        )
-        modality.strip(modality.finish(strips), out, drawn)
-    elif config["film"]:
+    elif picture == "film":
         write_film(model, config, modality, out, drawn)
+    elif picture:
+        rows = {"interpolate": interpolations, "reconstruct": reconstructions, "traverse": traversals}
+        modality.strip(modality.finish(rows[picture](model, config, run)), out, drawn)
     else:
         seeds = range(config["seed"], config["seed"] + (config["n"] or SAMPLES))
         portions = draw(model, config, seeds, modality.finish)
@@ -142,6 +142,45 @@ def write_film(model: Any, config: dict[str, Any], modality: Any, out: Path, pro
         modality.film(pictures, out, provenance=provenance)
 
 
+def interpolations(model: Any, config: dict[str, Any], run: RunFolder) -> Any:
+    """Samples [n, steps, *shape] between random latents."""
+    rows = config["n"] or STRIPS
+    cond, settings = condition(model, config["class"], rows), sampling_settings(config, model.interpolate)
+    return model.interpolate(rows, config["interpolate"], config["seed"], cond, **settings)
+
+
+def reconstructions(model: Any, config: dict[str, Any], run: RunFolder) -> Any:
+    """[2 n, columns, *shape]: rows of test images, each above the row of their reconstructions."""
+    import torch
+
+    rows, columns = config["n"] or STRIPS, config["reconstruct"]
+    batch, settings = test_batch(model, config, run, rows * columns), sampling_settings(config, model.reconstruct)
+    pairs = [x.cpu().unflatten(0, (rows, columns)) for x in (batch["x"], model.reconstruct(batch, **settings))]
+    return torch.stack(pairs, dim=1).flatten(0, 1)
+
+
+def traversals(model: Any, config: dict[str, Any], run: RunFolder) -> Any:
+    """Samples [n or fewer, steps, *shape]: one latent coordinate in each row."""
+    rows, steps = config["n"] or STRIPS, config["traverse"]
+    cond, settings = condition(model, config["class"], 1), sampling_settings(config, model.traverse)
+    return model.traverse(test_batch(model, config, run, ENCODED), rows, steps, config["seed"], cond, **settings)
+
+
+def test_batch(model: Any, config: dict[str, Any], run: RunFolder, n: int) -> Any:
+    """The n images of the run's test split from number `seed` on, in the model's format; after the last comes the first."""
+    import numpy as np
+    import torch
+
+    dataset = run.experiment(config["paths"]["data"], config["data"]["path"]).dataset
+    dataset.prepare()
+    if changes := data_changes(run.manifest()["data"], dataset.hashes()):
+        raise UserError(f"the data is not what the run was made with ({'; '.join(changes)}): get that version of it")
+    split = dataset.split("test")
+    rows = (config["seed"] % len(split) + np.arange(n)) % len(split)
+    batch = {name: torch.from_numpy(part) for name, part in split.batch(rows).items()}
+    return model.spec.to_model(batch, model.dtype)
+
+
 def sampling_settings(config: dict[str, Any], function: Callable[..., Any]) -> dict[str, Any]:
     """The config's sampling settings as keyword arguments; UserError for one that `function` does not take."""
     given = {name: config[name] for name in SETTINGS if config[name] is not None}
@@ -153,41 +192,41 @@ def sampling_settings(config: dict[str, Any], function: Callable[..., Any]) -> d
 
 def output_path(config: dict[str, Any], run: RunFolder) -> Path:
     """The folder or file to write to; UserError for settings that the format does not support, or an unwritable place."""
-    kind, strips = config["format"], config["interpolate"]
-    for key in ("interpolate", "film"):
-        if config[key] and kind != "files":
-            raise UserError(f"{key}= makes one picture, format={kind} has no place for it: leave one of them out")
-    if strips and config["film"]:
-        raise UserError("interpolate= and film= are two pictures: leave one of them out")
+    kind, picture = config["format"], picture_asked(config)
+    if picture and kind != "files":
+        raise UserError(f"{picture}= makes one picture, format={kind} has no place for it: leave one of them out")
+    if picture == "reconstruct" and config["class"] is not None:
+        raise UserError("reconstruct= takes each image with its own class: leave class= out")
     meant = [key for key in ("n", *SAMPLING_KEYS) if config[key] is not None]
     if kind in NETWORK and meant:
         raise UserError(f"format={kind} exports the network and draws no samples: leave {meant[0]}= out")
     if kind == "npz" and config["seed"] + (config["n"] or SAMPLES) > SEEDS:
         raise UserError(f"seed={config['seed']}: format=npz holds seeds of 64 bits, up to {SEEDS - 1}: choose a smaller one")
     asked = Path(config["out"] or "").suffix
-    suffix = (
-        ".png"
-        if strips
-        else ".gif"
-        if config["film"]
-        else f".{kind}"
-        if kind != "files"
-        else asked
-        if asked.lower() in FILES
-        else ""
-    )
+    if picture:
+        suffix = ".gif" if picture == "film" else ".png"
+    else:
+        suffix = f".{kind}" if kind != "files" else asked if asked.lower() in FILES else ""
     if config["out"]:
         out = Path(config["out"])
         out = out if out.suffix == suffix else out.with_name(out.name + suffix)
     else:
         asked_for = "".join(f"-{key}{config[key]}" for key in ("n", *SAMPLING_KEYS) if config[key] is not None)
-        name = f"interpolate{strips}" if strips else "film" if config["film"] else "samples"
+        name = "film" if picture == "film" else f"{picture}{config[picture]}" if picture else "samples"
         name = "network" if kind in NETWORK else f"{name}{asked_for}-seed{config['seed']}".replace("/", "_")
         out = run.path / "generated" / (name + suffix)
     if suffix and out.is_dir():
         raise UserError(f"out={out} is a folder: name another file with out=")
     check_writable(out if not suffix else out.parent, "out")
     return out
+
+
+def picture_asked(config: dict[str, Any]) -> str:
+    """Which of PICTURES the config asks for, empty for none; UserError for two."""
+    asked = [key for key in PICTURES if config[key]]
+    if len(asked) > 1:
+        raise UserError(f"{asked[0]}= and {asked[1]}= are two pictures: leave one of them out")
+    return asked[0] if asked else ""
 
 
 def draw(model: Any, config: dict[str, Any], seeds: range, finish: Callable[[Any], Any]) -> Iterator[Any]:
@@ -217,4 +256,4 @@ def condition(model: Any, name: Any, n: int) -> Any:
 
 
 if __name__ == "__main__":
-    command_line.run("generate", generate, nullable=("n",))
+    command_line.run("generate", generate, nullable=("n", "paths.data", "data.path"))

@@ -52,6 +52,8 @@ def test_experiments(experiment: str, compose: Any, tmp_path: Path) -> None:
         words += [f"model.{network}.{word}" for network in ("generator", "discriminator") for word in narrow]
     if experiment.startswith(("flow", "edm", "families_flow", "families_diffusion")):
         words += SMALL_UNET
+    if "vae" in experiment or "iwae" in experiment:
+        words.append("model.likelihood_samples=20")
     if experiment == "gaussians":  # points, not the images of the small data set
         words.remove("data=digits")
     two_steps(compose(*words))

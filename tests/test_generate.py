@@ -105,6 +105,55 @@ def test_a_film_of_how_samples_come_to_be(draw: Any) -> None:
         assert film.n_frames > 10
 
 
+@pytest.fixture(scope="module")
+def vae_run(compose: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("runs") / "vae" / "0"
+    words = ["model=vae", "data=digits", "model.conditional=true", "debug=tiny", "stop.samples=64", "evaluate=false"]
+    train(compose(*words, "validation=null", "samples=null", "trainer.threads=1", f"run_dir={run}"))
+    return run
+
+
+def test_rows_of_test_images_above_their_reconstructions(vae_run: Path, draw: Any) -> None:
+    from src.data.digits import Digits
+
+    path = draw(f"run={vae_run}", "reconstruct=3", "n=2", "seed=299")  # the last of 300, then the first
+    picture, cell = pixels(path), 8 * 8 + 2
+    assert picture.shape == (4 * cell + 2, 3 * cell + 2)
+    x, model = Digits().split("test").batch(np.arange(299, 305) % 300), load_run(vae_run)
+    batch = model.spec.to_model({name: torch.from_numpy(part) for name, part in x.items()})
+    restored = to_uint8(model.reconstruct(batch)).numpy()
+    for number in range(6):
+        row, column = divmod(number, 3)
+        for image, top in ((x["x"][number, 0], 2 * row), (restored[number, 0], 2 * row + 1)):
+            shown = picture[2 + top * cell :, 2 + column * cell :][: cell - 2, : cell - 2]
+            assert np.array_equal(shown, image.repeat(8, 0).repeat(8, 1))
+    assert read_provenance(path)["generated"] == "true"
+
+
+def test_a_row_of_pictures_for_each_latent_coordinate(vae_run: Path, draw: Any) -> None:
+    path = draw(f"run={vae_run}", "traverse=5", "n=2", "class=3")
+    assert pixels(path).shape == (2 * 66 + 2, 5 * 66 + 2)
+    first = path.read_bytes()
+    assert draw(f"run={vae_run}", "traverse=5", "n=2", "class=4").read_bytes() != first
+    assert draw(f"run={vae_run}", "traverse=5", "n=2", "class=3").read_bytes() == first
+
+
+def test_a_model_without_an_encoder_reconstructs_nothing(draw: Any) -> None:
+    for word in ("reconstruct", "traverse"):
+        with pytest.raises(UserError, match=r"^mlp_gan has no encoder, [^\n]*: ask another run") as error:
+            draw(f"{word}=4")
+        assert "\n" not in str(error.value)
+
+
+def test_data_that_have_changed_are_not_reconstructed(vae_run: Path, draw: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("src.data.digits.Digits.prepare", lambda self: None)
+    monkeypatch.setattr("src.data.digits.Digits.hashes", lambda self: {"x": "other"})
+    with pytest.raises(UserError, match="the data is not what the run was made with"):
+        draw(f"run={vae_run}", "reconstruct=2")
+    with pytest.raises(UserError, match="has no data of yours: leave it out"):
+        draw(f"run={vae_run}", "reconstruct=2", "data.path=elsewhere")
+
+
 def test_files_have_the_names_that_are_asked_for(draw: Any, tmp_path: Path) -> None:
     for words, name in (
         (["format=npz", "n=2", f"out={tmp_path}/v1.5"], "v1.5.npz"),
@@ -136,7 +185,7 @@ def test_what_is_refused_deletes_nothing(draw: Any) -> None:
 
 
 def test_other_settings_have_another_place(compose: Any, tmp_path: Path) -> None:
-    config = compose(f"run={tmp_path}", "n=2", "class=3", "truncation=1", name="generate")
+    config = compose(f"run={tmp_path}", "n=2", "class=3", "truncation=1", name="generate", nullable=("paths.data", "data.path"))
     assert output_path(config, RunFolder(tmp_path)).name == "samples-n2-class3-truncation1-seed0"
 
 
@@ -191,6 +240,9 @@ def test_a_folder_is_no_file(draw: Any, tmp_path: Path) -> None:
     [
         (["seed=99999999999999999999", "format=npz"], "seed=99999999999999999999: format=npz holds seeds of 64 bits"),
         (["interpolate=4", "format=npz"], "interpolate= makes one picture, format=npz has no place for it"),
+        (["reconstruct=2", "traverse=2"], "reconstruct= and traverse= are two pictures"),
+        (["reconstruct=2", "class=1"], "reconstruct= takes each image with its own class: leave class= out"),
+        (["traverse=2", "format=npz"], "traverse= makes one picture, format=npz"),
         (["format=onnx", "truncation=0.5"], "leave truncation= out"),
         (["format=safetensors", "n=5"], "leave n= out"),
         (["out=README.md"], "cannot write to README.md"),
@@ -236,7 +288,17 @@ def drawn_from(compose: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
         if not run.exists():
             train(compose(f"model={name}", "data=digits", "debug=tiny", "stop.samples=64", "evaluate=false", f"run_dir={run}"))
         out = runs / "out"
-        path = generate(compose(f"run={run}", f"out={out}", "n=5", "format=npz", *words, name="generate", nullable=("n",)))
+        path = generate(
+            compose(
+                f"run={run}",
+                f"out={out}",
+                "n=5",
+                "format=npz",
+                *words,
+                name="generate",
+                nullable=("n", "paths.data", "data.path"),
+            )
+        )
         with np.load(path) as stored:
             return stored["arr_0"], load_run(run)
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from src.config.build import instantiate
 from src.config.experiment import Experiment
-from src.data.spec import Spec
+from src.data.spec import Field, Spec
 from src.models.gan.regularizers import Update
 from src.networks.mlp import MLPDiscriminator, MLPGenerator
 
@@ -274,3 +274,22 @@ def test_recipes_of_one_loss(
     rate = config["model"]["optimizer"]["lr"]
     assert {images: rate * factor(images) for images in rates} == pytest.approx(rates)
     assert (config["model"]["solver"], config["model"]["nfe"]) == ("heun", nfe)
+
+
+def test_importance_weighted_autoencoder(compose: Any) -> None:
+    """Burda et al. 2016: 784 - 200 - 200 - 50 and back; 3^i passes at 0.001 * 10^(-i / 7)."""
+    config = compose("experiment=iwae_binary_mnist")
+    spec = Spec({"x": Field("image", (1, 28, 28), "uint8", levels=2)})
+    model = instantiate(config["model"], "model")(spec=spec, seed=0)
+    encoder = dense(784, 200) + dense(200, 200) + dense(200, 2 * 50)
+    decoder = dense(50, 200) + dense(200, 200) + dense(200, 784)
+    assert sum(parameter.numel() for parameter in model.learner.parameters()) == encoder + decoder
+    assert Experiment(config).stop.last_step(55_000, 20) == (3280 * 55_000 // 20, "samples")
+    assert (model.importance_samples, model.bound) == (50, "IWAE, K = 5000")
+    (optimizer,) = model.configure_optimizers()
+    (group,) = optimizer.param_groups
+    assert (group["betas"], group["eps"], group["weight_decay"]) == ((0.9, 0.999), 1e-4, 0.0)
+    for passes, power in {0: 0, 1: 1, 3.9: 1, 4: 2, 12.9: 2, 13: 3, 1093: 7, 3279.9: 7}.items():
+        assert config["model"]["optimizer"]["lr"] * model._lr_schedule(int(passes * 55_000)) == pytest.approx(
+            1e-3 * 10 ** (-power / 7), rel=1e-5
+        )

@@ -43,7 +43,7 @@ def test_from_training_to_the_report(rule: str, compose: Any, tmp_path: Path, ca
     verify(compose(f"run={run.path}", f"paths.cache={tmp_path}", name="verify", nullable=("steps", "paths.data", "data.path")))
     assert "bitwise equal over steps 1 to 20: " in capsys.readouterr().out
 
-    asked = compose(f"run={run.path}", "n=4", name="generate", nullable=("n",))
+    asked = compose(f"run={run.path}", "n=4", name="generate", nullable=("n", "paths.data", "data.path"))
     if preview:
         assert len(load_run(run.path).sample(range(3))) == 3
         assert (generate(asked) / "samples.json").is_file()

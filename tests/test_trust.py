@@ -142,7 +142,7 @@ def test_a_malicious_checkpoint(evil_run: Path, compose: Callable[..., dict[str,
     for attempt in (
         lambda: load_run(evil_run),
         lambda: AtomicCheckpointIO().load_checkpoint(checkpoint, weights_only=False),
-        lambda: generate(compose(f"run={evil_run}", "n=4", name="generate")),
+        lambda: generate(compose(f"run={evil_run}", "n=4", name="generate", nullable=("paths.data", "data.path"))),
         lambda: evaluate(
             compose(f"run={evil_run}", *words, name="evaluate", nullable=("evaluation.", "paths.data", "data.path"))
         ),

@@ -38,12 +38,36 @@ class Interpolates(Protocol):
 class Encodes(Protocol):
     """Maps data to latents, and back."""
 
-    def encode(self, batch: Batch) -> Tensor:
+    def encode(self, batch: Batch, weights: str = "ema") -> Tensor:
         """Latents [B, z_dim] of a batch in the model's format."""
         ...
 
     def decode(self, z: Tensor, cond: Batch | None = None, weights: str = "ema") -> Tensor:
         """Latents [N, z_dim] to samples [N, *spec.shape] on the CPU."""
+        ...
+
+
+@runtime_checkable
+class Reconstructs(Protocol):
+    """Compresses data and restores them."""
+
+    def reconstruct(self, batch: Batch, weights: str = "ema") -> Tensor:
+        """[B, *spec.shape] on the CPU: what is restored of a batch in the model's format, which also has its conditions."""
+        ...
+
+
+@runtime_checkable
+class Traverses(Protocol):
+    """Has latent coordinates that can be changed one at a time."""
+
+    def traverse(
+        self, batch: Batch, rows: int, steps: int, seed: int, cond: Batch | None = None, weights: str = "ema"
+    ) -> Tensor:
+        """Samples [R, steps, *spec.shape], R = rows or fewer: in each row, one coordinate of the seed's latent is changed.
+
+        It goes from -3 to 3 standard deviations of the prior. The most active coordinates come first, by a batch of data in
+        the model's format. cond: of one sample, None for `conditions([seed])`.
+        """
         ...
 
 

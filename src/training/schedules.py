@@ -27,6 +27,18 @@ def cosine(samples_seen: int, initial: float, final: float, end: int, start: int
     return initial + (final - initial) * (1 - math.cos(math.pi * progress)) / 2
 
 
+def lengthening_stages(
+    samples_seen: int, end: int, final: float, start: int = 0, stages: int = 8, growth: float = 3.0
+) -> float:
+    """A factor that falls from 1 in the first of several stages to `final` in the last, which ends at `end`.
+
+    Stage i = 0 .. stages - 1 is growth^i times as long as the first; its factor is final^(i / (stages - 1)). The default, with
+    final = 0.1, is the learning rate of Burda et al. 2016 (arXiv:1509.00519), section 5: 10^(-i / 7) for 3^i passes.
+    """
+    begins = [start + (end - start) * (growth**i - 1) / (growth**stages - 1) for i in range(1, stages)]
+    return final ** (sum(samples_seen >= begin for begin in begins) / (stages - 1))
+
+
 def is_every(step: int, interval: int) -> bool:
     """True at steps interval, 2 interval, ...; never at step 0, and never if interval is 0."""
     return interval > 0 and step > 0 and step % interval == 0

@@ -1,77 +1,79 @@
-"""The likelihood of 256 levels against its definition, and the two networks' interface."""
+"""The interface of both pairs of networks, fully connected and convolutional."""
 
-import math
+from collections.abc import Callable
 
 import pytest
 import torch
+from torch import nn
 
 from src.data.pixels import from_uint8
-from src.data.spec import Spec
-from src.networks.vae import MLPVAE, log_discretised_logistic
+from src.data.spec import Field, Spec
+from src.networks.conv_vae import ConvVAE
+from src.networks.vae import MLPVAE
 
-LEVELS = torch.arange(256).double() / 127.5 - 1  # [256], what `from_uint8` gives but for its rounding
-SPECS = [Spec.of("image", shape, tuple("abc")) for shape in ((1, 8, 8), (3, 64, 64), (2, 9, 16))]
-
-
-@pytest.mark.parametrize("location", [-1.5, -1.0, 0.1, 3.0])
-@pytest.mark.parametrize("log_scale", [-7.0, -3.0, 1.0])
-def test_probabilities_of_all_levels_sum_to_one(location: float, log_scale: float) -> None:
-    p = log_discretised_logistic(LEVELS, torch.tensor(location), torch.tensor(log_scale, dtype=torch.float64)).exp()
-    assert p.sum().item() == pytest.approx(1, abs=1e-9)
+CLASSES = Field("class", (), "int64", tuple("abc"))
+SQUARE = [
+    Spec({"x": Field("image", shape, "uint8", levels=n), "y": CLASSES}) for shape in ((1, 8, 8), (3, 64, 64)) for n in (2, 256)
+]
+OTHER = Spec.of("image", (2, 9, 16), tuple("abc"))
+Make = Callable[..., nn.Module]
 
 
-def test_levels_by_hand() -> None:
-    """Location 0, scale 1 / 255: level k has its borders at 2 k - 256 and 2 k - 254, the first and last have one each."""
-
-    def sigma(x: float) -> float:
-        return 1 / (1 + math.exp(-x))
-
-    p = log_discretised_logistic(LEVELS, torch.tensor(0.0), torch.tensor(-math.log(255), dtype=torch.float64))
-    assert p[128].item() == pytest.approx(math.log(sigma(2) - sigma(0)), abs=1e-6)
-    assert p[127].item() == pytest.approx(math.log(sigma(0) - sigma(-2)), abs=1e-6)
-    assert p[0].item() == pytest.approx(-254, abs=1e-6)  # log sigma(-254)
-    assert p[255].item() == pytest.approx(-254, abs=1e-6)  # log (1 - sigma(254))
+def mlp(spec: Spec, conditional: bool = False, **settings: int) -> nn.Module:
+    return MLPVAE(spec, z_dim=5, widths=[8, 6], conditional=conditional, **settings)  # type: ignore[arg-type]
 
 
-def test_black_and_white_are_certain_beyond_the_ends() -> None:
-    x = LEVELS[[0, 255]].float()
-    p = log_discretised_logistic(x, torch.tensor([-1.5, 1.5]), torch.tensor(-4.0))
-    torch.testing.assert_close(p, torch.zeros(2), atol=1e-6, rtol=0)
-    assert log_discretised_logistic(x.flip(0), torch.tensor([-1.5, 1.5]), torch.tensor(-4.0)).max() < -100
+def conv(spec: Spec, conditional: bool = False, **settings: int) -> nn.Module:
+    return ConvVAE(spec, z_dim=5, width=2, conditional=conditional, **settings)
 
 
-def test_gradients_are_finite_far_from_the_pixel() -> None:
-    location = torch.linspace(-20, 20, 256).requires_grad_()
-    log_scale = torch.full((256,), -7.0).requires_grad_()
-    p = log_discretised_logistic(LEVELS.float(), location, log_scale)
-    p.sum().backward()
-    assert all(torch.isfinite(x).all() for x in (p, location.grad, log_scale.grad))
+NETWORKS = [*((mlp, spec) for spec in (*SQUARE, OTHER)), *((conv, spec) for spec in SQUARE)]
 
 
-@pytest.mark.parametrize("spec", SPECS)
+@pytest.mark.parametrize(("make", "spec"), NETWORKS)
 @pytest.mark.parametrize("conditional", [False, True])
-def test_sizes_come_from_the_spec(spec: Spec, conditional: bool) -> None:
-    network = MLPVAE(spec, z_dim=5, widths=[8, 6], conditional=conditional)
+def test_sizes_come_from_the_spec(make: Make, spec: Spec, conditional: bool) -> None:
+    network = make(spec, conditional=conditional)
     y = torch.tensor([0, 1, 2, 0]) if conditional else None
-    x = from_uint8(torch.randint(256, (4, *spec.shape)).to(torch.uint8))
+    x = from_uint8(torch.randint(spec.x.levels, (4, *spec.shape)).mul(255 // (spec.x.levels - 1)).to(torch.uint8))
     mean, log_variance = network.encoder(x, y)
     assert mean.shape == log_variance.shape == (4, 5)
     images = network.decoder(10 * mean, y)
     assert images.shape == x.shape
     assert images.abs().max() <= 1
-    assert network.decoder.log_likelihood(x, mean, y).shape == (4,)
+    log_p = network.decoder.log_likelihood(x, mean, y)
+    assert log_p.shape == (4,)
     assert (network.decoder.z_dim, network.decoder.classes) == (5, 3 if conditional else 0)
+    log_p.sum().backward()
+    assert all(parameter.grad is not None for parameter in network.parameters())
 
 
-def test_the_class_reaches_both_networks() -> None:
-    network, x, z = MLPVAE(SPECS[0], z_dim=5, widths=[8], conditional=True), torch.zeros(1, 1, 8, 8), torch.zeros(1, 5)
+@pytest.mark.parametrize("make", [mlp, conv])
+def test_the_class_reaches_both_networks(make: Make) -> None:
+    network, x, z = make(SQUARE[1], conditional=True), torch.zeros(1, 1, 8, 8), torch.zeros(1, 5)
     a, b = torch.tensor([0]), torch.tensor([2])
     assert not torch.equal(network.encoder(x, a)[0], network.encoder(x, b)[0])
-    assert not torch.equal(network.decoder.location(z, a), network.decoder.location(z, b))
+    assert not torch.equal(network.decoder.parameters_of(z, a), network.decoder.parameters_of(z, b))
+
+
+@pytest.mark.parametrize("make", [mlp, conv])
+def test_mixtures_have_three_numbers_for_each_component(make: Make) -> None:
+    h = make(SQUARE[3], mixtures=2).decoder.parameters_of(torch.zeros(4, 5))
+    assert h.shape == (4, 6, 3, 64, 64)
+
+
+def test_a_residual_block_starts_as_the_identity() -> None:
+    network = ConvVAE(SQUARE[1], width=2, blocks=1).encoder.layers
+    x = torch.rand(3, 2, 4, 4)
+    assert torch.equal(network[1](x), x)
 
 
 def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(ValueError, match="take image data"):
-        MLPVAE(Spec.of("points", (2,)))
+        mlp(Spec.of("points", (2,)))
     with pytest.raises(ValueError, match="has no classes"):
-        MLPVAE(Spec.of("image", (1, 8, 8)), conditional=True)
+        mlp(Spec.of("image", (1, 8, 8)), conditional=True)
+    with pytest.raises(ValueError, match="activation=silu: must be one of relu, tanh"):
+        MLPVAE(OTHER, activation="silu")
+    with pytest.raises(ValueError, match="needs square images"):
+        conv(OTHER)

@@ -1,6 +1,6 @@
 import pytest
 
-from src.training.schedules import cosine, is_every, is_log_spaced, linear_decay
+from src.training.schedules import cosine, is_every, is_log_spaced, lengthening_stages, linear_decay
 
 
 @pytest.mark.parametrize(("images", "factor"), [(0, 1.0), (100, 1.0), (150, 0.75), (200, 0.5), (300, 0.0), (999, 0.0)])
@@ -29,6 +29,13 @@ def test_cosine(images: int, value: float) -> None:
 
 def test_cosine_rises_where_final_is_above_initial() -> None:
     assert [cosine(images, 0.0, 2.0, end=60) for images in (0, 20, 40, 60)] == pytest.approx([0.0, 0.5, 1.5, 2.0])
+
+
+def test_stages_lengthen() -> None:
+    """10, 30 and 90 samples, from the fifth on."""
+    seen = (0, 5, 14, 15, 44, 45, 135, 1000)
+    found = [lengthening_stages(images, start=5, end=135, final=0.25, stages=3) for images in seen]
+    assert found == [1, 1, 1, 0.5, 0.5, 0.25, 0.25, 0.25]
 
 
 def test_is_every() -> None:

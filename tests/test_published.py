@@ -79,6 +79,9 @@ RECIPES = {
 }
 
 
+ONE_LOSS = ("image_transformer_cifar10",)  # their own tests are below
+
+
 @pytest.fixture(params=RECIPES)
 def name(request: Any) -> str:
     return request.param
@@ -90,8 +93,8 @@ def config(name: str, compose: Any) -> dict[str, Any]:
 
 
 def test_every_recipe_is_here_and_says_where_it_comes_from() -> None:
-    assert {path.stem for path in EXPERIMENTS.glob("*_cifar10.yaml")} == set(RECIPES)
-    for name in RECIPES:
+    assert {path.stem for path in EXPERIMENTS.glob("*_cifar10.yaml")} == {*RECIPES, *ONE_LOSS}
+    for name in (*RECIPES, *ONE_LOSS):
         text = (EXPERIMENTS / f"{name}.yaml").read_text(encoding="utf-8")
         assert all(f"# {word}" in text for word in ("Published:", "Source:", "Deviations:", "FID here", "Reproduced here: no"))
 
@@ -212,3 +215,19 @@ def test_augmentations(compose: Any) -> None:
     assert p_after(ada, 1.0, 400_000) == pytest.approx(0.8)  # r_t = 1 > 0.6
     assert p_after(ada, -1.0, 100_000) == pytest.approx(0.6)
     assert p_after(augmentation("r3gan_cifar10"), -1.0, 250_000_000) == pytest.approx(0.55, rel=1e-5)
+
+
+# Image Transformer: 12 layers of 256 channels with perceptrons of 1,024 and two norms each, a last norm, a start symbol, 1,024
+# positions. Each position gets 4 pixels of 3 channels; a channel's hidden layer sees these and the channels of its own pixel.
+LAYER = dense(256, 3 * 256) + dense(256, 256) + dense(256, 1024) + dense(1024, 256) + 2 * 2 * 256
+HEAD = 256 * 256 + dense(5 * 3, 3 * 256) + dense(256, 3 * 10)
+IMAGE_TRANSFORMER = dense(4 * 3, 256) + 12 * LAYER + 2 * 256 + 256 + 1024 * 256 + HEAD
+
+
+def test_image_transformer(compose: Any) -> None:
+    config = compose("experiment=image_transformer_cifar10")
+    batch = config["data"]["batch_size"]
+    assert (config["data"]["name"], config["evaluation"]["_target_"].rpartition(".")[2]) == ("cifar10", "LikelihoodSuite")
+    assert Experiment(config).stop.last_step(45_000, batch) == (500_000, "samples")
+    network = instantiate(config["model"]["network"], "network")(spec=CIFAR, conditional=config["model"]["conditional"])
+    assert sum(parameter.numel() for parameter in network.parameters()) == IMAGE_TRANSFORMER

@@ -16,7 +16,6 @@ from src.training import rng
 from src.training.ema import EMA
 
 SAMPLE_BATCH = 64  # sampling always runs batches of this size: the last bits of a matrix product depend on its shape
-IMAGE_BATCH = 128  # the same for images, which take more steps
 
 
 class Autoregressive(OneLoss):
@@ -150,17 +149,17 @@ class Autoregressive(OneLoss):
             raise UserError(f"this model knows no conditions: leave out {', '.join(unknown)}")
         was_training, _ = network.training, network.eval()
         device = next(network.parameters()).device
-        rows = SAMPLE_BATCH if self.spec.kind == "tokens" else IMAGE_BATCH
         uniform = uniforms(seeds, math.prod(self.spec.shape))  # [N, T]
         samples = []
-        for start in range(0, len(uniform), rows):
-            u = uniform[start : start + rows]
+        for start in range(0, len(uniform), SAMPLE_BATCH):
+            rows = slice(start, start + SAMPLE_BATCH)
+            u = uniform[rows]
             size, length = u.shape
-            u = F.pad(u, (0, 0, 0, rows - size))
-            y = F.pad(cond["y"][start : start + rows], (0, rows - size)).to(device) if "y" in cond else None
+            u = F.pad(u, (0, 0, 0, SAMPLE_BATCH - size))
+            y = F.pad(cond["y"][rows], (0, SAMPLE_BATCH - size)).to(device) if "y" in cond else None
             x = torch.zeros(u.shape, dtype=torch.int64)  # [B, T]
             x[:, : len(prompt)] = prompt
-            symbol, cache = network.start(rows, y), network.cache(rows, length)
+            symbol, cache = network.start(SAMPLE_BATCH, y), network.cache(SAMPLE_BATCH, length)
             for t in range(length):
                 logits = network.step(symbol, cache).cpu()  # type: ignore[arg-type]  # [B, V]
                 if t >= len(prompt):

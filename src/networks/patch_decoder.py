@@ -125,7 +125,8 @@ class PatchDecoder(CausalTransformer):
             return parameters
         weights, means, log_scales = parameters.chunk(3, dim=1)  # [B, mixture] each
         edges = torch.arange(1, 256, device=parameters.device) / 127.5 - 1 - HALF_LEVEL  # [255], between the levels
-        below = torch.sigmoid((edges - means[..., None]) / log_scales.clamp(min=LOG_SCALE_MIN).exp()[..., None])
+        precision = torch.exp(-log_scales.clamp(min=LOG_SCALE_MIN))
+        below = (edges - means[..., None]).mul_(precision[..., None]).sigmoid_()  # [B, mixture, 255]
         cumulative = (weights.softmax(dim=1)[:, None] @ below).squeeze(1)  # [B, 255]
         p = torch.diff(F.pad(F.pad(cumulative, (1, 0)), (0, 1), value=1.0), dim=1)
         return p.clamp(min=1e-12).log()
@@ -158,7 +159,7 @@ class PatchDecoder(CausalTransformer):
             patch, pixel = divmod(cache.drawn - 1, self.size)
             cache.pixels[:, before + patch, pixel] = self.values(symbol[:, 0])
         patch, pixel = divmod(cache.drawn, self.size)
-        weight = self.pixels.weight * self.mask  # [D * hidden, 5 D]
+        weight = self.pixels.weight  # [D * hidden, 5 D]; no mask is needed, because pixels that are not drawn yet are 0
         if pixel == 0:
             near = torch.cat([cache.pixels[:, before + patch - offset] for offset in self.offsets], dim=1)  # [B, 4 D]
             x = (self.embedding(near) + self.position[patch])[:, None] + cache.start

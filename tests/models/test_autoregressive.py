@@ -13,7 +13,7 @@ from src.config.errors import UserError
 from src.data.digits import Digits
 from src.data.loader import Blocks
 from src.data.spec import Batch, Field, Spec
-from src.models.autoregressive import IMAGE_BATCH, SAMPLE_BATCH, Autoregressive, draw, probabilities
+from src.models.autoregressive import SAMPLE_BATCH, Autoregressive, draw, probabilities
 from src.models.capabilities import Continues, Likelihood, Samples, Unfolds
 from src.networks.decoder import Decoder, decoder
 from src.training import rng
@@ -261,7 +261,7 @@ def test_training_on_digits_and_what_their_class_tells(trained: Autoregressive) 
 
 
 def test_an_image_depends_on_its_seed_and_class_alone(trained: Autoregressive) -> None:
-    seeds = range(IMAGE_BATCH + 12)
+    seeds = range(2 * SAMPLE_BATCH + 12)
     samples = trained.sample(seeds)
     assert (samples.shape, samples.dtype) == ((len(seeds), 1, 8, 8), torch.float32)
     assert torch.equal(trained.sample([132, 7]), samples[[132, 7]])

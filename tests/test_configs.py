@@ -41,7 +41,9 @@ NARROW = {
     "r3gan": ["widths=[32,32]", "cardinality=[4,4]"],
     "stylegan2": ["channel_max=32"],
     **{name: ["width=32"] for name in ("sngan", "wgan_gp", "cgan_pd", "biggan")},
+    "image_transformer": ["width=32", "depth=1", "hidden=8"],
 }
+ONE_NETWORK = ("image_transformer",)
 
 
 @pytest.mark.parametrize("experiment", options("experiment"))
@@ -49,7 +51,8 @@ def test_experiments(experiment: str, compose: Any, tmp_path: Path) -> None:
     words = [f"experiment={experiment}", *SMALL, f"run_dir={tmp_path}"]
     if experiment.endswith("_cifar10"):
         narrow = next((words for name, words in NARROW.items() if experiment.startswith(name)), [])
-        words += [f"model.{network}.{word}" for network in ("generator", "discriminator") for word in narrow]
+        networks = ("network",) if experiment.startswith(ONE_NETWORK) else ("generator", "discriminator")
+        words += [f"model.{network}.{word}" for network in networks for word in narrow]
     if experiment.startswith(("flow", "edm", "families_flow", "families_diffusion")):
         words += SMALL_UNET
     if "vae" in experiment or "iwae" in experiment:

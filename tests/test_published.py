@@ -79,7 +79,7 @@ RECIPES = {
 }
 
 
-ONE_LOSS = "flow_cifar10", "edm_cifar10"  # their own test is below
+ONE_LOSS = "flow_cifar10", "edm_cifar10", "image_transformer_cifar10"  # their own tests are below
 
 
 @pytest.fixture(params=RECIPES)
@@ -293,3 +293,19 @@ def test_importance_weighted_autoencoder(compose: Any) -> None:
         assert config["model"]["optimizer"]["lr"] * model._lr_schedule(int(passes * 55_000)) == pytest.approx(
             1e-3 * 10 ** (-power / 7), rel=1e-5
         )
+
+
+# Image Transformer: 12 layers of 256 channels with perceptrons of 1,024 and two norms each, a last norm, a start symbol, 1,024
+# positions. Each position gets 4 pixels of 3 channels; a channel's hidden layer sees these and the channels of its own pixel.
+LAYER = dense(256, 3 * 256) + dense(256, 256) + dense(256, 1024) + dense(1024, 256) + 2 * 2 * 256
+HEAD = 256 * 256 + dense(5 * 3, 3 * 256) + dense(256, 3 * 10)
+IMAGE_TRANSFORMER = dense(4 * 3, 256) + 12 * LAYER + 2 * 256 + 256 + 1024 * 256 + HEAD
+
+
+def test_image_transformer(compose: Any) -> None:
+    config = compose("experiment=image_transformer_cifar10")
+    batch = config["data"]["batch_size"]
+    assert (config["data"]["name"], config["evaluation"]["_target_"].rpartition(".")[2]) == ("cifar10", "LikelihoodSuite")
+    assert Experiment(config).stop.last_step(45_000, batch) == (500_000, "samples")
+    network = instantiate(config["model"]["network"], "network")(spec=CIFAR, conditional=config["model"]["conditional"])
+    assert sum(parameter.numel() for parameter in network.parameters()) == IMAGE_TRANSFORMER

@@ -23,6 +23,7 @@ RULES = {
         "step-000000020.png",
     ),
     "autoregressive": (["model=autoregressive", f"data.path={ROOT / 'README.md'}"], "nats", "step-000000020.txt"),
+    "autoregressive_images": (["model=autoregressive", "data=digits"], "nats", "step-000000020.png"),
     "contrastive": (["model=contrastive", "data=digits"], "knn_accuracy", None),
 }
 

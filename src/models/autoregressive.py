@@ -1,5 +1,6 @@
 """Autoregressive models: p(x) = prod_t p(x_t | x_<t), fitted by maximum likelihood (Bengio et al. 2003, eq. 1)."""
 
+import math
 from collections.abc import Callable, Sequence
 
 import torch
@@ -8,8 +9,10 @@ from torch.nn import functional as F
 
 from src.config.errors import UserError
 from src.data.spec import Batch, Spec
+from src.models.conditions import conditions_of
 from src.models.model import OneLoss
 from src.networks.decoder import Decoder
+from src.networks.patch_decoder import PatchDecoder
 from src.training import rng
 from src.training.ema import EMA
 
@@ -17,41 +20,44 @@ SAMPLE_BATCH = 64  # sampling always runs batches of this size: the last bits of
 
 
 class Autoregressive(OneLoss):
-    """Predicts each symbol of a sequence from the symbols before it.
+    """Predicts each symbol of a sequence from the symbols before it; those of an image are its pixels, patch by patch.
 
-    network: called with `spec=`, maps symbols [B, T] to logits [B, T, V], see src.networks.decoder.Decoder.
+    network: called with `spec=` and `conditional=`, maps (symbols [B, T], y) to logits [B, T, V], or (images, y) to parameters
+    of the pixels' distributions; see src.networks.decoder.decoder.
     optimizer, ema, lr_schedule: see OneLoss.
+    conditional: the class is the start symbol.
     """
 
-    learner: Decoder
+    learner: Decoder | PatchDecoder
 
     def __init__(
         self,
         spec: Spec,
         seed: int,
-        network: Callable[..., Decoder],
+        network: Callable[..., Decoder | PatchDecoder],
         optimizer: Callable[..., torch.optim.Optimizer],
         ema: Callable[[nn.Module], EMA] | None = None,
         lr_schedule: Callable[[int], float] | None = None,
+        conditional: bool = False,
     ) -> None:
-        if spec.kind != "tokens" or len(spec.shape) != 1:
+        if (spec.kind, len(spec.shape)) != ("tokens", 1) and (spec.kind, spec.x.dtype) != ("image", "uint8"):
             raise ValueError(
-                f"it models sequences of tokens, not {spec.kind} of shape {spec.shape}: take data=text data.path=..."
+                f"it models sequences of tokens and images, not {spec.kind} of shape {spec.shape}: take data=text data.path=..."
             )
         super().__init__(spec, seed, optimizer, ema, lr_schedule)
-        self.set_network(network(spec=spec))
+        self.set_network(network(spec=spec, conditional=conditional))
 
     def loss(self, batch: Batch) -> Tensor:
         """Mean nats per symbol of each sample, [B]."""
         nats, symbols = self.nats(self.learner, batch)
         return nats / symbols.clamp(min=1)
 
-    def nats(self, network: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
+    def nats(self, network: Decoder | PatchDecoder, batch: Batch) -> tuple[Tensor, Tensor]:
         """-log p(x) = -sum_t log p(x_t | x_<t) in nats and its number of terms, both [B]; terms after `length` do not count."""
         x = batch["x"]
-        nats = F.cross_entropy(network(x).mT, x, reduction="none")  # [B, T]
-        length = batch.get("length", torch.full_like(x[:, 0], x.shape[1]))  # [B]
-        counted = torch.arange(x.shape[1], device=x.device) < length[:, None]  # [B, T]
+        nats = network.nats(network(x, batch.get("y")), x)  # [B, T]
+        length = batch.get("length", torch.full_like(nats[:, 0], nats.shape[1], dtype=torch.int64))  # [B]
+        counted = torch.arange(nats.shape[1], device=x.device) < length[:, None]  # [B, T]
         return torch.where(counted, nats, 0.0).sum(1), counted.sum(1)
 
     # Capabilities
@@ -59,15 +65,15 @@ class Autoregressive(OneLoss):
     @torch.no_grad()
     def nll(self, batch: Batch, weights: str = "ema") -> tuple[Tensor, Tensor]:
         """See Likelihood; exact."""
-        network = self.network(weights)
+        network: Decoder | PatchDecoder = self.network(weights)  # type: ignore[assignment]
         was_training, _ = network.training, network.eval()
         nats, symbols = self.nats(network, batch)
         network.train(was_training)
         return nats, symbols
 
     def conditions(self, seeds: Sequence[int]) -> Batch:
-        """Empty: the model is unconditional."""
-        return {}
+        """See `conditions_of`."""
+        return conditions_of(seeds, self.learner.classes)
 
     def sample(
         self,
@@ -78,12 +84,10 @@ class Autoregressive(OneLoss):
         top_k: int | None = None,
         top_p: float | None = None,
     ) -> Tensor:
-        """See Samples: int64 [N, T]. temperature, top_k, top_p: see `probabilities`."""
-        if cond:
-            raise UserError(f"this model knows no conditions: leave out {', '.join(cond)}")
-        return self.continue_from(torch.empty(0, dtype=torch.int64), seeds, weights, temperature, top_k, top_p)
+        """See Samples: int64 [N, T], or images [N, C, H, W]. temperature, top_k, top_p: see `probabilities`."""
+        none = torch.empty(0, dtype=torch.int64)
+        return self.finish(self.draw_symbols(none, seeds, cond, weights, temperature, top_k, top_p))
 
-    @torch.no_grad()
     def continue_from(
         self,
         prompt: Tensor,
@@ -93,28 +97,77 @@ class Autoregressive(OneLoss):
         top_k: int | None = None,
         top_p: float | None = None,
     ) -> Tensor:
-        """See Continues: int64 [N, T]. Symbol t is drawn with the t-th random number of its seed, for any prompt [P]."""
+        """See Continues: int64 [N, T], of tokens. Symbol t is drawn with the t-th number of its seed for any prompt [P]."""
+        if self.spec.kind == "image":
+            raise UserError("an image has no prompt of symbols: ask for samples")
         check_prompt(prompt, self.spec)
+        return self.draw_symbols(prompt, seeds, None, weights, temperature, top_k, top_p)
+
+    def unfold(
+        self,
+        seeds: Sequence[int],
+        frames: int,
+        cond: Batch | None = None,
+        weights: str = "ema",
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        top_p: float | None = None,
+    ) -> Tensor:
+        """See Unfolds: the pixels that are drawn so far, the others grey; for images. temperature ...: see `sample`."""
+        if self.spec.kind != "image":
+            raise UserError(f"{self.spec.kind} have no film: ask for samples")
+        none = torch.empty(0, dtype=torch.int64)
+        symbols = self.draw_symbols(none, seeds, cond, weights, temperature, top_k, top_p)
+        counts = torch.linspace(0, symbols.shape[1], frames).round().long().tolist()
+        return torch.stack([self.finish(symbols, count) for count in counts])
+
+    def finish(self, symbols: Tensor, drawn: int | None = None) -> Tensor:
+        """Symbols [N, T] as they are, or as images [N, C, H, W], in which only the first `drawn` pixels are not grey."""
+        if not isinstance(self.learner, PatchDecoder):
+            return symbols
+        pixels = self.learner.values(symbols)
+        if drawn is not None:
+            pixels[:, drawn:] = 0
+        return self.learner.to_images(pixels).float().cpu()
+
+    @torch.no_grad()
+    def draw_symbols(
+        self,
+        prompt: Tensor,
+        seeds: Sequence[int],
+        cond: Batch | None,
+        weights: str,
+        temperature: float,
+        top_k: int | None,
+        top_p: float | None,
+    ) -> Tensor:
+        """Symbols int64 [N, T] on the CPU that begin with the prompt [P], one row per seed."""
         check_settings(temperature, top_k, top_p)
-        network: Decoder = self.network(weights)  # type: ignore[assignment]
+        cond = self.conditions(seeds) if cond is None else cond
+        network: Decoder | PatchDecoder = self.network(weights)  # type: ignore[assignment]
+        if unknown := sorted(cond.keys() - ({"y"} if network.classes else set())):
+            raise UserError(f"this model knows no conditions: leave out {', '.join(unknown)}")
         was_training, _ = network.training, network.eval()
-        uniform = uniforms(seeds, self.spec.shape[0])  # [N, T]
+        device = next(network.parameters()).device
+        uniform = uniforms(seeds, math.prod(self.spec.shape))  # [N, T]
         samples = []
         for start in range(0, len(uniform), SAMPLE_BATCH):
-            u = uniform[start : start + SAMPLE_BATCH]
+            rows = slice(start, start + SAMPLE_BATCH)
+            u = uniform[rows]
             size, length = u.shape
             u = F.pad(u, (0, 0, 0, SAMPLE_BATCH - size))
+            y = F.pad(cond["y"][rows], (0, SAMPLE_BATCH - size)).to(device) if "y" in cond else None
             x = torch.zeros(u.shape, dtype=torch.int64)  # [B, T]
             x[:, : len(prompt)] = prompt
-            token, cache = network.start(SAMPLE_BATCH), network.cache(SAMPLE_BATCH, length)
+            symbol, cache = network.start(SAMPLE_BATCH, y), network.cache(SAMPLE_BATCH, length)
             for t in range(length):
-                logits = network.step(token, cache).cpu()  # [B, V]
+                logits = network.step(symbol, cache).cpu()  # type: ignore[arg-type]  # [B, V]
                 if t >= len(prompt):
                     x[:, t] = draw(probabilities(logits, temperature, top_k, top_p), u[:, t])
-                token = x[:, t : t + 1].to(token.device)
+                symbol = x[:, t : t + 1].to(device)
             samples.append(x[:size])
         network.train(was_training)
-        return torch.cat(samples) if samples else torch.empty(0, self.spec.shape[0], dtype=torch.int64)
+        return torch.cat(samples) if samples else torch.empty(uniform.shape, dtype=torch.int64)
 
 
 def uniforms(seeds: Sequence[int], length: int) -> Tensor:

@@ -1,128 +1,78 @@
-"""A decoder-only transformer: p(x_t | x_<t) for every position of a sequence of symbols.
+"""A decoder-only transformer: p(x_t | x_<t) for every position of a sequence of symbols, on src/networks/causal.py.
 
-After GPT-2 (Radford et al. 2019): normalisation before each layer and after the last, GELU, initial weights of residual
-branches scaled down with the number of layers, output weights tied to the embeddings (Press and Wolf 2017, arXiv:1608.05859).
-Positions are rotary (Su et al. 2021, arXiv:2104.09864), so that no weight depends on the length.
+Output weights are tied to the embeddings (Press and Wolf 2017, arXiv:1608.05859). No weight depends on the length.
 """
-
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from src.data.spec import Spec
-
-BASE = 10_000.0  # base of the rotary wavelengths (Su et al. 2021, section 3.2.2)
-
-
-@dataclass
-class Cache:
-    """Keys and values of the earlier steps of `Decoder.step`.
-
-    keys, values: [depth, B, heads, T, d] for up to T steps; keys are rotated. used: number of steps stored.
-    """
-
-    keys: Tensor
-    values: Tensor
-    used: int = 0
+from src.networks.causal import Cache, CausalTransformer, rotations
+from src.networks.patch_decoder import PatchDecoder
+from src.networks.sizes import count_classes
 
 
-class Decoder(nn.Module):
+class Decoder(CausalTransformer):
     """Symbols to the logits of each symbol, given the symbols before it. The vocabulary is that of the data's field "x".
 
     width: channels of a position. depth: blocks. heads: attention heads, each with d = width / heads channels.
+    conditional: every class has a start symbol of its own.
     """
 
-    def __init__(self, spec: Spec, width: int = 128, depth: int = 4, heads: int = 4) -> None:
-        super().__init__()
+    def __init__(self, spec: Spec, width: int = 128, depth: int = 4, heads: int = 4, conditional: bool = False) -> None:
         if not spec.x.names:
             raise ValueError(f"a decoder takes symbols of a vocabulary and the data are {spec.kind}: choose data of tokens")
-        if width % (2 * heads):
-            raise ValueError(
-                f"{width} channels give none of {heads} heads an even number: choose a width that is a multiple of {2 * heads}"
-            )
-        self.vocabulary, self.heads, self.channels = len(spec.x.names), heads, width // heads
-        self.embedding = nn.Embedding(self.vocabulary + 1, width)  # the last row is the start symbol
-        nn.init.normal_(
-            self.embedding.weight, std=width**-0.5
-        )  # GPT-2's 0.02 is for wide networks: narrow ones learn slower with it
-        self.blocks = nn.ModuleList(Block(width, heads, layers=2 * depth) for _ in range(depth))
-        self.norm = nn.LayerNorm(width)
+        classes, vocabulary = count_classes(spec, conditional), len(spec.x.names)
+        embedding = nn.Embedding(vocabulary + max(classes, 1), width)  # the last rows are the start symbols
+        # GPT-2's 0.02 is for wide networks: narrow ones learn slower with it.
+        nn.init.normal_(embedding.weight, std=width**-0.5)
+        super().__init__(embedding, width, depth, heads)
+        self.classes, self.vocabulary = classes, vocabulary
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        """Symbols [B, T] to logits [B, T, V]; logits at t depend only on the symbols before t."""
-        x = self.embedding(torch.cat([self.start(len(tokens)), tokens[:, :-1]], dim=1))  # [B, T, width]
+    def forward(self, tokens: Tensor, y: Tensor | None = None) -> Tensor:
+        """Symbols [B, T], y [B] if conditional, to logits [B, T, V]; logits at t depend only on y and the symbols before t."""
+        x = self.embedding(torch.cat([self.start(len(tokens), y), tokens[:, :-1]], dim=1))  # [B, T, width]
         rotation = rotations(torch.arange(tokens.shape[1], device=tokens.device), self.channels)
-        for block in self.blocks:
-            x = block(x, rotation)
-        return self.logits(x)
+        return self.logits(self.contexts(x, rotation))
 
-    def start(self, batch: int) -> Tensor:
-        """The start symbol V, which comes before every sequence, [B, 1]."""
+    def nats(self, logits: Tensor, tokens: Tensor) -> Tensor:
+        """-log p of each symbol [B, T] from its logits [B, T, V]."""
+        return F.cross_entropy(logits.mT, tokens, reduction="none")
+
+    def start(self, batch: int, y: Tensor | None = None) -> Tensor:
+        """The start symbol, which comes before every sequence, [B, 1]: V, or V + y for classes y [B]."""
+        if self.classes:
+            assert y is not None, "a conditional network needs labels"
+            return self.vocabulary + y[:, None]
         return torch.full((batch, 1), self.vocabulary, device=self.embedding.weight.device)
 
     def cache(self, batch: int, length: int) -> Cache:
         """An empty cache for `length` steps."""
-        shape = len(self.blocks), batch, self.heads, length, self.channels
-        return Cache(self.embedding.weight.new_zeros(shape), self.embedding.weight.new_zeros(shape))
+        return self.empty_cache(batch, length)
 
     @torch.no_grad()
     def step(self, token: Tensor, cache: Cache) -> Tensor:
         """The last symbol so far [B, 1], at first `start`, to the logits [B, V] of the next one; adds to the cache."""
-        x = self.embedding(token)  # [B, 1, width]
         rotation = rotations(torch.tensor([cache.used], device=token.device), self.channels)
-        cache.used += 1
-        for block, keys, values in zip(self.blocks, cache.keys, cache.values, strict=True):
-            x = block(x, rotation, (keys[:, :, : cache.used], values[:, :, : cache.used]))
-        return self.logits(x.squeeze(1))
+        return self.logits(self.step_on(self.embedding(token), rotation, cache))
 
-    def logits(self, x: Tensor) -> Tensor:
+    def logits(self, contexts: Tensor) -> Tensor:
         """[..., width] to [..., V]."""
-        return self.norm(x) @ self.embedding.weight[: self.vocabulary].T
+        return contexts @ self.embedding.weight[: self.vocabulary].T
 
 
-class Block(nn.Module):
-    """Causal self-attention with rotary positions and a two-layer perceptron, both residual with normalised input.
-
-    layers: number of both kinds in the network; scales their initial output weights by layers^(-1/2).
-    """
-
-    def __init__(self, width: int, heads: int, layers: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
-        self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), last := nn.Linear(4 * width, width))
-        for layer in (self.out, last):
-            nn.init.normal_(layer.weight, std=(layers * layer.in_features) ** -0.5)
-
-    def forward(self, x: Tensor, rotation: Tensor, past: tuple[Tensor, Tensor] | None = None) -> Tensor:
-        """Positions [B, T, width] to the same shape; rotation [T, d / 2, 2].
-
-        past: keys and values [B, heads, S, d] to attend to, for a single position x (T = 1), whose own become the last.
-        """
-        q, k, v = self.qkv(self.norm1(x)).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # [B, heads, T, d] each
-        q, k = rotate(q, rotation), rotate(k, rotation)
-        if past is None:
-            attended = F.scaled_dot_product_attention(q, k, v, is_causal=True)
-        else:
-            keys, values = past
-            keys[:, :, -1:], values[:, :, -1:] = k, v
-            attended = F.scaled_dot_product_attention(q, keys, values)
-        x = x + self.out(attended.transpose(1, 2).flatten(2))  # [B, T, width]
-        return x + self.mlp(self.norm2(x))
-
-
-def rotations(positions: Tensor, channels: int) -> Tensor:
-    """cos and sin of m theta_i for positions m [T], [T, d / 2, 2]; theta_i = BASE^(-2 i / d), i = 0 .. d / 2 - 1."""
-    theta = BASE ** (-torch.arange(0, channels, 2, device=positions.device) / channels)  # [d / 2]
-    angle = positions[:, None] * theta
-    return torch.stack([angle.cos(), angle.sin()], dim=2)
-
-
-def rotate(x: Tensor, rotation: Tensor) -> Tensor:
-    """Rotate each pair of channels of x [B, heads, T, d] by the angle of its position (Su et al. 2021, eq. 34)."""
-    a, b = x.unflatten(3, (-1, 2)).unbind(4)  # [B, heads, T, d / 2] each
-    cos, sin = rotation.to(x.dtype).unbind(2)  # [T, d / 2] each
-    return torch.stack([a * cos - b * sin, a * sin + b * cos], dim=4).flatten(3)  # [B, heads, T, d]
+def decoder(
+    spec: Spec,
+    width: int = 128,
+    depth: int = 4,
+    heads: int = 4,
+    patch: int = 4,
+    hidden: int = 64,
+    mixture: int = 10,
+    conditional: bool = False,
+) -> Decoder | PatchDecoder:
+    """The decoder for this kind of data: a PatchDecoder for images, else a Decoder, which has no patch, hidden and mixture."""
+    if spec.kind == "image":
+        return PatchDecoder(spec, width, depth, heads, patch, hidden, mixture, conditional)
+    return Decoder(spec, width, depth, heads, conditional)

@@ -10,10 +10,12 @@ import torch
 from torch import Tensor
 
 from src.config.errors import UserError
-from src.data.spec import Field, Spec
+from src.data.digits import Digits
+from src.data.loader import Blocks
+from src.data.spec import Batch, Field, Spec
 from src.models.autoregressive import SAMPLE_BATCH, Autoregressive, draw, probabilities
-from src.models.capabilities import Continues, Likelihood, Samples
-from src.networks.decoder import Decoder
+from src.models.capabilities import Continues, Likelihood, Samples, Unfolds
+from src.networks.decoder import Decoder, decoder
 from src.training import rng
 from src.training.ema import EMA
 
@@ -178,7 +180,114 @@ def test_prompts_that_cannot_work() -> None:
         make().continue_from(torch.tensor([3]), [0])
 
 
-def test_data_that_are_no_tokens() -> None:
-    with pytest.raises(ValueError, match=r"not image of shape .*: take data=text") as error:
-        make(spec=Spec.of("image", (1, 8, 8)))
+def test_data_that_are_no_symbols() -> None:
+    with pytest.raises(ValueError, match=r"not points of shape .*: take data=text") as error:
+        make(spec=Spec.of("points", (2,)))
     assert "\n" not in str(error.value)
+
+
+# Class-conditional tokens
+
+
+def test_each_class_of_tokens_has_its_start_symbol() -> None:
+    """Class a says abab..., class b says cccc...: each is certain, given the class."""
+    fields = {"x": Field("tokens", (8,), "int64", tuple("abc")), "y": Field("class", (), "int64", ("a", "b"))}
+    model = make(spec=Spec(fields), conditional=True)
+    x, y = torch.tensor([[0, 1] * 4, [2] * 8]), torch.tensor([0, 1])
+    model.train_on({"x": x.repeat(60, 8, 1), "y": y.repeat(60, 8)}, model.configure_optimizers())
+    assert model.nll({"x": x, "y": y})[0].max() < 1 < model.nll({"x": x, "y": y.flip(0)})[0].min()
+    assert model.conditions([3, 4])["y"].tolist() == [1, 0]
+    assert (model.sample(range(6), {"y": torch.ones(6, dtype=torch.int64)}) == 2).float().mean() > 0.9
+
+
+# Images
+
+DATA = Digits()
+
+
+def make_images(
+    shape: tuple[int, ...] = (1, 8, 8), levels: int = 256, conditional: bool = False, **network: Any
+) -> Autoregressive:
+    spec = DATA.spec if shape == (1, 8, 8) else Spec({"x": Field("image", shape, "uint8", levels=levels)})
+    settings = {"width": 32, "depth": 1, "heads": 2, "hidden": 16, "mixture": 3} | network
+    return make(spec=spec, conditional=conditional, network=partial(decoder, **settings))
+
+
+def fit(model: Autoregressive, stop: int) -> Autoregressive:
+    train, optimizers = DATA.split("train"), model.configure_optimizers()
+    while model.step < stop:
+        for index in Blocks(len(train), 64, seed=0, at=lambda: model.step, stop=stop):
+            model.train_on({name: torch.from_numpy(rows) for name, rows in train.batch(index).items()}, optimizers)
+    return model
+
+
+def unseen() -> Batch:
+    part = DATA.split("test")
+    return DATA.spec.to_model({name: torch.from_numpy(part[name].copy()) for name in ("x", "y")})
+
+
+@pytest.fixture(scope="module")
+def trained() -> Autoregressive:
+    return fit(make_images(conditional=True, width=48), stop=150)
+
+
+@pytest.mark.parametrize("patch", [1, 2])
+def test_images_of_two_by_two_pixels_have_the_probabilities_of_the_model(patch: int) -> None:
+    model, n = make_images((1, 2, 2), levels=2, patch=patch), 4000
+    with torch.no_grad():
+        model.learner.out.weight.mul_(4)
+    x = (all_sequences(2, 4) * 2.0 - 1).reshape(16, 1, 2, 2)
+    nats, pixels = model.nll({"x": x})
+    p = (-nats).exp()
+    assert pixels.tolist() == [4] * 16
+    assert p.sum().item() == pytest.approx(1, abs=1e-5)
+    assert p.max() - p.min() > 0.05
+    torch.testing.assert_close(model.loss({"x": x}), nats / 4)
+    samples = model.sample(range(n))
+    assert set(samples.unique().tolist()) == {-1, 1}
+    share = torch.bincount((samples.flatten(1) > 0).long() @ torch.tensor([8, 4, 2, 1]), minlength=16) / n
+    assert ((share - p).abs() < 4 * (p * (1 - p) / n).sqrt()).all()
+
+
+def test_training_on_digits_and_what_their_class_tells(trained: Autoregressive) -> None:
+    batch = unseen()
+    nats, pixels = trained.nll(batch)
+    assert pixels.tolist() == [64] * len(nats)
+    untrained = make_images(conditional=True).nll(batch)[0].mean()
+    assert nats.mean() < untrained - 20
+    assert trained.nll(batch | {"y": batch["y"].roll(1)})[0].mean() > nats.mean() + 1
+    first = {name: rows[:5] for name, rows in batch.items()}
+    torch.testing.assert_close(trained.nll(first)[0], nats[:5], rtol=1e-5, atol=1e-3)
+
+
+def test_an_image_depends_on_its_seed_and_class_alone(trained: Autoregressive) -> None:
+    seeds = range(2 * SAMPLE_BATCH + 12)
+    samples = trained.sample(seeds)
+    assert (samples.shape, samples.dtype) == ((len(seeds), 1, 8, 8), torch.float32)
+    assert torch.equal(trained.sample([132, 7]), samples[[132, 7]])
+    assert torch.equal(trained.spec.x.to_model(trained.spec.x.to_data(samples)), samples)
+    assert len(samples.unique(dim=0)) == len(seeds)
+    zeros = trained.sample(seeds, {"y": torch.zeros(len(seeds), dtype=torch.int64)})
+    assert torch.equal(zeros[::10], samples[::10])  # the default class is the seed's last digit
+    assert not torch.equal(zeros[1], samples[1])
+    greedy = trained.sample(range(0, 40, 10), top_k=1)
+    assert torch.equal(greedy, greedy[:1].expand_as(greedy))
+
+
+def test_a_film_ends_with_the_sample(trained: Autoregressive) -> None:
+    film = trained.unfold([3, 5], frames=5, temperature=0.8)
+    assert film.shape == (5, 2, 1, 8, 8)
+    assert (film[0] == 0).all()
+    assert torch.equal(film[-1], trained.sample([3, 5], temperature=0.8))
+    assert (film[2, :, :, 4:] == 0).all()
+    assert torch.equal(film[2, :, :, :4], film[-1, :, :, :4])  # two of the four patches of four by four
+    assert isinstance(trained, Unfolds)
+
+
+def test_what_images_and_tokens_cannot_do(trained: Autoregressive) -> None:
+    with pytest.raises(UserError, match="no prompt"):
+        trained.continue_from(torch.zeros(3, dtype=torch.int64), [0])
+    with pytest.raises(UserError, match="tokens have no film"):
+        make().unfold([0], 3)
+    with pytest.raises(UserError, match="leave out caption"):
+        trained.sample([0], {"caption": torch.zeros(1)})

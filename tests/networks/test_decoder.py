@@ -3,7 +3,8 @@ import torch
 from torch.nn import functional as F
 
 from src.data.spec import Field, Spec
-from src.networks.decoder import Decoder, rotate, rotations
+from src.networks.causal import rotate, rotations
+from src.networks.decoder import Decoder
 
 SPEC = Spec({"x": Field("tokens", (12,), "int64", tuple("abcde"))})
 SMALL = {"width": 16, "depth": 2, "heads": 2}

@@ -14,7 +14,7 @@ from training import train_all
 
 ROOT = Path(__file__).parents[2]
 MODELS = sorted(path.stem for path in (ROOT / "conf" / "model").glob("*.yaml"))
-FAST = ["cdcgan", "vae", "flow", "autoregressive", "contrastive"]
+FAST = ["cdcgan", "vae", "flow", "autoregressive", "autoregressive_images", "contrastive"]
 STEPS = 30
 TINY = [
     *("debug=tiny", "trainer.threads=1", "trainer.precision=64-true", "data.batch_size=16", "evaluate=false"),
@@ -44,6 +44,8 @@ EVERYTHING = [
 def words_of(model: str) -> list[str]:
     if model == "everything":
         return EVERYTHING
+    if model == "autoregressive_images":
+        return ["model=autoregressive", "data=digits", "model.conditional=true"]
     return [f"model={model}", f"data.path={ROOT / 'README.md'}" if model == "autoregressive" else "data=digits"]
 
 
@@ -86,4 +88,4 @@ def test_two_processes_make_what_one_makes(compose: Any, tmp_path: Path) -> None
 
 @pytest.mark.slow
 def test_two_and_four_processes_make_what_one_makes_with_every_model(compose: Any, tmp_path: Path) -> None:
-    assert_alike(["everything", *MODELS], [2, 4], compose, tmp_path)
+    assert_alike(["everything", "autoregressive_images", *MODELS], [2, 4], compose, tmp_path)

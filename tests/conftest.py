@@ -6,6 +6,7 @@ import os
 import runpy
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -77,7 +78,9 @@ def in_process() -> Callable[..., subprocess.CompletedProcess]:
             contextlib.chdir(cwd),
             contextlib.redirect_stdout(out),
             contextlib.redirect_stderr(err),
+            warnings.catch_warnings(),
         ):
+            warnings.filterwarnings("ignore", ".* found in sys.modules")  # runpy, of a module that tests have imported
             try:
                 runpy.run_module(f"src.{module}", run_name="__main__")
             except SystemExit as end:

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -15,19 +16,40 @@ FILES = re.findall(
     r"`((?:my_lab|conf)/[\w/]+\.(?:py|yaml))`[^`]*?(?:`[^`\n]+`[^`]*?)*```(?:python|yaml)\n(.*?)```", PAGE, re.DOTALL
 )
 LINES = [line for block in re.findall(r"```bash\n(.*?)```", PAGE, re.DOTALL) for line in block.splitlines()]
-STOP = " stop.samples=64 data.batch_size=32"  # the page trains a little longer than two steps
+# The page trains a little longer than two steps.
+SHORT = {"src.train": ["stop.samples=64", "data.batch_size=32"], "src.sweep": ["stop.samples=640"]}
+# Its commands in one process: the imports of each take longer than its work.
+ONE_BY_ONE = """
+import json, os, runpy, sys
+for module, words, exports in json.load(sys.stdin):
+    os.environ.update(exports)
+    sys.argv = [module, *words]
+    try:
+        runpy.run_module(module, run_name="__main__")
+    except SystemExit as end:
+        if end.code:
+            sys.exit(f"{sys.argv}: {end.code}")
+"""
 
 
-def run(line: str, project: Path, *exports: str) -> subprocess.CompletedProcess:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    script = "\n".join([*exports, line + STOP * line.startswith("python -m src.train")])
+def run(lines: list[str], project: Path) -> subprocess.CompletedProcess:
+    """Commands of the page, with the variables that are exported before each."""
+    exports: dict[str, str] = {}
+    commands = []
+    for kind, *words in map(shlex.split, lines):
+        if kind == "export":
+            exports = exports | dict(word.split("=", 1) for word in words)
+        else:
+            assert (kind, words[0]) == ("python", "-m")
+            commands.append((words[1], [*words[2:], *SHORT.get(words[1], [])], exports))
+    first = commands[0][2]
     return subprocess.run(
-        ["bash", "-c", script],
+        [sys.executable, "-c", ONE_BY_ONE],
         cwd=project,
-        env=environment,
+        env={**os.environ, "OMP_NUM_THREADS": "1", **first},
+        input=json.dumps(commands),
         capture_output=True,
         text=True,
-        stdin=subprocess.DEVNULL,
         timeout=300,
     )
 
@@ -42,13 +64,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         path.write_text(code)
     (folder / "my_lab" / "__init__.py").touch()
     (folder.parent / "aigc-lab").symlink_to(ROOT)
-    exports: list[str] = []
-    for line in LINES:
-        if line.startswith("export "):
-            exports.append(line)
-            continue
-        answer = run(line, folder, *exports)
-        assert answer.returncode == 0, f"{line}\n{answer.stdout}{answer.stderr}"
+    answer = run(LINES, folder)
+    assert answer.returncode == 0, f"{answer.stdout}{answer.stderr}"
     return folder
 
 
@@ -92,14 +109,14 @@ def test_the_search(project: Path) -> None:
 
 def test_a_run_folder_needs_the_variable(project: Path) -> None:
     export = next(line for line in LINES if line.startswith("export PYTHONPATH"))
-    answer = run("python -m src.evaluate run=runs/next_token/0", project, export)
-    assert answer.returncode == 2
-    assert "AIGC_PACKAGES" in answer.stderr
-    assert len(answer.stderr.strip().splitlines()) == 1
+    answer = run([export, "python -m src.evaluate run=runs/next_token/0"], project)
+    said, end = answer.stderr.strip().splitlines()
+    assert "AIGC_PACKAGES" in said
+    assert end == "['src.evaluate', 'run=runs/next_token/0']: 2"
 
 
 def test_the_same_command_again_needs_no_variable(project: Path) -> None:
     export, training = LINES[0], next(line for line in LINES if "run_dir=runs/next_token/0" in line)
-    answer = run(training, project, export)
+    answer = run([export, training], project)
     assert answer.returncode == 0, answer.stderr
     assert "this result was there already" in answer.stdout

@@ -40,9 +40,9 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_one_command_makes_all(runs: Path, tmp_path: Path, command: Command) -> None:
+def test_one_command_makes_all(runs: Path, tmp_path: Path, in_process: Command) -> None:
     words = [f"{kind}={path}" for kind, path in everything(tmp_path / "out").items()]
-    done = command("report", f"runs=[{runs}/tiny/0,{runs}/tiny/1,{runs}/tiny/2]", *words)
+    done = in_process("report", f"runs=[{runs}/tiny/0,{runs}/tiny/1,{runs}/tiny/2]", *words)
     assert done.returncode == 0, done.stderr
     files = contents(tmp_path / "out")
     assert sorted(files) == ["curves.csv", "metrics/mlp_gan-digits.json", "page.html", "table.json", "table.md"]
@@ -61,10 +61,10 @@ def test_the_same_runs_give_the_same_bytes_wherever_they_lie(runs: Path, tmp_pat
     assert not any(str(tmp_path).encode() in content for content in first.values())
 
 
-def test_nothing_is_written_where_something_is_wrong(runs: Path, tmp_path: Path, command: Command) -> None:
+def test_nothing_is_written_where_something_is_wrong(runs: Path, tmp_path: Path, in_process: Command) -> None:
     (runs / "tiny" / "1" / "metrics.json").write_text("{")
     words = [f"{kind}={path}" for kind, path in everything(tmp_path / "out").items()]
-    done = command("report", f"runs={runs}", *words)
+    done = in_process("report", f"runs={runs}", *words)
     assert done.returncode == 2
     assert "runs/tiny/1 cannot be read" in done.stderr
     assert len(done.stderr.splitlines()) == 1
@@ -89,8 +89,8 @@ def test_what_a_link_names_is_written(runs: Path, tmp_path: Path) -> None:
         (["runs={runs}", "baseline=mlp_gam"], "did you mean mlp_gan"),
     ],
 )
-def test_mistakes(words: list[str], answer: str, runs: Path, command: Command) -> None:
-    done = command("report", *(word.format(runs=runs) for word in words))
+def test_mistakes(words: list[str], answer: str, runs: Path, in_process: Command) -> None:
+    done = in_process("report", *(word.format(runs=runs) for word in words))
     assert done.returncode == 2, done.stderr
     assert answer in done.stderr
     assert len(done.stderr.splitlines()) == 1

@@ -12,13 +12,15 @@ import pytest
 
 from src.config.errors import UserError
 from src.config.experiment import Experiment
+from src.parallel import launch
 from src.parallel.place import Place, place
 from src.runs.folder import RunFolder
 from src.train import train
+from training import train_all
 
 ROOT = Path(__file__).parent.parent
 WORDS = [
-    *("model=dcgan", "data=digits", "debug=tiny", "trainer=ddp", "devices=2", "trainer.threads=1", "trainer.accelerator=cpu"),
+    *("model=mlp_gan", "data=digits", "debug=tiny", "trainer=ddp", "devices=2", "trainer.threads=1", "trainer.accelerator=cpu"),
     *("stop.samples=6400", "checkpoint.every=20", "validation.every=1000", "evaluate=false"),
 ]
 
@@ -54,8 +56,7 @@ def test_sigterm_saves_and_the_command_goes_on(tmp_path: Path, compose: Any) -> 
     assert "Traceback" not in errors
     run = RunFolder(tmp_path / "run")
     assert "ended" not in run.manifest()
-    train(compose(*WORDS, f"run_dir={run.path}"))
-    train(compose(*WORDS, f"run_dir={tmp_path / 'whole'}"))
+    launch.launch(train_all, [compose(*WORDS, f"run_dir={path}") for path in (run.path, tmp_path / "whole")], 2)
     assert run.manifest()["final_weights"] == RunFolder(tmp_path / "whole").manifest()["final_weights"]
     assert run.scalars() == RunFolder(tmp_path / "whole").scalars()
 

@@ -29,12 +29,13 @@ def sources(entry: str, config: Mapping[str, Any]) -> dict[str, str]:
     roots = [entry, *(target.rpartition(".")[0] for target in targets)]
     files = closure(roots)
     names = {module: module.replace(".", "/") + "/__init__" * (file.stem == "__init__") for module, file in files.items()}
-    return {f"{names[module]}.py": syntax_digest(files[module]) for module in sorted(files)}
+    return {f"{names[module]}.py": syntax_digest(files[module].read_bytes()) for module in sorted(files)}
 
 
-def syntax_digest(path: Path) -> str:
+@functools.cache  # by the bytes: a run asks twice, and a process may make several runs
+def syntax_digest(source: bytes) -> str:
     """16 hex digits of a file's syntax tree: comments, docstrings and the layout of the text do not count."""
-    tree = ast.parse(path.read_bytes())
+    tree = ast.parse(source)
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             first = node.body[0] if node.body else None
@@ -54,7 +55,7 @@ def closure(modules: Iterable[str]) -> dict[str, Path]:
         waiting.append(module.rpartition(".")[0])  # the package, which Python imports first
         if file := locate(module):
             files[module] = file
-            waiting += imported(file, module)
+            waiting += imported(file.read_bytes(), (*module.split("."), *["__init__"] * (file.stem == "__init__")))
     return files
 
 
@@ -102,11 +103,14 @@ def has_code(path: Path) -> bool:
     return len(body) > 1 or any(not isinstance(node, ast.Expr) for node in body)
 
 
-def imported(path: Path, module: str) -> list[str]:
-    """Names that a file imports, anywhere in it; some are attributes of modules instead of modules."""
+@functools.cache
+def imported(source: bytes, parts: tuple[str, ...]) -> list[str]:
+    """Names that a file imports, anywhere in it; some are attributes of modules instead of modules.
+
+    parts: those of the file's path, as in ("src", "networks", "mlp") or ("my_lab", "__init__").
+    """
     found = []
-    parts = [*module.split("."), *(["__init__"] if path.name == "__init__.py" else [])]
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):

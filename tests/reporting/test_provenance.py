@@ -1,18 +1,14 @@
 import json
-import os
 import re
 import shlex
-import subprocess
-import sys
 from collections.abc import Callable
 from html import unescape
 from pathlib import Path
+from typing import Any
 
 from src.reporting.provenance import making
 from src.reporting.runs import find_runs
 from src.reporting.tables import make_tables
-
-ROOT = Path(__file__).parents[2]
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -20,22 +16,15 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def test_the_command_for_the_same_training_leaves_what_was_published(
-    make_run: Callable[..., Path], edit: Callable[..., None], tmp_path: Path
+    make_run: Callable[..., Path], edit: Callable[..., None], in_process: Any, tmp_path: Path
 ) -> None:
     folder = make_run("a b", 0, published=True)
     recorded = {"publish": str(folder), "evaluate": False, "on_change": "restart", "fresh": True}
     edit(folder / "config.yaml", lambda config: config.update(recorded))
     before = contents(folder)
     text = unescape(making(make_tables(find_runs(str(tmp_path / "runs")))))
-    (line,) = re.findall(r"python (-m src\.train [^<\n]*)", text)
-    answer = subprocess.run(
-        [sys.executable, *shlex.split(line)],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    (line,) = re.findall(r"python -m src\.(train [^<\n]*)", text)
+    answer = in_process(*shlex.split(line), cwd=tmp_path)
     assert answer.returncode == 0, answer.stderr
     assert contents(folder) == before
     again = json.loads((tmp_path / "again" / "a b-digits" / "metrics.json").read_text())

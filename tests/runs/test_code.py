@@ -59,26 +59,20 @@ def test_nothing_that_a_run_imports_is_missed(compose: Any, command: Any, tmp_pa
     assert own - HARMLESS <= {name.removesuffix(".py").replace("/", ".") for name in files}
 
 
-def test_comments_and_docstrings_do_not_count(tmp_path: Path) -> None:
-    def digest(text: str) -> str:
-        (tmp_path / "a.py").write_text(text)
-        return syntax_digest(tmp_path / "a.py")
-
-    first = digest('"""A."""\n\nclass A:\n    """B."""\n\n    def f(self):\n        return 1\n')
-    assert first == digest('class A:\n    def f(self):  # of course\n        """C."""\n        return (1)\n')
-    assert first != digest("class A:\n    def f(self):\n        return 2\n")
+def test_comments_and_docstrings_do_not_count() -> None:
+    first = syntax_digest(b'"""A."""\n\nclass A:\n    """B."""\n\n    def f(self):\n        return 1\n')
+    assert first == syntax_digest(b'class A:\n    def f(self):  # of course\n        """C."""\n        return (1)\n')
+    assert first != syntax_digest(b"class A:\n    def f(self):\n        return 2\n")
 
 
-def test_imports_anywhere_and_relative_ones(tmp_path: Path) -> None:
-    file = tmp_path / "b.py"
-    file.write_text("import x.y\ndef f():\n    from src.training import rng\n    from ..c import d\n    from . import e\n")
-    assert imported(file, "p.q.b") == ["x.y", "src.training", "src.training.rng", "p.c", "p.c.d", "p.q", "p.q.e"]
+def test_imports_anywhere_and_relative_ones() -> None:
+    source = b"import x.y\ndef f():\n    from src.training import rng\n    from ..c import d\n    from . import e\n"
+    assert imported(source, ("p", "q", "b")) == ["x.y", "src.training", "src.training.rng", "p.c", "p.c.d", "p.q", "p.q.e"]
 
 
-def test_relative_imports_of_a_package(tmp_path: Path) -> None:
-    file = tmp_path / "__init__.py"
-    file.write_text("from . import e\nfrom .c import d\nfrom ..f import g\n")
-    assert imported(file, "p.q") == ["p.q", "p.q.e", "p.q.c", "p.q.c.d", "p.f", "p.f.g"]
+def test_relative_imports_of_a_package() -> None:
+    source = b"from . import e\nfrom .c import d\nfrom ..f import g\n"
+    assert imported(source, ("p", "q", "__init__")) == ["p.q", "p.q.e", "p.q.c", "p.q.c.d", "p.f", "p.f.g"]
 
 
 def test_other_peoples_packages_are_left_to_the_lock_file() -> None:

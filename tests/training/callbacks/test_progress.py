@@ -16,8 +16,8 @@ WORDS = ["model=mlp_gan", "data=digits", "debug=tiny", "trainer.threads=1"]
 NUMBERS = ("step 20", "samples/s", "left 0:00", "loss/discriminator", "loss/generator", "D/real", "D/fake", "fd_digits")
 
 
-def test_plain_lines_without_a_terminal(command: Any, tmp_path: Path) -> None:
-    answer = command("train", *WORDS, f"run_dir={tmp_path / 'run'}")
+def test_plain_lines_without_a_terminal(in_process: Any, tmp_path: Path) -> None:
+    answer = in_process("train", *WORDS, f"run_dir={tmp_path / 'run'}")
     assert answer.returncode == 0, answer.stderr
     (line,) = [line for line in answer.stdout.splitlines() if line.startswith("step ")]
     assert all(number in line for number in NUMBERS)

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from src.data.spec import Spec
 from src.networks.pixel_likelihoods import PixelDecoder
 from src.networks.sizes import count_classes, sides
-from src.networks.vae import with_class
+from src.networks.vae import NO_LABELS, ClassPrior, with_class
 
 
 class ConvVAE(nn.Module):
@@ -17,25 +17,26 @@ class ConvVAE(nn.Module):
     width: channels at half the image's side; they double with each further halving.
     blocks: residual blocks after each convolution that changes the side, except at the image's own.
     mixtures: see DiscretisedLogistics, the likelihood of images with 256 levels.
-    conditional: both networks get the class.
+    conditional: both networks get the class, and the classes have priors of their own, see ClassPrior.
     """
 
     def __init__(
         self, spec: Spec, z_dim: int = 32, width: int = 32, blocks: int = 1, mixtures: int = 1, conditional: bool = False
     ) -> None:
         super().__init__()
-        self.decoder = ConvDecoder(spec, z_dim, width, blocks, mixtures, conditional)
-        self.encoder = ConvEncoder(spec, z_dim, width, blocks, conditional)
+        prior = ClassPrior(count_classes(spec, conditional), z_dim)
+        self.decoder = ConvDecoder(spec, z_dim, width, blocks, mixtures, prior)
+        self.encoder = ConvEncoder(spec, z_dim, width, blocks, prior)
 
 
 class ConvEncoder(nn.Module):
     """Images to the mean and the log-variance of a Gaussian over latents. Arguments: see ConvVAE."""
 
-    def __init__(self, spec: Spec, z_dim: int, width: int, blocks: int, conditional: bool) -> None:
+    def __init__(self, spec: Spec, z_dim: int, width: int, blocks: int, prior: ClassPrior) -> None:
         super().__init__()
         start, *larger = sides(spec)
-        classes = count_classes(spec, conditional)
-        self.label = nn.Embedding(classes, width) if classes else None
+        self.prior = prior
+        self.label = nn.Embedding(prior.classes, width) if prior.classes else None
         self.first = nn.Conv2d(spec.shape[0], width, 4, stride=2, padding=1)
         layers: list[nn.Module] = [nn.ReLU(), *(Residual(width) for _ in range(blocks))]
         for _ in larger[1:]:
@@ -48,18 +49,18 @@ class ConvEncoder(nn.Module):
         """x [B, C, S, S] in [-1, 1], y [B] if conditional, to mean and log-variance, each [B, z_dim]."""
         h = self.first(x)  # [B, width, S / 2, S / 2]
         if self.label is not None:
-            assert y is not None, "a conditional network needs labels"
+            assert y is not None, NO_LABELS
             h = h + self.label(y)[:, :, None, None]
         mean, log_variance = self.layers(h).chunk(2, dim=1)
-        return mean, log_variance
+        return self.prior.standardise(mean, log_variance, y)
 
 
 class ConvDecoder(PixelDecoder):
     """Latents to the distribution of each pixel. Arguments: see ConvVAE."""
 
-    def __init__(self, spec: Spec, z_dim: int, width: int, blocks: int, mixtures: int, conditional: bool) -> None:
+    def __init__(self, spec: Spec, z_dim: int, width: int, blocks: int, mixtures: int, prior: ClassPrior) -> None:
         super().__init__(spec, mixtures)
-        self.z_dim, self.classes = z_dim, count_classes(spec, conditional)
+        self.z_dim, self.classes, self.prior = z_dim, prior.classes, prior
         start, *larger = sides(spec)
         inputs = width * 2 ** (len(larger) - 1)
         layers: list[nn.Module] = [nn.Linear(z_dim + self.classes, inputs * start**2), nn.ReLU()]
@@ -73,7 +74,7 @@ class ConvDecoder(PixelDecoder):
 
     def parameters_of(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         """See PixelDecoder."""
-        h = self.layers(with_class(z, y, self.classes))  # [B, numbers * C, S, S]
+        h = self.layers(with_class(self.prior(z, y), y, self.classes))  # [B, numbers * C, S, S]
         return h.unflatten(1, (self.pixels.numbers, -1))
 
 

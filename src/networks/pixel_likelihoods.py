@@ -45,10 +45,10 @@ class DiscretisedLogistics:
         return log_p.flatten(1).sum(1)
 
     def typical(self, h: Tensor) -> Tensor:
-        """The median of each pixel for K = 1, else the weighted mean of the medians: [B, numbers, C, H, W] to [B, C, H, W]."""
+        """The median of each pixel for K = 1, else that of its most probable component: h to [B, C, H, W] in [-1, 1]."""
         location, _, *logits = h.split(self.mixtures, dim=1)
         location = location.clamp(-1, 1)  # beyond the ends, a pixel is almost surely black or white
-        return (logits[0].softmax(1) * location).sum(1) if logits else location.squeeze(1)
+        return location.gather(1, logits[0].argmax(1, keepdim=True)).squeeze(1) if logits else location.squeeze(1)
 
 
 class PixelDecoder(nn.Module):

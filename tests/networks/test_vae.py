@@ -5,9 +5,11 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import nn
+from torch.distributions import Normal, kl_divergence
 
 from src.data.pixels import from_uint8
 from src.data.spec import Field, Spec
+from src.models.vae import kl_to_standard_normal
 from src.networks.conv_vae import ConvVAE
 from src.networks.vae import MLPVAE
 
@@ -77,3 +79,18 @@ def test_what_does_not_fit_is_refused() -> None:
         MLPVAE(OTHER, activation="silu")
     with pytest.raises(ValueError, match="needs square images"):
         conv(OTHER)
+
+
+def test_priors_of_classes_are_a_change_of_variables() -> None:
+    """KL(q(u | x, y) || p(u | y)) is KL(q(z | x, y) || N(0, I)), and the decoder turns z into u again."""
+    network = mlp(OTHER, conditional=True)
+    prior = network.encoder.prior
+    assert prior is network.decoder.prior
+    nn.init.normal_(prior.mean)
+    nn.init.normal_(prior.log_scale)
+    mean, log_variance, y = torch.randn(4, 5), torch.randn(4, 5), torch.tensor([0, 1, 2, 1])
+    expected = kl_divergence(Normal(mean, (log_variance / 2).exp()), Normal(prior.mean[y], prior.log_scale[y].exp()))
+    z_mean, z_log_variance = prior.standardise(mean, log_variance, y)
+    torch.testing.assert_close(kl_to_standard_normal(z_mean, z_log_variance), expected)
+    torch.testing.assert_close(prior(z_mean, y), mean)
+    assert mlp(OTHER).encoder.prior(mean, None) is mean

@@ -124,7 +124,8 @@ class PatchDecoder(CausalTransformer):
         if not self.mixture:
             return parameters
         weights, means, log_scales = parameters.chunk(3, dim=1)  # [B, mixture] each
-        edges = torch.arange(1, 256, device=parameters.device) / 127.5 - 1 - HALF_LEVEL  # [255], between the levels
+        levels = torch.arange(1, 256, dtype=parameters.dtype, device=parameters.device)
+        edges = levels / 127.5 - 1 - HALF_LEVEL  # [255], between the levels
         precision = torch.exp(-log_scales.clamp(min=LOG_SCALE_MIN))
         below = (edges - means[..., None]).mul_(precision[..., None]).sigmoid_()  # [B, mixture, 255]
         cumulative = (weights.softmax(dim=1)[:, None] @ below).squeeze(1)  # [B, 255]

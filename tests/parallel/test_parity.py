@@ -44,6 +44,8 @@ EVERYTHING = [
 def words_of(model: str) -> list[str]:
     if model == "everything":
         return EVERYTHING
+    if model == "flow":  # pairs are those of the global batch
+        return ["model=flow", "data=digits", "model.conditional=true", "model.optimal_transport=true"]
     return [f"model={model}", f"data.path={ROOT / 'README.md'}" if model == "autoregressive" else "data=digits"]
 
 

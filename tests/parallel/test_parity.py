@@ -46,6 +46,8 @@ def words_of(model: str) -> list[str]:
         return EVERYTHING
     if model == "autoregressive_images":
         return ["model=autoregressive", "data=digits", "model.conditional=true"]
+    if model == "flow":  # pairs are those of the global batch
+        return ["model=flow", "data=digits", "model.conditional=true", "model.optimal_transport=true"]
     return [f"model={model}", f"data.path={ROOT / 'README.md'}" if model == "autoregressive" else "data=digits"]
 
 

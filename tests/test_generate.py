@@ -1,4 +1,5 @@
 import json
+import resource
 import subprocess
 import sys
 import time
@@ -214,14 +215,14 @@ def test_an_interrupted_drawing_leaves_nothing_among_the_next(draw: Any, tiny_ru
     assert sorted(path.name for path in out.glob("*.png")) == ["000000.png", "000001.png", "grid.png"]
 
 
-def test_a_full_disk_is_said_in_one_line(tiny_run: Path, tmp_path: Path) -> None:
+def test_a_full_disk_is_said_in_one_line(tiny_run: Path, in_process: Any, tmp_path: Path) -> None:
     """A limit on file size stands in for it."""
-    code = (
-        "import resource, runpy, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100)); runpy.run_module('src.generate', run_name='__main__')"
-    )
-    words = [f"run={tiny_run}", "n=50", "format=npz", f"out={tmp_path}/out"]
-    answer = subprocess.run([sys.executable, "-c", code, *words], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
+    try:
+        answer = in_process("generate", f"run={tiny_run}", "n=50", "format=npz", f"out={tmp_path}/out")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert answer.returncode == 2, answer.stderr
     assert (
         answer.stderr

@@ -71,7 +71,7 @@ def test_callbacks_and_loggers_of_the_user(compose: Any, tmp_path: Path) -> None
 
 def test_counters_of_lightning_go_on_too(compose: Any, tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "run")
-    for samples in (640, 6400):
+    for samples in (640, 1280):
         train(compose(*TINY, f"stop.samples={samples}", f"run_dir={run.path}", "on_change=accept"))
         manifest = run.manifest()
         state = load_checkpoint(run.newest("step"))  # type: ignore[arg-type]
@@ -147,21 +147,30 @@ def stopped_at(step: int, config: dict[str, Any], monkeypatch: pytest.MonkeyPatc
             train(config)
 
 
+WITH_CALLBACKS = [
+    *(*VAE, "checkpoint.every=7", "stop.samples=9600", "validation.every=500", "samples.per_decade=0"),
+    "+callbacks.early={_target_: pytorch_lightning.callbacks.EarlyStopping, monitor: loss, patience: 2, min_delta: 60}",
+    "+callbacks.mine={_target_: pytorch_lightning.callbacks.ModelCheckpoint}",
+]
+
+
+@pytest.fixture(scope="module")
+def whole(compose: Any, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """A run with callbacks that nothing has stopped."""
+    run = RunFolder(tmp_path_factory.mktemp("whole") / "run")
+    train(compose(*WITH_CALLBACKS, f"run_dir={run.path}"))
+    return run
+
+
 @pytest.mark.parametrize("stop", [EPOCH, EPOCH + 8, 2 * EPOCH])
 def test_callbacks_go_on_as_if_nothing_had_happened(
-    stop: int, compose: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    stop: int, whole: RunFolder, compose: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also from the end of an epoch, which is looked at by EarlyStopping and saved by ModelCheckpoint."""
-    words = [*VAE, "checkpoint.every=7", "stop.samples=9600", "validation.every=500", "samples.per_decade=0"]
-    words += [
-        "+callbacks.early={_target_: pytorch_lightning.callbacks.EarlyStopping, monitor: loss, patience: 2, min_delta: 60}",
-        "+callbacks.mine={_target_: pytorch_lightning.callbacks.ModelCheckpoint}",
-    ]
-    whole, parts = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "parts")
-    train(compose(*words, f"run_dir={whole.path}"))
-    stopped_at(stop, compose(*words, f"run_dir={parts.path}"), monkeypatch)
+    words, parts = [*WITH_CALLBACKS, f"run_dir={tmp_path / 'parts'}"], RunFolder(tmp_path / "parts")
+    stopped_at(stop, compose(*words), monkeypatch)
     assert parts.newest("step") == parts.checkpoint_path("step", stop)
-    train(compose(*words, f"run_dir={parts.path}"))
+    train(compose(*words))
     ended = [run.manifest()["ended"] for run in (whole, parts)]
     assert ended[0]["reason"] == ended[1]["reason"] == "callback"
     assert ended[0]["step"] == ended[1]["step"] > 2 * EPOCH

@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import nbformat
@@ -37,13 +38,23 @@ def test_committed_without_outputs_and_machine(path: Path) -> None:
 
 @pytest.mark.parametrize("folder", [ROOT, ROOT / "notebooks"], ids=["root", "notebooks"])
 @each_notebook
-def test_runs_without_a_word_of_warning(path: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_first_cell_goes_to_the_root(path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From wherever people start it; the cells below it see the root alone."""
+    cell = next(cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code")
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    exec(cell.source, {})
+    assert (Path.cwd(), sys.path[0]) == (ROOT, str(ROOT))
+
+
+@each_notebook
+def test_runs_without_a_word_of_warning(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NOTEBOOK_FAST", "1")
     monkeypatch.setenv("NOTEBOOK_RUNS", str(tmp_path))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     before = untracked()
     notebook = nbformat.read(path, as_version=4)
-    NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(folder)}}).execute()
+    NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(path.parent)}}).execute()
     assert untracked() <= before
 
     streams = [output for cell in notebook.cells for output in cell.get("outputs", []) if output.output_type == "stream"]

@@ -153,7 +153,7 @@ def whole(compose: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, pytest.param(signal.SIGKILL, marks=pytest.mark.slow)])
 def test_stopped_by_a_signal_it_goes_on_as_if_nothing_had_happened(
     number: int, whole: Path, compose: Any, tmp_path: Path
 ) -> None:
@@ -350,14 +350,14 @@ def test_other_precisions(precision: str, weights: torch.dtype, compose: Any, tm
 
 
 @pytest.mark.parametrize("network", ["d", "g"])  # a loss, or the samples, are the first to say so
-def test_a_failure_can_be_a_result(network: str, compose: Any, command: Any, tmp_path: Path) -> None:
+def test_a_failure_can_be_a_result(network: str, compose: Any, in_process: Any, tmp_path: Path) -> None:
     words = [*TINY, f"model.{network}_optimizer.lr=1e30", f"run_dir={tmp_path / 'run'}", f"publish={tmp_path / 'published'}"]
     assert train(compose(*words, "on_divergence=record")) == {}
     published = RunFolder(tmp_path / "published")
     assert published.manifest()["ended"]["reason"] == "diverged"
     assert {"step", "samples_seen", "seconds"} <= published.manifest()["ended"].keys()
     assert {path.name for path in published.path.iterdir()} == {"config.yaml", "manifest.json", "metrics.jsonl", "samples.png"}
-    assert command("evaluate", f"run={tmp_path / 'run'}").returncode == 0
+    assert in_process("evaluate", f"run={tmp_path / 'run'}").returncode == 0
     assert "has diverged" in (RunFolder(tmp_path / "run").result() or {})["failed"]
 
 

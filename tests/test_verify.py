@@ -223,10 +223,10 @@ def test_an_unfinished_run(run: Path, check: Any) -> None:
         check(run)
 
 
-def test_the_command(run: Path, command: Any) -> None:
-    answer = command("verify", f"run={run}", "--quick")
+def test_the_command(run: Path, in_process: Any) -> None:
+    answer = in_process("verify", f"run={run}", "--quick")
     assert answer.returncode == 0, answer.stderr
     assert "verified: " in answer.stdout
-    answer = command("verify", "run=nowhere")
+    answer = in_process("verify", "run=nowhere")
     assert answer.returncode == 2
     assert "is not a run folder" in answer.stderr

@@ -31,6 +31,20 @@ class Stopwatch(Callback):
         self.marks.append((model.step, time.perf_counter()))
 
 
+class CPUWatch(Callback):
+    """Notes (images seen, CPU seconds) after each block of updates, and stops after `seconds`."""
+
+    marks: list[tuple[int, float]] = []  # noqa: RUF012  shared: the run builds its own instance
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.marks.clear()
+
+    def on_train_batch_end(self, trainer: Trainer, model: Model, *_: Any) -> None:
+        self.marks.append((model.samples_seen, time.process_time()))
+        trainer.should_stop = self.marks[-1][1] - self.marks[0][1] >= self.seconds
+
+
 def compose(*words: str) -> dict[str, Any]:
     """The config of `python -m src.train` with these words, with the fewest possible validations, previews and checkpoints."""
     with hydra.initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):

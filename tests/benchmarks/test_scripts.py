@@ -1,6 +1,7 @@
 """Each benchmark at its smallest: it runs and writes figures. What they say on a busy machine is of no interest."""
 
 import json
+import runpy
 from pathlib import Path
 from typing import Any
 
@@ -76,12 +77,25 @@ def test_evaluation(tmp_path: Path) -> None:
     assert [row["against"] for row in figures(tmp_path / "it.json")] == ["torch-fidelity", "features", "torch-fidelity"]
 
 
-def test_sampling(tmp_path: Path) -> None:
+@pytest.mark.filterwarnings("ignore:.*found in sys.modules")
+def test_sampling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def in_process(module: str, *words: str) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr("sys.argv", [module, *words])
+            try:
+                runpy.run_module(module, run_name="__main__")
+            except SystemExit as end:
+                if end.code:
+                    raise
+
+    monkeypatch.setattr(sampling, "command", in_process)
     sampling.main(["--data=digits", "--updates=2", "--n=10", "--rounds=1", f"--json={tmp_path / 'it.json'}"])
     assert len(figures(tmp_path / "it.json")) == 6
 
 
-def test_startup(tmp_path: Path) -> None:
+def test_startup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    command = startup.command
+    monkeypatch.setattr(startup, "command", lambda *words: 1.0 if words[0] == "-c" else command(*words))  # the floors
     startup.main(["--data=digits", "--rounds=1", f"--json={tmp_path / 'it.json'}"])
     assert sum(row["reach"] is not None for row in figures(tmp_path / "it.json")) == 4
 

@@ -31,10 +31,9 @@ ROWS = 10_001
 def fit(folder: str) -> None:
     from tiny_fit import fitted  # Lightning's import takes seconds
 
-    if launch.launched():
-        launch.join()
-        launch.same_everywhere("config", "config")
-    torch.save(fitted(20).state_dict(), Path(folder) / f"{launch.world_size()}-{launch.rank()}.pt")
+    launch.join()
+    launch.same_everywhere("config", "config")
+    torch.save(fitted(20).state_dict(), Path(folder) / f"{launch.rank()}.pt")
     launch.leave()
 
 

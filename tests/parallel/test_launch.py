@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from ranks import fault, fit
 from starting import KNOWN, RANKS, ends, group_alive, kill_all, srun, start
+from tiny_fit import fitted
 
 from src.parallel import launch
 
@@ -51,22 +53,32 @@ def test_the_environment_tells_the_ranks(monkeypatch: pytest.MonkeyPatch) -> Non
     assert found() == (True, 5, 6, 2, 3, 2)
 
 
-def test_lightning_fits_the_same_in_two_ranks(tmp_path: Path) -> None:
-    for process in (start(RANKS, "launch", "fit", tmp_path), start(RANKS, "rank", "fit", tmp_path)):
-        assert "error" not in ends(process, 0)
-    alone, *ranks = (torch.load(tmp_path / f"{name}.pt") for name in ("1-0", "2-0", "2-1"))
-    for name, weight in alone.items():
+def test_lightning_fits_the_same_in_two_ranks(tmp_path: Path, capfd: pytest.CaptureFixture) -> None:
+    launch.launch(fit, str(tmp_path), 2)
+    assert "error" not in capfd.readouterr().err
+    ranks = [torch.load(tmp_path / f"{rank}.pt") for rank in range(2)]
+    for name, weight in fitted(20).state_dict().items():
         assert torch.equal(ranks[0][name], ranks[1][name])
         torch.testing.assert_close(ranks[0][name], weight, rtol=0, atol=1e-12)
 
 
-def test_what_ends_a_rank_is_printed_once(tmp_path: Path) -> None:
-    user_error, fault, killed = (start(RANKS, "launch", name, tmp_path) for name in ("user_error", "fault", "killed"))
-    assert ends(user_error, 2) == "error: no room left\n"
-    printed = ends(fault, 1)
+@pytest.mark.slow  # test_torchrun_joins: another error that all ranks agree on
+def test_a_user_error_is_printed_once(tmp_path: Path) -> None:
+    assert ends(start(RANKS, "launch", "user_error", tmp_path), 2) == "error: no room left\n"
+
+
+def test_a_fault_of_a_rank_is_printed_once(tmp_path: Path, capfd: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit) as end:
+        launch.launch(fault, str(tmp_path), 2)
+    assert end.value.code == 1
+    printed = capfd.readouterr().err
     assert printed.startswith("Traceback")
     assert printed.endswith("ZeroDivisionError\n")
     assert printed.count("Traceback") == 1
+
+
+def test_a_killed_rank_ends_all(tmp_path: Path) -> None:
+    killed = start(RANKS, "launch", "killed", tmp_path)
     assert ends(killed, 2) == (
         "error: rank 1 was ended by SIGKILL (out of memory?): repeat the command, it goes on from the last checkpoint\n"
     )
@@ -75,7 +87,10 @@ def test_what_ends_a_rank_is_printed_once(tmp_path: Path) -> None:
         time.sleep(0.1)
 
 
-@pytest.mark.parametrize(("number", "everyone"), [(signal.SIGTERM, False), (signal.SIGINT, True)])
+@pytest.mark.parametrize(
+    ("number", "everyone"),
+    [pytest.param(signal.SIGTERM, False, marks=pytest.mark.slow), (signal.SIGINT, True)],  # tests/test_several.py has SIGTERM
+)
 def test_a_signal_lets_all_ranks_save(number: signal.Signals, everyone: bool, tmp_path: Path) -> None:
     """SIGTERM to the launcher alone; Ctrl-C comes to the ranks from the terminal and from the launcher."""
     process = start(RANKS, "launch", "fit_until_signal", tmp_path)

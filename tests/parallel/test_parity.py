@@ -15,7 +15,6 @@ from training import train_all
 ROOT = Path(__file__).parents[2]
 MODELS = sorted(path.stem for path in (ROOT / "conf" / "model").glob("*.yaml"))
 FAST = ["cdcgan", "vae", "flow", "autoregressive", "autoregressive_images", "contrastive"]
-STEPS = 30
 TINY = [
     *("debug=tiny", "trainer.threads=1", "trainer.precision=64-true", "data.batch_size=16", "evaluate=false"),
     *("checkpoint.every=1000", "validation={every: 100, samples: 32}", "samples={n: 4, per_decade: 1}"),
@@ -51,14 +50,16 @@ def words_of(model: str) -> list[str]:
     return [f"model={model}", f"data.path={ROOT / 'README.md'}" if model == "autoregressive" else "data=digits"]
 
 
-def made(models: list[str], processes: int, compose: Callable[..., dict[str, Any]], folder: Path) -> dict[str, dict[str, Any]]:
-    """The last checkpoints of 30 updates of each model, by so many processes."""
+def made(
+    models: list[str], processes: int, steps: int, compose: Callable[..., dict[str, Any]], folder: Path
+) -> dict[str, dict[str, Any]]:
+    """The last checkpoints of `steps` updates of each model, by so many processes."""
     runs, configs = {}, []
     for model in models:
         words = words_of(model)
         per_update = 16 * compose(*words, *TINY)["model"].get("d_steps", 1)
         runs[model] = RunFolder(folder / f"{model}-{processes}")
-        words = [*words, *TINY, f"stop.samples={STEPS * per_update}", f"run_dir={runs[model].path}"]
+        words = [*words, *TINY, f"stop.samples={steps * per_update}", f"run_dir={runs[model].path}"]
         configs.append(compose(*words, f"devices={processes}", "trainer=ddp"))
     if processes == 1:
         train_all(configs)
@@ -68,15 +69,15 @@ def made(models: list[str], processes: int, compose: Callable[..., dict[str, Any
     return {model: load_checkpoint(path) for model, path in checkpoints.items() if path}
 
 
-def assert_alike(models: list[str], counts: list[int], compose: Any, folder: Path) -> None:
-    one = made(models, 1, compose, folder)
+def assert_alike(models: list[str], counts: list[int], steps: int, compose: Any, folder: Path) -> None:
+    one = made(models, 1, steps, compose, folder)
     for processes in counts:
-        several = made(models, processes, compose, folder)
+        several = made(models, processes, steps, compose, folder)
         for model in models:
             assert (
                 several[model]["clock"]
                 == one[model]["clock"]
-                == {"step": STEPS, "samples_seen": one[model]["clock"]["samples_seen"]}
+                == {"step": steps, "samples_seen": one[model]["clock"]["samples_seen"]}
             )
             for key, tensor in one[model]["state_dict"].items():
                 torch.testing.assert_close(
@@ -85,9 +86,9 @@ def assert_alike(models: list[str], counts: list[int], compose: Any, folder: Pat
 
 
 def test_two_processes_make_what_one_makes(compose: Any, tmp_path: Path) -> None:
-    assert_alike(["everything", *FAST], [2], compose, tmp_path)
+    assert_alike(["everything", *FAST], [2], 10, compose, tmp_path)
 
 
 @pytest.mark.slow
 def test_two_and_four_processes_make_what_one_makes_with_every_model(compose: Any, tmp_path: Path) -> None:
-    assert_alike(["everything", "autoregressive_images", *MODELS], [2, 4], compose, tmp_path)
+    assert_alike(["everything", "autoregressive_images", *MODELS], [2, 4], 30, compose, tmp_path)

@@ -1,6 +1,7 @@
 """Each benchmark at its smallest: it runs and writes figures. What they say on a busy machine is of no interest."""
 
 import json
+import re
 import runpy
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 import torch
 
 from benchmarks import (
+    budget,
     evaluation,
     gpu,
     ours,
@@ -91,6 +93,15 @@ def test_sampling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sampling, "command", in_process)
     sampling.main(["--data=digits", "--updates=2", "--n=10", "--rounds=1", f"--json={tmp_path / 'it.json'}"])
     assert len(figures(tmp_path / "it.json")) == 6
+
+
+def test_budget(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    words = ["--recipes", "model=mlp_gan data=digits", "--rounds=1", "--measure=0.2", "--seconds=60"]
+    monkeypatch.setattr("sys.argv", ["budget", *words])
+    budget.main()
+    assert re.fullmatch(
+        r"model=mlp_gan data=digits: [\d,]+ images per CPU second \(.*\), [\d,]+ images\n", capsys.readouterr().out
+    )
 
 
 def test_startup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,60 @@
+"""The figures and tables of docs/families.md hold what the results say."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+from src.config.errors import UserError
+from src.tools.families import families
+
+ROOT = Path(__file__).parent.parent.parent
+PAGE = "".join(f"<!-- {name} -->\n<!-- /{name} -->\n" for name in ("FAMILIES", "COMPUTE", "STEPS", "BINARY"))
+
+
+def add_run(folder: Path, name: str, seconds: float, distance: float, bits: float | None) -> None:
+    """A run of a family: a published one with other numbers."""
+    shutil.copytree(ROOT / "results" / "mlp_gan", folder, ignore=shutil.ignore_patterns("*.gif", "*.safetensors"))
+    config = yaml.safe_load((folder / "config.yaml").read_text()) | {"name": name}
+    config["stop"]["samples"] = int(1000 * seconds)
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["ended"]["cpu_seconds"] = seconds
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    result = json.loads((folder / "metrics.json").read_text())
+    result["metrics"] |= {"fd_digits": distance} | ({} if bits is None else {"bits_per_dim": bits})
+    (folder / "metrics.json").write_text(json.dumps(result))
+
+
+def test_figures_and_tables(tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    add_run(results / "compute/flow-60/0", "flow", 61.0, 20.5, 3.25)
+    add_run(results / "compute/flow-840/0", "flow", 845.0, 2.5, 2.75)
+    add_run(results / "compute/cdcgan-60/0", "cdcgan", 59.0, 4.5, None)
+    rows = [
+        {"run": "cdcgan", "nfe": None, "value": 0.75, "floor": 0.5, "sampling_cpu_seconds_per_1000": 0.2},
+        {"run": "flow", "nfe": 1, "value": 90.0, "floor": 0.5, "sampling_cpu_seconds_per_1000": 0.5},
+        {"run": "flow", "nfe": 10, "value": 3.5, "floor": 0.5, "sampling_cpu_seconds_per_1000": 5.0},
+    ]
+    (results / "steps.json").write_text(json.dumps({"rows": rows}))
+    (results / "families.md").write_text("the table of families\n")
+    (results / "binary.md").write_text("the table of nats\n")
+    (page := tmp_path / "page.md").write_text(PAGE)
+    families({"page": str(page), "results": str(results)})
+    text = page.read_text()
+    assert "| cdcgan | 59: 4.500 |  |\n| flow | 61: 20.50, 3.250 | 845: 2.500, 2.750 |" in text
+    assert "| flow |  | 90.00 in 0.5 s | 3.500 in 5 s |" in text
+    assert "the table of families" in text
+    assert "the table of nats" in text
+    drawn = {name: (results / name).read_bytes() for name in ("compute.svg", "steps.svg")}
+    assert all(b"flow" in picture for picture in drawn.values())
+    families({"page": str(page), "results": str(results)})
+    assert page.read_text() == text
+    assert all((results / name).read_bytes() == picture for name, picture in drawn.items())
+
+
+def test_what_is_missing_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no file"):
+        families({"page": str(tmp_path / "page.md"), "results": "results"})

@@ -296,9 +296,10 @@ def test_importance_weighted_autoencoder(compose: Any) -> None:
 
 
 # Image Transformer: 12 layers of 256 channels with perceptrons of 1,024 and two norms each, a last norm, a start symbol, 1,024
-# positions. Each position gets 4 pixels of 3 channels; a channel's hidden layer sees these and the channels of its own pixel.
+# positions. Each position gets 4 pixels of 3 channels; a channel's hidden layer sees these, the pixel's channels
+# and the context.
 LAYER = dense(256, 3 * 256) + dense(256, 256) + dense(256, 1024) + dense(1024, 256) + 2 * 2 * 256
-HEAD = 256 * 256 + dense(5 * 3, 3 * 256) + dense(256, 3 * 10)
+HEAD = dense(5 * 3 + 256, 3 * 256) + dense(256, 3 * 10)
 IMAGE_TRANSFORMER = dense(4 * 3, 256) + 12 * LAYER + 2 * 256 + 256 + 1024 * 256 + HEAD
 
 

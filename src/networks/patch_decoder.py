@@ -80,8 +80,7 @@ class PatchDecoder(CausalTransformer):
         self.starts = nn.Embedding(max(self.classes, 1), width)
         self.position = nn.Parameter(0.02 * torch.randn(rows * columns, width))
         self.mixture = mixture if spec.x.levels == 256 else 0
-        inputs = (1 + len(offsets)) * size
-        self.context = nn.Linear(width, hidden, bias=False)
+        inputs = (1 + len(offsets)) * size + width
         self.pixels = nn.Linear(inputs, size * hidden)
         self.out = nn.Linear(hidden, 3 * self.mixture or spec.x.levels)
         nn.init.normal_(self.starts.weight, std=0.1)
@@ -105,9 +104,9 @@ class PatchDecoder(CausalTransformer):
         near = torch.cat([padded[:, before - offset :][:, :length] for offset in self.offsets], dim=2)  # [B, T, 4 D]
         start = self.starts(self.start(len(x), y))  # [B, 1, width]
         contexts = self.contexts(self.embedding(near) + self.position + start, self.rotation)  # [B, T, width]
-        seen = F.linear(torch.cat([patches, near], dim=2), self.pixels.weight * self.mask, self.pixels.bias)
-        hidden = seen.unflatten(2, (self.size, -1)) + self.context(contexts)[:, :, None]  # [B, T, D, hidden]
-        return self.out(F.gelu(hidden)).flatten(1, 2)
+        seen = torch.cat([patches, near, contexts], dim=2)  # [B, T, 5 D + width]
+        hidden = F.linear(seen, self.pixels.weight * self.mask, self.pixels.bias).unflatten(2, (self.size, -1))
+        return self.out(F.gelu(hidden)).flatten(1, 2)  # from [B, T, D, hidden]
 
     def nats(self, parameters: Tensor, x: Tensor) -> Tensor:
         """-log p of each pixel [B, T * D] from `forward`'s parameters."""
@@ -160,13 +159,13 @@ class PatchDecoder(CausalTransformer):
             patch, pixel = divmod(cache.drawn - 1, self.size)
             cache.pixels[:, before + patch, pixel] = self.values(symbol[:, 0])
         patch, pixel = divmod(cache.drawn, self.size)
-        weight = self.pixels.weight  # [D * hidden, 5 D]; no mask is needed, because pixels that are not drawn yet are 0
+        weight = self.pixels.weight  # [D * hidden, 5 D + width]; no mask is needed, because pixels that are not drawn yet are 0
         if pixel == 0:
             near = torch.cat([cache.pixels[:, before + patch - offset] for offset in self.offsets], dim=1)  # [B, 4 D]
             x = (self.embedding(near) + self.position[patch])[:, None] + cache.start
             context = self.step_on(x, self.rotation[patch : patch + 1], cache.trunk)  # [B, width]
-            seen = F.linear(near, weight[:, self.size :], self.pixels.bias)
-            cache.hidden = seen.unflatten(1, (self.size, -1)) + self.context(context)[:, None]
+            hidden = F.linear(torch.cat([near, context], dim=1), weight[:, self.size :], self.pixels.bias)
+            cache.hidden = hidden.unflatten(1, (self.size, -1))
         cache.drawn += 1
         own = weight.unflatten(0, (self.size, -1))[pixel, :, : self.size]  # [hidden, D]
         hidden = cache.hidden[:, pixel] + F.linear(cache.pixels[:, before + patch], own)

@@ -3,11 +3,13 @@
 import math
 import shutil
 import time
-from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import yaml
+from optuna.distributions import CategoricalDistribution, IntDistribution
 from optuna.exceptions import TrialPruned
 from optuna.storages import RetryHeartbeatStaleTrialCallback, fail_stale_trials
 from optuna.study import Study
@@ -16,9 +18,10 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from src.config.errors import UserError
 from src.reporting.runs import validation_curve
 from src.runs.folder import RunFolder
-from src.search.jobs import INTERRUPTED, Stop, run_all, train
-from src.search.space import Parameter, words
+from src.search.jobs import INTERRUPTED, run_all, train
+from src.search.space import words
 from src.search.study import STATES, number_of, numbered_trials, winner
+from src.system.signals import NotedSignals
 
 IDLE = 2.0  # seconds between two checks of other commands' trials
 MAX_FAILURES = 5  # this many in a row are not caused by the parameters
@@ -33,7 +36,7 @@ class Watch:
 
     def __init__(self, trial: Trial, run: RunFolder) -> None:
         self.trial, self.run, self.pruned = trial, run, False
-        self._reported: set[int] = set()
+        self._step = -1  # the last one reported
         self._start = time.monotonic() - trial.user_attrs.get("seconds", 0.0)  # includes earlier attempts
         self._seen = self._changed()  # existing lines may be of other code, after which the trial restarts
 
@@ -44,78 +47,77 @@ class Watch:
         return not self.pruned
 
     def report(self) -> None:
-        """Report all validations so far, at per cent of stop.samples (at samples seen without that budget), and the cost."""
-        path = self.run.path / "config.yaml"
-        budget = yaml.safe_load(path.read_text())["stop"]["samples"] if path.is_file() else None
-        before = len(self._reported)
-        for samples, score in sorted(validation_curve(self.run).values()):
-            step = min(100, round(100 * samples / budget)) if budget else samples
-            if step not in self._reported and not self.pruned:
-                self._reported.add(step)
-                self.trial.report(score, step)
-                self.pruned = bool(budget) and step < 100 and self.trial.should_prune()
-        if len(self._reported) > before:
-            self.note_cost()
-
-    def note_cost(self) -> None:
+        """Report the cost and all validations so far, at per cent of stop.samples (at samples seen without that budget)."""
         lines = self.run.scalars()
         self.trial.set_user_attr("samples", int(lines[-1]["samples_seen"]) if lines else 0)
         self.trial.set_user_attr("seconds", round(time.monotonic() - self._start, 1))
+        curve = sorted(validation_curve(self.run).values())
+        budget = yaml.safe_load((self.run.path / "config.yaml").read_text())["stop"]["samples"] if curve else None
+        for samples, score in curve:
+            step = min(100, round(100 * samples / budget)) if budget else samples
+            if step > self._step and not self.pruned:
+                self._step = step
+                self.trial.report(score, step)
+                self.pruned = bool(budget) and step < 100 and self.trial.should_prune()
 
     def _changed(self) -> int:
         path = self.run.path / "metrics.jsonl"
         return path.stat().st_mtime_ns if path.is_file() else 0
 
 
+@dataclass
 class Trials:
     """Runs the trials of a study, which several commands may share.
 
-    shared: words of `python -m src.train` for all trials. count: number of trials that the study must have at the end.
+    space: config key -> distribution. shared: words of `python -m src.train` for all trials. count: number of trials that the
+    study must have at the end.
     """
 
-    def __init__(self, study: Study, folder: Path, parameters: Sequence[Parameter], shared: Sequence[str], count: int) -> None:
-        self.study, self.folder, self.parameters, self.shared = study, folder, list(parameters), list(shared)
-        self.count = count
-        self._failures, self._ended, self._start = 0, 0, time.monotonic()
+    study: Study
+    folder: Path
+    space: dict[str, Any]
+    shared: list[str]
+    count: int
+    failures: int = field(default=0, init=False)  # in a row
+    trials_ended: int = field(default=0, init=False)  # by this command
+    start: float = field(default_factory=time.monotonic, init=False)
 
     def run(self, workers: int) -> None:
         """Run trials until there are enough and no command is still running one."""
-        print(f"{len(numbered_trials(self.study))} of {self.count} trials begun, in {self.folder}", flush=True)
-        while (left := self.left()) or self._in(TrialState.RUNNING):
+        print(f"{len(self.states())} of {self.count} trials begun, in {self.folder}", flush=True)
+        while (left := self.left()) or TrialState.RUNNING in self.states():
             run_all([self.run_one] * left or [self.wait], workers)
+
+    def states(self) -> list[TrialState]:
+        return [trial.state for trial in numbered_trials(self.study).values()]
 
     def left(self) -> int:
         """Number of trials to start or to retry."""
-        return len(self._in(TrialState.WAITING)) + max(0, self.count - len(numbered_trials(self.study)))
+        states = self.states()
+        return states.count(TrialState.WAITING) + max(0, self.count - len(states))
 
-    def wait(self, stop: Stop) -> None:
+    def wait(self, stop: NotedSignals) -> None:
         """Wait until other commands' trials have ended, or one must be retried because its heartbeats stopped."""
         print("waiting for trials of other commands; trials of a killed command are retried after a minute", flush=True)
-        while self._in(TrialState.RUNNING) and not self.left() and not stop.wait(IDLE):
+        while TrialState.RUNNING in self.states() and not self.left() and stop.number is None:
+            time.sleep(IDLE)
             fail_stale_trials(self.study)
 
-    def run_one(self, stop: Stop) -> None:
-        if stop.is_set() or not self.left():
-            return
-        try:
+    def run_one(self, stop: NotedSignals) -> None:
+        if self.left() and stop.number is None:
             self.study.optimize(lambda trial: self.train(trial, stop), 1, catch=(Failed,), callbacks=[self.ended])
-        except ValueError as error:
-            if "Cannot tell a" not in str(error):  # Optuna's, if heartbeats stopped: the machine slept
-                raise
-            print("another command has retried a trial of this one, because its heartbeats had stopped", flush=True)
 
-    def train(self, trial: Trial, stop: Stop) -> float:
+    def train(self, trial: Trial, stop: NotedSignals) -> float:
         """Train a trial and return its score, the best validation. Raises TrialPruned, or Failed without a score."""
         trial.set_user_attr("reason", "")
-        for parameter in self.parameters:
-            draw(trial, parameter)
-        run = RunFolder(self.path(number_of(self.study, trial.number)))
+        for key, distribution in self.space.items():
+            draw(trial, key, distribution)
+        run = RunFolder(self.folder / f"{number_of(self.study, trial.number):04d}")
         watch = Watch(trial, run)
-        reason = train(run.path, [*self.shared, *words(self.parameters, trial.params)], stop, watch)
+        reason = train(run.path, [*self.shared, *words(self.space, trial.params), "evaluate=false"], stop, watch)
+        watch()  # the last lines
         if reason is None:
-            watch.report()
-        watch()
-        watch.note_cost()
+            watch.report()  # existing ones too: an earlier command's training had reached its end
         if watch.pruned:
             raise TrialPruned
         score = run.manifest().get("ended", {}).get("best")
@@ -136,38 +138,26 @@ class Trials:
             RetryHeartbeatStaleTrialCallback()(study, trial)
             return
         # The winner is trained again, so trials' checkpoints are not needed, and many would fill the disk.
-        shutil.rmtree(RunFolder(self.path(number)).checkpoints, ignore_errors=True)
-        self._ended += 1
-        self._print_ended(number, trial)
-        self._failures = self._failures + 1 if reason and not reason.startswith("diverged") else 0
-        if self._failures >= MAX_FAILURES:
+        shutil.rmtree(RunFolder(self.folder / f"{number:04d}").checkpoints, ignore_errors=True)
+        self.trials_ended += 1
+        parts = [f"trial {number}", STATES[trial.state], reason or f"{trial.value:.4g}"]
+        if best := winner(study):
+            parts.append(f"best {best[1].value:.4g} (trial {best[0]})")
+        states = self.states()
+        done, total = sum(state.is_finished() for state in states), max(self.count, len(states))
+        left = (time.monotonic() - self.start) / self.trials_ended * (total - done)
+        print(*parts, f"{done} of {total}", f"left {timedelta(seconds=round(left))}", sep="  ", flush=True)
+        self.failures = self.failures + 1 if reason and not reason.startswith("diverged") else 0
+        if self.failures >= MAX_FAILURES:
             raise UserError(
-                f"{self._failures} trials in a row failed: {reason} (see {self.folder}): fix it and repeat the command, "
+                f"{self.failures} trials in a row failed: {reason} (see {self.folder}): fix it and repeat the command, "
                 "it goes on with the next"
             )
 
-    def path(self, number: int) -> Path:
-        return self.folder / f"{number:04d}"
 
-    def _in(self, state: TrialState) -> list[FrozenTrial]:
-        return self.study.get_trials(deepcopy=False, states=(state,))
-
-    def _print_ended(self, number: int, trial: FrozenTrial) -> None:
-        """Print a line for an ended trial: number, state, score, best score so far, trials done and time left."""
-        parts = [f"trial {number}", STATES[trial.state], trial.user_attrs["reason"] or f"{trial.value:.4g}"]
-        if best := winner(self.study):
-            parts.append(f"best {best[1].value:.4g} (trial {best[0]})")
-        trials = numbered_trials(self.study).values()
-        done, total = sum(other.state.is_finished() for other in trials), max(self.count, len(trials))
-        left = (time.monotonic() - self._start) / self._ended * (total - done)
-        parts += [f"{done} of {total}", f"left {left // 3600:.0f}:{left // 60 % 60:02.0f}:{left % 60:02.0f}"]
-        print("  ".join(parts), flush=True)
-
-
-def draw(trial: Trial, parameter: Parameter) -> Any:
+def draw(trial: Trial, key: str, distribution: Any) -> Any:
     """A trial's value of this parameter; drawn now unless the trial has one already."""
-    key, distribution = parameter.key, parameter.distribution
-    if parameter.choices:
+    if isinstance(distribution, CategoricalDistribution):
         return trial.suggest_categorical(key, distribution.choices)
-    suggest = trial.suggest_int if isinstance(distribution.low, int) else trial.suggest_float
+    suggest = trial.suggest_int if isinstance(distribution, IntDistribution) else trial.suggest_float
     return suggest(key, distribution.low, distribution.high, step=distribution.step, log=distribution.log)

@@ -12,7 +12,8 @@ import pytest
 
 from src.config.errors import Interrupted, UserError
 from src.runs.folder import RunFolder
-from src.search.jobs import INTERRUPTED, OUTPUT, Stop, failure, run_all, train, wait_until_free
+from src.search.jobs import INTERRUPTED, OUTPUT, failure, run_all, train, wait_until_free
+from src.system.signals import NotedSignals
 
 SAVING = """
 import pathlib, signal, sys, time
@@ -41,7 +42,7 @@ def saving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_signal_has_trainings_save_and_ends_the_command(saving: Path, capsys: pytest.CaptureFixture) -> None:
     said: list[str | None] = []
 
-    def task(stop: Stop) -> None:
+    def task(stop: NotedSignals) -> None:
         said.append(train(saving, [], stop))
 
     def interrupt() -> None:
@@ -59,7 +60,7 @@ def test_a_signal_has_trainings_save_and_ends_the_command(saving: Path, capsys: 
 
 
 def test_a_task_that_fails_has_the_others_save(saving: Path) -> None:
-    def fail(_: Stop) -> None:
+    def fail(_: NotedSignals) -> None:
         while not (saving / "ready").exists():
             time.sleep(0.05)
         raise UserError("no space left")
@@ -79,12 +80,12 @@ def test_a_training_that_a_killed_command_left_is_waited_for(tmp_path: Path) -> 
 
     (left := threading.Thread(target=hold)).start()
     held.wait()
-    wait_until_free(tmp_path / "run", Stop())
+    wait_until_free(tmp_path / "run", NotedSignals(""))
     assert not left.is_alive()
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "checkpoints").write_text("in the way")
     with pytest.raises(UserError, match="cannot write to"):
-        wait_until_free(tmp_path / "full", Stop())
+        wait_until_free(tmp_path / "full", NotedSignals(""))
 
 
 @pytest.mark.parametrize(

@@ -14,18 +14,17 @@ SPACE = {
 
 
 def test_every_end_and_every_choice_is_in_a_corner() -> None:
-    parameters = read_space(SPACE)
-    points = corners(parameters)
+    points = corners(read_space(SPACE))
     assert len(points) == 3
     assert {point["model.g_optimizer.lr"] for point in points} == {1e-4, 1e-2}
     assert {point["model.generator.z_dim"] for point in points} == {8, 64}
-    assert {point["model.discriminator.widths"] for point in points} == {"[512, 256]", "[256, 256]", "[64]"}
+    assert {point["model.discriminator.widths"] for point in points} == {"[512,256]", "[256,256]", "[64]"}
 
 
 def test_words_come_back_as_the_values_they_were(compose: Any) -> None:
-    parameters = read_space(SPACE)[:3]
-    for point, widths in zip(corners(parameters), SPACE["model.discriminator.widths"]["choices"], strict=True):  # type: ignore
-        model = compose("model=mlp_gan", *words(parameters, point))["model"]
+    space = read_space({key: SPACE[key] for key in [*SPACE][:3]})
+    for point, widths in zip(corners(space), SPACE["model.discriminator.widths"]["choices"], strict=True):  # type: ignore
+        model = compose("model=mlp_gan", *words(space, point))["model"]
         assert model["g_optimizer"]["lr"] == point["model.g_optimizer.lr"]
         assert model["generator"]["z_dim"] == point["model.generator.z_dim"]
         assert model["discriminator"]["widths"] == widths
@@ -51,18 +50,12 @@ def test_literals_are_read_back(value: Any, compose: Any) -> None:
         ("model.d_steps", {"type": "int", "low": 1}, "high=None must be a whole number"),
         ("model.d_steps", {"type": "int", "low": 1.5, "high": 3}, "low=1.5 must be a whole number"),
         ("model.d_steps", {"type": "int", "low": 4, "high": 3}, "low <= high"),
-        ("model.d_steps", {"type": "int", "low": 1, "high": 8, "step": 2}, "not divisible by"),
         ("model.d_steps", {"type": "int", "low": 0, "high": 8, "log": True}, "low"),
         ("model.slope", {"type": "float", "low": 0.0, "high": 8.0, "log": True}, "low"),
         ("model.slope", {"type": "float", "low": float("nan"), "high": 1.0}, "low=nan must be a number"),
         ("loss", {"type": "categorical", "choices": ["hinge"]}, "at least two"),
         ("loss", {"type": "categorical", "choices": "hinge,minimax"}, "at least two"),
-        ("loss", {"type": "categorical", "choices": [{"a": 1}, {"a": 2}]}, "at least two words"),
         ("model.slope", {"type": ["float"], "low": 0.0, "high": 1.0}, "needs a type"),
-        ("model.slope", {"type": "float", "low": 0.1, "high": 1.0, "log": "false"}, "log='false' must be true or false"),
-        ("model.slope", {"type": "float", "low": 0.1, "high": 1.0, "log": 3}, "log=3 must be true or false"),
-        ("loss", {"type": "categorical", "choices": ["hinge", "hinge"]}, "one of its choices twice: [hinge,hinge]"),
-        ("model.slope", {"type": "categorical", "choices": [0.1, 0.1]}, "one of its choices twice"),
         ("trainer", {"type": "categorical", "choices": ["default", "ddp"]}, "trainer cannot be searched"),
         ("debug", {"type": "categorical", "choices": ["tiny", None]}, "debug cannot be searched"),
         ("seed", {"type": "int", "low": 0, "high": 9}, "seed cannot be searched"),

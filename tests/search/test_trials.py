@@ -1,6 +1,7 @@
 """Trials whose training is a function of the test's."""
 
 import json
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,11 @@ from optuna.trial import TrialState
 
 from src.config.errors import UserError
 from src.runs.folder import RunFolder
-from src.search.jobs import INTERRUPTED, Stop
+from src.search.jobs import INTERRUPTED, run_all
 from src.search.space import read_space
 from src.search.study import numbered_trials
 from src.search.trials import Trials
+from src.system.signals import NotedSignals
 
 pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 
@@ -29,7 +31,7 @@ def trials(
     """trials(training, count=3, pruner="median"): a further command's."""
 
     def made(training: Training, count: int = 3, **changes: Any) -> Trials:
-        def train(folder: Path, words: Sequence[str], stop: Stop, watch: Callable[[], bool]) -> str | None:
+        def train(folder: Path, words: Sequence[str], stop: NotedSignals, watch: Callable[[], bool]) -> str | None:
             with RunFolder(folder) as run:
                 return training(run, words, watch)
 
@@ -67,27 +69,31 @@ def test_a_trial_trains_in_its_folder_and_its_score_is_its_best_validation(
     assert len(made.study.trials) == 3
 
 
-def test_an_interrupted_trial_goes_on_in_its_folder(trials: Callable[..., Trials], tmp_path: Path) -> None:
-    said: list[Sequence[str]] = []
+def test_interrupted_trials_go_on_in_their_folders(trials: Callable[..., Trials], tmp_path: Path) -> None:
+    both = threading.Barrier(2)
+    said: dict[Path, list[Sequence[str]]] = {tmp_path / "0000": [], tmp_path / "0001": []}
 
     def interrupted(run: RunFolder, words: Sequence[str], watch: Callable[[], bool]) -> str:
-        said.append(words)
+        both.wait(60)
+        said[run.path].append(words)
         validate(run, [3.0])
         watch()
         return INTERRUPTED
 
     def going_on(run: RunFolder, words: Sequence[str], watch: Callable[[], bool]) -> None:
-        said.append(words)
-        assert run.path == tmp_path / "0000"
+        said[run.path].append(words)
         finish(run, words, watch)
 
-    trials(interrupted, 1).run_one(Stop())
-    made = trials(going_on, 1)
-    assert [trial.state for trial in numbered_trials(made.study).values()] == [TrialState.WAITING]
-    made.run(workers=1)
-    assert said[0] == said[1]
-    assert numbered_trials(made.study)[0].value == 2.0
-    assert numbered_trials(made.study)[0].user_attrs["reason"] == ""
+    run_all([trials(interrupted, 2).run_one] * 2, workers=2)
+    made = trials(going_on, 2)
+    assert [trial.state.name for trial in numbered_trials(made.study).values()] == ["WAITING", "WAITING"]
+    assert [trial.user_attrs["samples"] for trial in numbered_trials(made.study).values()] == [10, 10]  # what it has cost
+    made.run(workers=2)
+    for number, words in enumerate(said.values()):
+        assert len(words) == 2
+        assert words[0] == words[1]
+        assert numbered_trials(made.study)[number].value == 2.0
+        assert numbered_trials(made.study)[number].user_attrs["reason"] == ""
 
 
 def test_a_record_that_an_earlier_training_left_is_not_reported(trials: Callable[..., Trials], tmp_path: Path) -> None:
@@ -132,7 +138,7 @@ def test_without_a_budget_of_samples_nothing_is_stopped(trials: Callable[..., Tr
         assert watch()
         run.update_manifest(ended={"best": 1.0})
 
-    made = trials(training)
+    made = trials(training, count=1)
     made.run(workers=1)
     assert made.study.trials[0].intermediate_values == {10: 1.0, 20: 2.0}
 
@@ -140,9 +146,9 @@ def test_without_a_budget_of_samples_nothing_is_stopped(trials: Callable[..., Tr
 def test_where_everything_fails_it_does_not_go_on_for_ever(trials: Callable[..., Trials]) -> None:
     with pytest.raises(UserError, match="5 trials in a row failed: no space left"):
         trials(lambda *_: "no space left", count=100).run(workers=1)
-    diverged = trials(lambda *_: "diverged: the loss is nan", count=12)
+    diverged = trials(lambda *_: "diverged: the loss is nan", count=11)
     diverged.run(workers=1)  # which is the parameters' fault
-    assert len(diverged.study.trials) == 12
+    assert len(diverged.study.trials) == 11
 
 
 def test_a_score_is_finite(trials: Callable[..., Trials]) -> None:
@@ -152,18 +158,3 @@ def test_a_score_is_finite(trials: Callable[..., Trials]) -> None:
     made = trials(training, count=1)
     made.run(workers=1)
     assert made.study.trials[0].user_attrs["reason"] == "its validation score is None"
-
-
-def test_a_trial_that_another_command_took_over_does_no_harm(
-    trials: Callable[..., Trials], capsys: pytest.CaptureFixture
-) -> None:
-    def training(run: RunFolder, words: Sequence[str], watch: Callable[[], bool]) -> None:
-        if not taken:
-            taken.append(made.study.tell(len(made.study.trials) - 1, state=TrialState.FAIL))  # as after a night's sleep
-        finish(run, words, watch)
-
-    taken: list[Any] = []
-    made = trials(training, count=2)
-    made.run(workers=1)
-    assert [trial.state.name for trial in made.study.trials] == ["FAIL", "COMPLETE"]
-    assert "another command has retried a trial" in capsys.readouterr().out

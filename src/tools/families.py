@@ -125,7 +125,8 @@ def compute_table(runs: list[Run]) -> str:
     """Families by rows, budgets by columns: FD, and bits per dimension where there are any."""
     distances, bits = curves(runs, "fd"), curves(runs, "bits_per_dim")
     budgets = max(map(len, distances.values()), default=0)
-    lines = ["| family | " + " | ".join(["CPU s: FD, bits / dim"] * budgets) + " |", "|-|" + "-|" * budgets]
+    lines = ["![FD and bits per dimension over CPU seconds of training](../results/compute.svg)", ""]
+    lines += ["| family | " + " | ".join(["CPU s: FD, bits / dim"] * budgets) + " |", "|-|" + "-|" * budgets]
     for name, points in distances.items():
         cells = [f"{seconds:,.0f}: {number(value)}" for seconds, value in points]
         for index, (_, value) in enumerate(bits.get(name, [])):
@@ -137,7 +138,8 @@ def compute_table(runs: list[Run]) -> str:
 def steps_table(rows: list[dict[str, Any]]) -> str:
     """Families by rows: FD and CPU seconds per 1,000 samples for each number of function evaluations."""
     counts = sorted({row["nfe"] for row in rows if row["nfe"]})
-    lines = ["| family | one pass | " + " | ".join(f"{count} evaluations" for count in counts) + " |"]
+    lines = ["![FD over CPU seconds per 1,000 samples](../results/steps.svg)", ""]
+    lines += ["| family | one pass | " + " | ".join(f"{count} evaluations" for count in counts) + " |"]
     lines.append("|-|" + "-|" * (1 + len(counts)))
     for name in sorted({row["run"] for row in rows}, key=order):
         own = [row for row in rows if row["run"] == name]

@@ -131,7 +131,8 @@ def evaluate(experiment: Experiment, model: Model) -> dict[str, Any]:
     """What the suite says of the model by now, and of its controls, on the first samples of each split."""
     dataset, suite = Head(experiment.dataset), experiment.suite
     with tempfile.TemporaryDirectory() as folder:
-        validation = suite.validate(model, dataset)
+        # A run without validation has no value of it to change.
+        validation = suite.validate(model, dataset) if experiment.cadence.validate else None
         record = suite.evaluate(model, dataset, experiment.modality(dataset.spec), Path(folder))
     return {"validation": validation, "metrics": record["metrics"], "controls": record["controls"]}
 

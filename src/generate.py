@@ -21,16 +21,8 @@ from src.system.progress import Line
 
 FILES = ".gif", ".jpeg", ".jpg", ".npz", ".onnx", ".png", ".safetensors", ".txt", ".webp"  # out= names a file, not a folder
 NETWORK = "safetensors", "onnx"  # formats of the network, not of samples
-SETTINGS = (
-    "truncation",
-    "side",
-    "temperature",
-    "top_k",
-    "top_p",
-    "nfe",
-    "solver",
-    "guidance",
-)  # of sampling; each model supports some of them
+# Of sampling; each model supports some of them.
+SETTINGS = "truncation", "side", "temperature", "top_k", "top_p", "nfe", "solver", "guidance"
 SAMPLING_KEYS = "class", *SETTINGS  # recorded with the samples where they are given
 PICTURES = "interpolate", "reconstruct", "traverse", "film"  # settings that each ask for one picture instead of samples
 # Capability -> what a model without it cannot do.

@@ -10,7 +10,9 @@ import numpy as np
 
 from src.data.dataset import Dataset
 from src.data.spec import Field
+from src.evaluation.scoring import bound_of, score
 from src.evaluation.suite import Column
+from src.parallel.collectives import from_first
 
 COUNTED = 2_000  # images counted at a time, to limit memory
 
@@ -36,9 +38,6 @@ def in_units(nats: float, dimensions: int) -> dict[str, float]:
 
 def measure(model: Any, dataset: Dataset, split: str, rows: np.ndarray) -> Measured:
     """The likelihood of these rows of a split. Each rank scores a part of them; the controls are right on rank 0 only."""
-    from src.evaluation.likelihood import bound_of, score
-    from src.parallel.collectives import from_first
-
     field, scored = dataset.spec.x, dataset.split(split)
     nats, dimensions = score(model, dataset.spec, scored, rows, final=True)
     size = math.prod(field.shape)

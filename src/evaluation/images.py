@@ -146,7 +146,7 @@ class ImageSuite:
     def measure_likelihood(self, model: "Model", dataset: "Dataset") -> "Measured | None":
         """Of `likelihood` images of the split; None if it is not asked for, or the model has none."""
         from src.evaluation.image_likelihood import measure
-        from src.evaluation.likelihood import subset
+        from src.evaluation.scoring import subset
         from src.models.capabilities import Likelihood
 
         field = dataset.spec.x

@@ -5,27 +5,21 @@ samples weigh less than long ones.
 """
 
 import math
-import sys
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any
 
 import numpy as np
-import torch
 
 from src.config.errors import UserError
-from src.data.dataset import Dataset, Split
+from src.data.dataset import Dataset
 from src.data.spec import Spec
 from src.evaluation import image_likelihood
+from src.evaluation.metrics.sequences import Sequences, longest_copies
+from src.evaluation.scoring import BATCH, score, subset
 from src.evaluation.suite import Column, Main, record
-from src.models.capabilities import BoundsLikelihood, Likelihood, Samples
+from src.models.capabilities import Likelihood, Samples
 from src.models.model import Model
-from src.parallel.collectives import from_first, is_first, shared
-from src.system.progress import Line
-from src.training import rng
-
-BATCH = 128  # samples per batch; the batches do not depend on the number of ranks
-COPY_BLOCK = 2_000_000  # symbols of the training data that are searched at a time, to limit memory
+from src.parallel.collectives import from_first, shared
 
 COLUMNS = [
     Column("nats", "nats / symbol", "negative log-likelihood per symbol of unseen samples"),
@@ -45,37 +39,6 @@ CONTROL_NAMES = {
     "real": "unseen real samples",
     "training_copies": "copies of training samples",
 }
-
-
-class Sequences(NamedTuple):
-    """Samples: x [N, T]; only the first `length` [N] symbols of each sample count."""
-
-    x: np.ndarray
-    length: np.ndarray
-
-    @classmethod
-    def of(cls, batch: Mapping[str, np.ndarray]) -> Self:
-        x = batch["x"]
-        return cls(x, batch.get("length", np.full(len(x), x.shape[1])))
-
-    @property
-    def counted(self) -> np.ndarray:
-        """Which symbols count, [N, T]."""
-        return np.arange(self.x.shape[1]) < self.length[:, None]
-
-    @property
-    def symbols(self) -> np.ndarray:
-        """All symbols that count, concatenated, [M]."""
-        return self.x[self.counted]
-
-    @property
-    def before(self) -> np.ndarray:
-        """The symbol before each of `symbols`, [M]: 0 at the start of a sample, else 1 + the symbol."""
-        return np.pad(self.x[:, :-1] + 1, ((0, 0), (1, 0)))[self.counted]
-
-    def with_ends(self, end: int) -> np.ndarray:
-        """All symbols plus 2, [N (T + 1)]; `end` follows each sample and replaces symbols that do not count."""
-        return np.pad(np.where(self.counted, self.x + 2, end), ((0, 0), (0, 1)), constant_values=end).ravel()
 
 
 class LikelihoodSuite:
@@ -194,48 +157,6 @@ class LikelihoodSuite:
         return controls.pop("model"), controls
 
 
-def subset(available: int, wanted: int | None, seed: int, stream: str) -> np.ndarray:
-    """`wanted` of `available` rows, drawn at random and sorted; all rows if `wanted` is None or not smaller."""
-    if not available:
-        raise UserError("a split has no samples to score: take more data, or a larger share of them for it")
-    if wanted is None or wanted >= available:
-        return np.arange(available)
-    return np.sort(np.random.default_rng(rng.key(seed, stream)).choice(available, wanted, replace=False))
-
-
-def bound_of(model: Model) -> str:
-    """What kind of bound a model's likelihood is; empty if it is exact."""
-    return model.bound if isinstance(model, BoundsLikelihood) else ""
-
-
-def score(model: Model, spec: Spec, split: Split, rows: np.ndarray, final: bool = False) -> tuple[float, int]:
-    """Nats per symbol of these rows of a split, and their number of symbols. Each rank scores a part of them.
-
-    final: take the tightest bound of a model that has several.
-    """
-    assert isinstance(model, Likelihood)
-    nll = model.tight_nll if final and isinstance(model, BoundsLikelihood) else model.nll
-
-    def score_batch(rows: np.ndarray) -> np.ndarray:
-        """Nats and symbols of each sample, [B, 2]."""
-        batch = {name: torch.from_numpy(part).to(model.device) for name, part in split.batch(rows).items()}
-        return torch.stack([part.cpu().double() for part in nll(spec.to_model(batch, model.dtype))], dim=1).numpy()
-
-    def score_part(part: slice) -> np.ndarray:
-        line, found = Line(sys.stderr), []
-        for start in range(part.start, part.stop, BATCH):
-            stop = min(start + BATCH, part.stop)
-            found.append(score_batch(rows[start:stop]))
-            if final and is_first():
-                line.count(stop - part.start, part.stop - part.start, "samples scored")
-        line.end()
-        return np.concatenate(found)
-
-    # One sum over all samples: it does not depend on the number of ranks.
-    nats, symbols = np.concatenate(shared(score_part, len(rows), BATCH)).sum(axis=0)
-    return float(nats / symbols), int(symbols)
-
-
 def in_units(nats: float) -> dict[str, float]:
     """Nats per symbol in the three units of COLUMNS."""
     return {"nats": nats, "bits": nats / math.log(2), "perplexity": float(np.exp(nats))}
@@ -278,36 +199,3 @@ def baselines(dataset: Dataset, scored: Sequences) -> dict[str, dict[str, float]
 def copies_in_units(samples: Sequences, longest: np.ndarray) -> dict[str, float]:
     """The metrics of COPY_COLUMNS from the longest copies [N] in symbols."""
     return {"copied_ngram": float(longest.mean()), "copied_half": float((2 * longest >= samples.length).mean())}
-
-
-def longest_copies(samples: Sequences, source: Sequences) -> np.ndarray:
-    """The length of each sample's longest run that also occurs within one row of the source, [N]."""
-    size = max(1, COPY_BLOCK // (source.x.shape[1] + 1))
-    parts = [Sequences(source.x[i : i + size], source.length[i : i + size]) for i in range(0, len(source.x), size)]
-    return np.max([_longest_copies(samples, part) for part in parts], axis=0)
-
-
-def _longest_copies(samples: Sequences, source: Sequences) -> np.ndarray:
-    """Uses a suffix array: all positions, sorted by the T symbols from there on.
-
-    The longest match of a sample's position is with the source position just before or after it in this order. Ranks by
-    1, 2, 4 ... symbols sort the positions (Manber and Myers 1993).
-    """
-    # Rows of the source end with 0, rows of the samples with 1: no match goes beyond the end of a row.
-    text = np.concatenate([source.with_ends(0), samples.with_ends(1)])
-    first, length = source.x.size + len(source.x), samples.x.shape[1]
-    rank, known = text, 1
-    while known < length:  # symbols that the ranks compare
-        following = np.concatenate([rank[known:], np.zeros(known, np.int64)])
-        rank = np.unique(rank * (rank.max() + 1) + following, return_inverse=True)[1]
-        known *= 2
-    order = np.argsort(rank[:first], kind="stable")
-    above = np.searchsorted(rank[:first][order], rank[first:])
-    runs = np.lib.stride_tricks.sliding_window_view(np.append(text, np.ones(length, np.int64)), length)
-    longest = np.zeros(len(samples.x), np.int64)
-    for row, places in enumerate(above.reshape(len(samples.x), -1)):
-        own = runs[first + row * (length + 1) :][: length + 1]  # [T + 1, T]
-        for neighbour in (places - 1, places):
-            equal = own == runs[order[neighbour.clip(0, first - 1)]]
-            longest[row] = max(longest[row], np.logical_and.accumulate(equal, axis=1).sum(axis=1).max())
-    return longest

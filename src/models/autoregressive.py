@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from src.config.errors import UserError
 from src.data.spec import Batch, Spec
 from src.models.conditions import conditions_of
-from src.models.model import OneLoss
+from src.models.model import OneLoss, evaluating
 from src.networks.decoder import Decoder
 from src.networks.patch_decoder import PatchDecoder
 from src.training import rng
@@ -65,11 +65,8 @@ class Autoregressive(OneLoss):
     @torch.no_grad()
     def nll(self, batch: Batch, weights: str = "ema") -> tuple[Tensor, Tensor]:
         """See Likelihood; exact."""
-        network: Decoder | PatchDecoder = self.network(weights)  # type: ignore[assignment]
-        was_training, _ = network.training, network.eval()
-        nats, symbols = self.nats(network, batch)
-        network.train(was_training)
-        return nats, symbols
+        with evaluating(self.network(weights)) as network:
+            return self.nats(network, batch)
 
     def conditions(self, seeds: Sequence[int]) -> Batch:
         """See `conditions_of`."""
@@ -147,26 +144,25 @@ class Autoregressive(OneLoss):
         network: Decoder | PatchDecoder = self.network(weights)  # type: ignore[assignment]
         if unknown := sorted(cond.keys() - ({"y"} if network.classes else set())):
             raise UserError(f"this model knows no conditions: leave out {', '.join(unknown)}")
-        was_training, _ = network.training, network.eval()
         device = next(network.parameters()).device
         uniform = uniforms(seeds, math.prod(self.spec.shape))  # [N, T]
         samples = []
-        for start in range(0, len(uniform), SAMPLE_BATCH):
-            rows = slice(start, start + SAMPLE_BATCH)
-            u = uniform[rows]
-            size, length = u.shape
-            u = F.pad(u, (0, 0, 0, SAMPLE_BATCH - size))
-            y = F.pad(cond["y"][rows], (0, SAMPLE_BATCH - size)).to(device) if "y" in cond else None
-            x = torch.zeros(u.shape, dtype=torch.int64)  # [B, T]
-            x[:, : len(prompt)] = prompt
-            symbol, cache = network.start(SAMPLE_BATCH, y), network.cache(SAMPLE_BATCH, length)
-            for t in range(length):
-                logits = network.step(symbol, cache).cpu()  # type: ignore[arg-type]  # [B, V]
-                if t >= len(prompt):
-                    x[:, t] = draw(probabilities(logits, temperature, top_k, top_p), u[:, t])
-                symbol = x[:, t : t + 1].to(device)
-            samples.append(x[:size])
-        network.train(was_training)
+        with evaluating(network):
+            for start in range(0, len(uniform), SAMPLE_BATCH):
+                rows = slice(start, start + SAMPLE_BATCH)
+                u = uniform[rows]
+                size, length = u.shape
+                u = F.pad(u, (0, 0, 0, SAMPLE_BATCH - size))
+                y = F.pad(cond["y"][rows], (0, SAMPLE_BATCH - size)).to(device) if "y" in cond else None
+                x = torch.zeros(u.shape, dtype=torch.int64)  # [B, T]
+                x[:, : len(prompt)] = prompt
+                symbol, cache = network.start(SAMPLE_BATCH, y), network.cache(SAMPLE_BATCH, length)
+                for t in range(length):
+                    logits = network.step(symbol, cache).cpu()  # type: ignore[arg-type]  # [B, V]
+                    if t >= len(prompt):
+                        x[:, t] = draw(probabilities(logits, temperature, top_k, top_p), u[:, t])
+                    symbol = x[:, t : t + 1].to(device)
+                samples.append(x[:size])
         return torch.cat(samples) if samples else torch.empty(uniform.shape, dtype=torch.int64)
 
 

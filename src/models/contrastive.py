@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 from src.config.errors import UserError
 from src.data.spec import Batch, Spec
 from src.models.augment import Augmentation
-from src.models.model import OneLoss
+from src.models.model import OneLoss, evaluating
 from src.parallel.collectives import from_all_processes, is_distributed, world_size
 from src.training.ema import EMA
 
@@ -59,11 +59,8 @@ class Contrastive(OneLoss):
     @torch.no_grad()
     def embed(self, batch: Batch, weights: str = "ema") -> Tensor:
         """Embeddings h [B, D], from before the projection: they are better representations than z (section 4.2)."""
-        network = self.network(weights)
-        was_training, _ = network.training, network.eval()
-        h = network(batch["x"])
-        network.train(was_training)
-        return h
+        with evaluating(self.network(weights)) as network:
+            return network(batch["x"])
 
 
 def nt_xent(u: Tensor, v: Tensor, temperature: float) -> Tensor:

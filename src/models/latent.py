@@ -1,6 +1,6 @@
 """Models that map latents from N(0, I) to samples: GANs, VAEs and others."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 import torch
@@ -9,7 +9,8 @@ from torch.nn import functional
 
 from src.config.errors import UserError
 from src.data.spec import Batch
-from src.models.model import Model
+from src.models.conditions import conditions_of
+from src.models.model import Model, evaluating
 from src.training import rng
 
 SAMPLE_BATCH = 128  # sampling always runs batches of this size: the last bits of a matrix product depend on its shape
@@ -36,9 +37,8 @@ class LatentModel(Model):
         return getattr(self.generator_of(), "classes", 0)
 
     def conditions(self, seeds: Sequence[int]) -> Batch:
-        """{"y": seed modulo the number of classes, [N]}; empty for an unconditional model."""
-        classes = self.classes
-        return {"y": torch.tensor([seed % classes for seed in seeds], dtype=torch.int64)} if classes else {}
+        """See Samples and `conditions_of`."""
+        return conditions_of(seeds, self.classes)
 
     def sample(
         self,
@@ -53,7 +53,14 @@ class LatentModel(Model):
         truncation: see `decode`; smaller values give more typical samples. side: of images in pixels; None for the data's.
         """
         cond = self.conditions(seeds) if cond is None else cond
-        return self.decode(normal_per_seed(seeds, self.z_dim), cond, weights, truncation, side)
+        return self.drawn(self.decode(normal_per_seed(seeds, self.z_dim), cond, weights, truncation, side), seeds)
+
+    def drawn(self, decoded: Tensor, seeds: Sequence[int]) -> Tensor:
+        """Samples [N, *shape], given what `decode` makes of their latents [N, *shape] and one seed for each: the same here.
+
+        A subclass whose decoder gives a distribution draws from it.
+        """
+        return decoded
 
     @torch.no_grad()
     def decode(
@@ -77,16 +84,8 @@ class LatentModel(Model):
                 draw = partial(draw, truncation=truncation)
             else:
                 z = truncate_normal(z, truncation)
-        was_training, _ = network.training, network.eval()
-        like = next(network.parameters(), z)
-        samples = []
-        for start in range(0, len(z), SAMPLE_BATCH):
-            rows = slice(start, start + SAMPLE_BATCH)
-            size = len(z[rows])
-            z_batch = functional.pad(z[rows], (0, 0, 0, SAMPLE_BATCH - size)).to(like.device, like.dtype)
-            y_batch = None if y is None else functional.pad(y[rows], (0, SAMPLE_BATCH - size)).to(like.device)
-            samples.append(draw(z_batch, y_batch)[:size].float().cpu())
-        network.train(was_training)
+        with evaluating(network):
+            samples = [draw(*inputs)[:size].float().cpu() for size, *inputs in batches(z, y, next(network.parameters(), z))]
         return torch.cat(samples) if samples else torch.empty(0)
 
     def interpolate(
@@ -121,11 +120,24 @@ class LatentModel(Model):
         z = normal_per_seed(seeds, self.z_dim)
         cond = self.conditions(seeds) if cond is None else cond
         shares = torch.linspace(0, 1, frames).tolist()
-        return torch.stack([self.decode(share * z, cond, weights, truncation, side) for share in shares])
+        decoded = (self.decode(share * z, cond, weights, truncation, side) for share in shares)
+        return torch.stack([self.drawn(x, seeds) for x in decoded])
 
     def example_inputs(self) -> dict[str, Tensor]:
         y = self.conditions(range(self.classes))
         return {"z": torch.zeros(max(1, self.classes), self.z_dim), **y}
+
+
+def batches(z: Tensor, y: Tensor | None, like: Tensor) -> Iterator[tuple[int, Tensor, Tensor | None]]:
+    """Latents [N, D] and classes [N] in batches of SAMPLE_BATCH rows, on the device and with the dtype of `like`.
+
+    Yields (n, z [SAMPLE_BATCH, D], y [SAMPLE_BATCH] or None), of which only the first n rows count: the last batch is padded.
+    """
+    for start in range(0, len(z), SAMPLE_BATCH):
+        rows = slice(start, start + SAMPLE_BATCH)
+        size = len(z[rows])
+        z_batch = functional.pad(z[rows], (0, 0, 0, SAMPLE_BATCH - size)).to(like.device, like.dtype)
+        yield size, z_batch, None if y is None else functional.pad(y[rows], (0, SAMPLE_BATCH - size)).to(like.device)
 
 
 def renderer(network: nn.Module) -> Callable[..., Tensor]:

@@ -1,7 +1,8 @@
 """The interface of all models: a LightningModule with one training rule and a clock. See also capabilities.py."""
 
+import contextlib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -155,6 +156,17 @@ class Model(LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.set_clock(checkpoint["clock"])
+
+
+@contextlib.contextmanager
+def evaluating(network: Any) -> Iterator[Any]:
+    """The network, in evaluation mode within the `with` block and in its own mode after it."""
+    was_training = network.training
+    network.eval()
+    try:
+        yield network
+    finally:
+        network.train(was_training)
 
 
 def settings_of(optimizer: Optimizer) -> dict[str, Any]:

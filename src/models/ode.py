@@ -1,26 +1,22 @@
 """Models whose samples are solutions of an ordinary differential equation that begin with noise: flows and diffusions."""
 
 import math
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import chain
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import pad
 from torch.optim import Optimizer
 
 from src.config.errors import UserError
 from src.data.spec import Batch, Spec
 from src.models.conditions import conditions_of, drop
-from src.models.latent import SAMPLE_BATCH, great_circle, normal_per_seed
-from src.models.model import OneLoss
-from src.models.solvers import check_solver, count_steps, solve
+from src.models.latent import batches, great_circle, normal_per_seed
+from src.models.model import OneLoss, evaluating
+from src.models.solvers import check_solver, count_steps, flow_back, last, solve
 from src.training import rng
 from src.training.ema import EMA
-
-EXACT = 16  # dimensions up to which a divergence is computed exactly, by one backward pass for each
 
 
 class ODEModel(OneLoss):
@@ -208,16 +204,11 @@ class ODEModel(OneLoss):
         check_solver(solver, nfe)
         self.check_guidance(guidance)
         times, y, network = self.times(count_steps(solver, nfe)), (cond or {}).get("y"), self.network(weights)
-        was_training, _ = network.training, network.eval()
-        like = next(network.parameters())
-        for start in range(0, len(z), SAMPLE_BATCH):
-            rows = slice(start, start + SAMPLE_BATCH)
-            size = len(z[rows])
-            x = pad(z[rows], (0, 0, 0, SAMPLE_BATCH - size)).to(like).unflatten(1, self.spec.shape) * self.noise_scale
-            y_batch = None if y is None else pad(y[rows], (0, SAMPLE_BATCH - size)).to(like.device)
-            states = solve(solver, partial(self.guided, network, y_batch, guidance), x, times, nfe)
-            yield (self.shown(state, t)[:size] for state, t in zip(chain([x], states), times, strict=True))
-        network.train(was_training)
+        with evaluating(network):
+            for size, z_batch, y_batch in batches(z, y, next(network.parameters())):
+                x = z_batch.unflatten(1, self.spec.shape) * self.noise_scale
+                states = solve(solver, partial(self.guided, network, y_batch, guidance), x, times, nfe)
+                yield (self.shown(state, t)[:size] for state, t in zip(chain([x], states), times, strict=True))
 
     def guided(self, network: nn.Module, y: Tensor | None, guidance: float, x: Tensor, t: float) -> Tensor:
         """v [B, *shape] at x [B, *shape] and one time for all, with classifier-free guidance."""
@@ -260,42 +251,22 @@ class ODEModel(OneLoss):
     def integrated_nll(self, batch: Batch, steps: int, weights: str = "ema") -> tuple[Tensor, Tensor]:
         """-log p(x | y) [B] in nats and the number of dimensions [B], by the change of variables along the ODE.
 
-        d log p(u(s)) / ds = -div v(u(s), s) (Chen et al. 2018, arXiv:1806.07366, eq. 8), with Hutchinson's estimate of the
-        divergence, e^T (dv/du) e (Grathwohl et al. 2019, arXiv:1810.01367, eq. 7), or its exact value for few dimensions. Of
-        levels it is an upper bound: -log of the probability of a level is at most the mean of -log(p(x) * level width^D) over
-        the level. Row i always has the same random numbers.
+        d log p(u(s)) / ds = -div v(u(s), s) (Chen et al. 2018, arXiv:1806.07366, eq. 8), see `flow_back`. Of levels it is an
+        upper bound: -log of the probability of a level is at most the mean of -log(p(x) * level width^D) over the level. Row i
+        always has the same random numbers.
         """
         x, y = batch["x"], batch.get("y") if self.classes else None
         rows = [rng.generator(row, "likelihood") for row in range(len(x))]
         uniform = torch.stack([torch.rand(self.size, generator=row) for row in rows])
         probe = torch.stack([torch.randint(2, (self.size,), generator=row) for row in rows]).mul_(2).sub_(1)  # [B, D]
-        network = self.network(weights)
-        was_training, _ = network.training, network.eval()
         first, noise = self.likelihood_scales
-        u = first * self.dequantised(x, uniform.to(x.device)).flatten(1)
-        state = torch.cat([u, torch.zeros_like(u[:, :1])], dim=1)  # u and the integral of the divergence, [B, D + 1]
-        velocity = partial(self.with_divergence, network, y, probe.to(u))
-        times = [step / steps for step in range(steps + 1)]
-        state = last(solve("heun", velocity, state, times, 2 * steps))
-        network.train(was_training)
-        z, change = (state[:, :-1] / noise).double(), state[:, -1].double()
+        u = first * self.dequantised(x, uniform.to(x.device))
+        with evaluating(self.network(weights)) as network:
+            u, divergence = flow_back(lambda u, s: self.likelihood_velocity(network, u, s, y), u, probe.to(u), steps)
+        z = (u / noise).flatten(1).double()
         log_scale = math.log(first / noise / math.sqrt(2 * math.pi) * (self.level_width or 1.0))
-        log_p = change - 0.5 * z.square().sum(1) + self.size * log_scale
+        log_p = divergence.double() - 0.5 * z.square().sum(1) + self.size * log_scale
         return -log_p, torch.full_like(log_p, self.size, dtype=torch.int64)
-
-    def with_divergence(self, network: nn.Module, y: Tensor | None, probe: Tensor, state: Tensor, s: float) -> Tensor:
-        """du/ds and its divergence, [B, D + 1], at a state [B, D + 1] and time s; probe [B, D] of -1 and 1."""
-        with torch.enable_grad():
-            u = state[:, :-1].unflatten(1, self.spec.shape).requires_grad_()
-            v = self.likelihood_velocity(network, u, s, y).flatten(1)
-            if self.size > EXACT:
-                divergence = (torch.autograd.grad(v, u, probe)[0].flatten(1) * probe).sum(1)
-            else:
-                slopes = [
-                    torch.autograd.grad(v[:, i].sum(), u, retain_graph=True)[0].flatten(1)[:, i] for i in range(self.size)
-                ]
-                divergence = torch.stack(slopes).sum(0)
-        return torch.cat([v.detach(), divergence[:, None]], dim=1)
 
     # Export
 
@@ -308,11 +279,6 @@ class ODEModel(OneLoss):
         y = self.conditions(range(self.classes))
         rows = max(1, self.classes)
         return {"x_t": torch.zeros(rows, *self.spec.shape), "t": torch.full((rows,), 0.5), **y}
-
-
-def last(states: Iterator[Tensor]) -> Tensor:
-    """The last of them; the others are not kept."""
-    return deque(states, maxlen=1)[0]
 
 
 def stratified(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:

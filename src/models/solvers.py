@@ -1,13 +1,16 @@
 """Solvers of dx/dt = v(x, t) with an exact number of evaluations of v."""
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 
+import torch
 from torch import Tensor
 
 from src.config.errors import UserError
 
 SOLVERS = "euler", "heun", "multistep"
+EXACT = 16  # dimensions up to which a divergence is computed exactly, by one backward pass for each
 MOST = 1000  # evaluations; the error of float32 numbers is above that of the solvers long before
 
 Velocity = Callable[[Tensor, float], Tensor]  # (x [B, ...], t) to dx/dt [B, ...]
@@ -51,3 +54,34 @@ def solve(solver: str, velocity: Velocity, x: Tensor, times: Sequence[float], nf
             x = x + h * v
         before = v, h
         yield x
+
+
+def last(states: Iterator[Tensor]) -> Tensor:
+    """The last of them; the others are not kept."""
+    return deque(states, maxlen=1)[0]
+
+
+def flow_back(velocity: Velocity, u: Tensor, probe: Tensor, steps: int) -> tuple[Tensor, Tensor]:
+    """u [B, *shape] at s = 1, and the integral of the divergence of v along its way from s = 0, [B], by Heun's method.
+
+    velocity: du/ds. probe: [B, D] of -1 and 1, the e of Hutchinson's estimate e^T (dv/du) e (Grathwohl et al. 2019,
+    arXiv:1810.01367, eq. 7); the divergence of few dimensions is exact.
+    """
+    shape = u.shape[1:]
+
+    def rates(state: Tensor, s: float) -> Tensor:
+        """du/ds and the divergence, [B, D + 1], at a state [B, D + 1]."""
+        with torch.enable_grad():
+            u = state[:, :-1].unflatten(1, shape).requires_grad_()
+            v = velocity(u, s).flatten(1)
+            if v.shape[1] > EXACT:
+                divergence = (torch.autograd.grad(v, u, probe)[0].flatten(1) * probe).sum(1)
+            else:
+                sums = v.sum(0)  # [D]; row i depends on u[i] alone
+                slopes = [torch.autograd.grad(total, u, retain_graph=True)[0].flatten(1) for total in sums]
+                divergence = torch.stack([slope[:, i] for i, slope in enumerate(slopes)]).sum(0)
+        return torch.cat([v.detach(), divergence[:, None]], dim=1)
+
+    state = torch.cat([u.flatten(1), torch.zeros_like(u.flatten(1)[:, :1])], dim=1)
+    state = last(solve("heun", rates, state, [step / steps for step in range(steps + 1)], 2 * steps))
+    return state[:, :-1].unflatten(1, shape), state[:, -1]

@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 
 from src.data.spec import Batch, Spec
 from src.models.latent import LatentModel, normal_per_seed
-from src.models.model import OneLoss
+from src.models.model import OneLoss, evaluating
 from src.parallel.collectives import mean_over_processes
 from src.training import rng
 from src.training.ema import EMA
@@ -88,31 +88,8 @@ class VAE(OneLoss, LatentModel):
 
     # Capabilities
 
-    def sample(
-        self,
-        seeds: Sequence[int],
-        cond: Batch | None = None,
-        weights: str = "ema",
-        truncation: float | None = None,
-        side: int | None = None,
-    ) -> Tensor:
-        """See Samples: `decode` of random latents; pixels of two levels are drawn, see `drawn`."""
-        return self.drawn(super().sample(seeds, cond, weights, truncation, side), seeds)
-
-    def unfold(
-        self,
-        seeds: Sequence[int],
-        frames: int,
-        cond: Batch | None = None,
-        weights: str = "ema",
-        truncation: float | None = None,
-        side: int | None = None,
-    ) -> Tensor:
-        """See Unfolds and LatentModel; the random numbers of `drawn` are those of the sample in every frame."""
-        return torch.stack([self.drawn(x, seeds) for x in super().unfold(seeds, frames, cond, weights, truncation, side)])
-
     def drawn(self, typical: Tensor, seeds: Sequence[int]) -> Tensor:
-        """Samples [N, *shape] from p(x | z), given its typical images [N, *shape] and one seed for each.
+        """See LatentModel: samples from p(x | z), given its typical images.
 
         Two levels: each pixel is white with the probability (1 + mean) / 2, because a mean would be grey, which no image is.
         More levels: the typical image itself, as papers show it; independent noise in each pixel is no part of a picture.
@@ -127,10 +104,8 @@ class VAE(OneLoss, LatentModel):
     @torch.no_grad()
     def encode(self, batch: Batch, weights: str = "ema") -> Tensor:
         """The means [B, z_dim] of q(z | x, y)."""
-        network: Any = self.network(weights)
-        was_training, _ = network.training, network.eval()
-        mean, _ = network.encoder(batch["x"], batch.get("y"))
-        network.train(was_training)
+        with evaluating(self.network(weights)) as network:
+            mean, _ = network.encoder(batch["x"], batch.get("y"))
         return mean
 
     def reconstruct(self, batch: Batch, weights: str = "ema") -> Tensor:
@@ -151,11 +126,10 @@ class VAE(OneLoss, LatentModel):
     @torch.no_grad()
     def nll(self, batch: Batch, weights: str = "ema") -> tuple[Tensor, Tensor]:
         """See Likelihood. An upper bound: the negative ELBO with one latent per image; row i always has the same noise."""
-        x, network = batch["x"], self.network(weights)
+        x = batch["x"]
         noise = normal_per_seed(range(len(x)), self.z_dim).to(x)
-        was_training, _ = network.training, network.eval()
-        reconstruction, divergence = negative_elbo(network, batch, noise)
-        network.train(was_training)
+        with evaluating(self.network(weights)) as network:
+            reconstruction, divergence = negative_elbo(network, batch, noise)
         return reconstruction + divergence.sum(1), self.dimensions(x)
 
     @property
@@ -165,13 +139,12 @@ class VAE(OneLoss, LatentModel):
     @torch.no_grad()
     def tight_nll(self, batch: Batch, weights: str = "ema") -> tuple[Tensor, Tensor]:
         """See BoundsLikelihood: the negative IWAE bound (Burda et al., eq. 8); row i always has the same noise."""
-        x, network, k = batch["x"], self.network(weights), self.likelihood_samples
+        x, k = batch["x"], self.likelihood_samples
         noise = normal_per_seed(range(len(x)), k * self.z_dim).unflatten(1, (k, -1)).to(x)
-        was_training, _ = network.training, network.eval()
-        posterior = network.encoder(x, batch.get("y"))  # type: ignore[operator]
         parts = noise.split(max(1, LATENTS // len(x)), dim=1)
-        log_w = torch.cat([log_weights(network, batch, part, posterior) for part in parts], dim=1)  # [B, K]
-        network.train(was_training)
+        with evaluating(self.network(weights)) as network:
+            posterior = network.encoder(x, batch.get("y"))
+            log_w = torch.cat([log_weights(network, batch, part, posterior) for part in parts], dim=1)  # [B, K]
         return -log_mean_exp(log_w.double()), self.dimensions(x)
 
     def dimensions(self, x: Tensor) -> Tensor:

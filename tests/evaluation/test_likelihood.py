@@ -18,8 +18,9 @@ from src.data.dataset import Arrays
 from src.data.loader import Blocks
 from src.data.spec import Batch, Field, Spec
 from src.data.text import Text
-from src.evaluation import likelihood
-from src.evaluation.likelihood import LikelihoodSuite, Sequences, longest_copies, subset
+from src.evaluation import likelihood, scoring
+from src.evaluation.likelihood import LikelihoodSuite
+from src.evaluation.scoring import subset
 from src.models.autoregressive import Autoregressive
 from src.models.model import Model
 from src.networks.decoder import Decoder
@@ -118,24 +119,6 @@ def test_padding_changes_no_number() -> None:
     assert record(2)["controls"]["training_copies"]["copied_ngram"] == 1.5
 
 
-def brute(sample: np.ndarray, source: np.ndarray) -> int:
-    runs = {tuple(row[i:j]) for row in source for i in range(len(row)) for j in range(i + 1, len(row) + 1)}
-    return max([j - i for i in range(len(sample)) for j in range(i + 1, len(sample) + 1) if tuple(sample[i:j]) in runs] + [0])
-
-
-@pytest.mark.parametrize(("symbols", "length"), [(2, 9), (3, 1), (4, 16), (30, 10)])
-@pytest.mark.parametrize("block", [30, 10**6])
-def test_longest_copies_are_those_of_a_search(symbols: int, length: int, block: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(likelihood, "COPY_BLOCK", block)
-    stream = np.random.RandomState(0)
-    source, samples = stream.randint(symbols, size=(7, length)), stream.randint(symbols, size=(20, length))
-    ends, short = stream.randint(length + 1, size=7), stream.randint(length + 1, size=20)
-    samples[0], short[0] = source[3], ends[3]
-    found = longest_copies(Sequences(samples, short), Sequences(source, ends))
-    rows = [row[:end] for row, end in zip(source, ends, strict=True)]
-    assert found.tolist() == [brute(row[:end], rows) for row, end in zip(samples, short, strict=True)]
-
-
 class Drawn(OneOrTwo):
     """Samples are rows of an array."""
 
@@ -171,13 +154,13 @@ def test_batches_are_no_part_of_the_result(monkeypatch: pytest.MonkeyPatch) -> N
     data = Tokens("abc", 3, train={"x": x}, validation={"x": x}, test={"x": x})
     one = LikelihoodSuite().validate(OneOrTwo(data.spec, 0), data)
     assert math.isclose(one, 2 - (x == 0).mean())
-    monkeypatch.setattr(likelihood, "BATCH", 4)
+    monkeypatch.setattr(scoring, "BATCH", 4)
     assert LikelihoodSuite().validate(OneOrTwo(data.spec, 0), data) == one
 
 
 def rank(number: int, folder: str, data: Tokens) -> None:
     dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=number, world_size=2)
-    likelihood.BATCH = 4
+    likelihood.BATCH = scoring.BATCH = 4
     record = evaluate(LikelihoodSuite(copies=6), Drawn(data.spec, data.splits["test"]["x"]), data)
     Path(folder, f"{number}.json").write_text(json.dumps(record))
     dist.destroy_process_group()
@@ -189,15 +172,6 @@ def test_ranks_share_the_work_and_agree(tmp_path: Path) -> None:
     mp.start_processes(rank, (str(tmp_path), data), nprocs=2, start_method="fork")
     alone = evaluate(LikelihoodSuite(copies=6), Drawn(data.spec, x), data)
     assert [json.loads((tmp_path / f"{number}.json").read_text()) for number in (0, 1)] == [alone, alone]
-
-
-def test_fewer_samples_are_drawn_by_seed() -> None:
-    assert subset(5, None, 0, "scored").tolist() == subset(5, 9, 0, "scored").tolist() == [0, 1, 2, 3, 4]
-    drawn = subset(1000, 10, 0, "scored")
-    assert len(set(drawn)) == 10
-    assert drawn.tolist() == sorted(drawn)
-    assert np.array_equal(drawn, subset(1000, 10, 0, "scored"))
-    assert not np.array_equal(drawn, subset(1000, 10, 1, "scored"))
 
 
 def test_errors_are_one_line() -> None:

@@ -1,8 +1,8 @@
 """python -m benchmarks [--only train_step startup ...] [--mimicry PATH ...]: all benchmarks, one table.
 
-Each script runs in its own process, one after the other. Options other than --only, --out and --threads go to benchmarks.peers,
-which is left out without a checkout. Writes benchmarks/results.json and benchmarks/results.md, which README quotes; parts that
-are not run stay as they were. Run nothing else on the machine meanwhile: it would change the figures.
+Each script runs in its own process, one after the other. Options other than --only, --out, --threads and --recipes go to
+benchmarks.peers, which is left out without a checkout. Writes benchmarks/results.json and benchmarks/results.md, which README
+quotes; parts that are not run stay as they were. Run nothing else on the machine meanwhile: it would change the figures.
 """
 
 import argparse
@@ -28,6 +28,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=SCRIPTS, default=SCRIPTS)
     parser.add_argument("--out", type=Path, default=HERE / "results", help="without the endings .json and .md")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--recipes", nargs="+", help="of train_step, e.g. model=vae 'model=autoregressive data=mnist'")
     arguments, checkouts = parser.parse_known_args()
     if checkouts and "peers" not in arguments.only:
         parser.error(f"unrecognized arguments: {' '.join(checkouts)}")
@@ -39,13 +40,14 @@ def main() -> None:
         parser.error(str(error))
     path = arguments.out.with_suffix(".json")
     records = json.loads(path.read_text()) if path.is_file() else {}
+    words = {"peers": checkouts, "train_step": ["--recipes", *arguments.recipes] if arguments.recipes else []}
     failed = []
     for name in arguments.only:
         if name == "peers" and not checkouts:
             print("peers: left out, no checkout is named (see python -m benchmarks.peers --help)", file=sys.stderr)
             continue
         started = time.perf_counter()
-        record = run(name, "--threads", str(arguments.threads), *(checkouts if name == "peers" else ()))
+        record = run(name, "--threads", str(arguments.threads), *words.get(name, ()))
         if record:
             records[name] = record
             path.write_text(json.dumps(records, indent=2) + "\n")

@@ -11,6 +11,7 @@ from pytorch_lightning import Callback, Trainer
 
 from benchmarks.timing import quiet
 from src.config.checks import plain
+from src.config.experiment import Experiment
 from src.models.model import Model
 from src.train import train
 
@@ -67,9 +68,14 @@ def synthetic(*shape: int) -> list[str]:
     ]
 
 
+def build(config: dict[str, Any]) -> Any:
+    """The recipe's model."""
+    return Experiment(config).model(Experiment(config).dataset.spec)
+
+
 def milliseconds(config: dict[str, Any], updates: int, warmup: int) -> float:
-    """Milliseconds per generator update, logging included, over about the last `updates` updates of a new run."""
-    samples = (warmup + updates) * config["data"]["batch_size"] * config["model"]["d_steps"]
+    """Milliseconds per update (of a GAN: of the generator), logging included, over about the last `updates` of a new run."""
+    samples = (warmup + updates) * config["data"]["batch_size"] * config["model"].get("d_steps", 1)
     stop = {"epochs": None, "samples": samples, "minutes": None, "target": None}
     with tempfile.TemporaryDirectory() as folder, quiet():
         train({**config, "stop": stop, "run_dir": f"{folder}/run/0"})

@@ -2,7 +2,8 @@
 
 Each alternative runs from a checkout of its repository, whose code is not changed; parts that do not run on this machine are
 replaced from outside (`adapted` of each case). Networks and batch are the same on both sides, the data are MNIST or noise in
-the data set's shape, and nothing is downloaded. Figures are milliseconds per generator update with its discriminator updates.
+the data set's shape, and nothing is downloaded. Figures are milliseconds per update, of GANs per generator update with
+its discriminator updates.
 Both sides are measured without start-up, first updates, checkpoints and pictures, but with logging and progress. The floor is
 that of benchmarks.train_step.
 
@@ -12,6 +13,13 @@ The checkouts; any may be left out:
     git clone https://github.com/kwotsin/mimicry                  --mimicry
     git clone https://github.com/torchgan/torchgan                --torchgan
     git clone https://github.com/brownvc/R3GAN                    --r3gan
+    git clone https://github.com/lucidrains/denoising-diffusion-pytorch      --denoising-diffusion
+    git clone https://github.com/clementchadebec/benchmark_VAE    --pythae
+    git clone https://github.com/karpathy/nanoGPT                 --nanogpt
+
+denoising-diffusion-pytorch needs accelerate, einops and ema-pytorch, pythae imageio, in an environment of their own:
+
+    python -m venv --system-site-packages FOLDER
 
 `--tensorflow PYTHON` is a Python with TensorFlow, for the listing at the start of this project's story.
 """
@@ -24,8 +32,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import ours, timing
+from benchmarks.family_trainers import BINARY_VAE, DIFFUSION, LETTERS, denoising_diffusion, nanogpt, pythae
+from benchmarks.products import products
 from benchmarks.timing import Clock
-from benchmarks.train_step import products
 from benchmarks.trainers import (
     BATCH,
     BLOCKS,
@@ -188,6 +197,34 @@ CASES = {
         r3gan,
         2,
         "its networks and its Trainer in a loop like its own, which needs CUDA; batch 32, float32, no augmentation",
+    ),
+    "denoising-diffusion": Case(
+        "denoising-diffusion-pytorch's Trainer, EDM",
+        "denoising_diffusion",
+        lambda checkout: DIFFUSION,
+        denoising_diffusion,
+        150,
+        "our U-Net, digits in a folder of PNGs, which it reads with a process per core, no flips; it averages weights at every "
+        "tenth update, ours at each",
+        reach=1.0,
+    ),
+    "pythae": Case(
+        "pythae's BaseTrainer, VAE",
+        "pythae",
+        lambda checkout: BINARY_VAE,
+        pythae,
+        300,
+        "our encoder and decoder, black-and-white digits as floats in memory",
+        reach=1.0,
+    ),
+    "nanogpt": Case(
+        "nanoGPT's train.py",
+        "nanogpt",
+        lambda checkout: LETTERS,
+        nanogpt,
+        60,
+        "its README's settings for a CPU; ours has rotary positions and biases, which it has not",
+        reach=1.0,
     ),
 }
 

@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -165,8 +165,8 @@ def torchgan(checkout: Path, clock: Clock) -> None:
 class Ticked:
     """An endless loader. A request for the next batch means that an update has ended."""
 
-    def __init__(self, inner: DataLoader, clock: Clock) -> None:
-        self.inner, self.clock, self.batch_size = inner, clock, inner.batch_size
+    def __init__(self, inner: Iterable[Any], clock: Clock) -> None:
+        self.inner, self.clock, self.batch_size = inner, clock, getattr(inner, "batch_size", None)
 
     def __iter__(self) -> Iterator[Any]:
         for batch in itertools.chain.from_iterable(itertools.repeat(self.inner)):

@@ -11,10 +11,12 @@ import torch
 
 from benchmarks import (
     budget,
+    by_hand,
     evaluation,
     gpu,
     ours,
     peers,
+    products,
     sampling,
     startup,
     train_step,
@@ -56,22 +58,44 @@ def test_words_that_make_no_sense(words: list[str], message: str, monkeypatch: p
 
 
 def test_train_step(tmp_path: Path) -> None:
-    recipes = ["model=mlp_gan data=digits", "model=cgan_pd data=digits model.d_steps=2 trainer.precision=bf16-mixed"]
+    recipes = ["model=mlp_gan data=digits", "model=flow data=digits"]
+    recipes += ["model=cgan_pd data=digits model.d_steps=2 trainer.precision=bf16-mixed"]
     train_step.main(["--recipes", *recipes, "--seconds=0.02", "--rounds=1", f"--json={tmp_path / 'it.json'}"])
     rows = figures(tmp_path / "it.json")
-    assert [row["against"] for row in rows] == [*["by hand", "products"] * 2, "by hand in bf16"]
+    assert [row["against"] for row in rows] == [*["by hand", "products"] * 3, "by hand in bf16"]
 
 
 def test_products_of_fully_connected_networks() -> None:
     config = ours.compose("model=mlp_gan", "data=digits")
-    model = train_step.build(config)
+    model = ours.build(config)
     x, z = torch.rand(4, *model.spec.shape), torch.randn(4, model.z_dim)
-    with train_step.Recorder() as recorder:
+    with products.Recorder() as recorder:
         fake = model.generator(z)  # 3
         torch.cat([model.discriminator(x), model.discriminator(fake.detach())]).sum().backward()  # 6, 6 weights, 4 inputs
     assert len(recorder.calls) == 19
     first = next(layer for layer in model.generator.modules() if isinstance(layer, torch.nn.Linear))
     assert torch.equal(recorder.calls[0](), z @ first.weight.T)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "model=vae data=digits",
+        "model=autoregressive data=digits",
+        "model=autoregressive data.path=README.md data.length=16",
+        "model=flow data=digits",
+        "model=diffusion data=digits",
+    ],
+)
+def test_losses_by_hand_are_those_of_the_models(words: str) -> None:
+    config = ours.compose(*words.split(), "data.batch_size=100")
+    torch.manual_seed(0)
+    model = ours.build(config)
+    x, y = (part if part is None else torch.cat([part] * 30) for part in next(by_hand.batches(config)))
+    batch = {"x": x} if y is None else {"x": x, "y": y}
+    with torch.no_grad():
+        expected = model.loss(batch).mean()
+        torch.testing.assert_close(by_hand.LOSSES[type(model)](model, x, y), expected, rtol=0.03, atol=0)
 
 
 def test_evaluation(tmp_path: Path) -> None:
@@ -136,8 +160,9 @@ def test_peers_need_a_checkout() -> None:
 def test_ours_beside_each_peer(name: str) -> None:
     config = ours.compose(*peers.CASES[name].ours(Path("nowhere")))
     model = Experiment(config).model(Experiment(config).dataset.spec)
-    digits = name.startswith(("gan", "tensorflow"))
-    assert (model.spec.shape, model.ema is None) == ((1, 28, 28) if digits else (3, 32, 32), name != "r3gan")
+    digits = name.startswith(("gan", "tensorflow", "denoising", "pythae"))
+    shape = (64,) if name == "nanogpt" else (1, 28, 28) if digits else (3, 32, 32)
+    assert (model.spec.shape, model.ema is None) == (shape, name not in ("r3gan", "denoising-diffusion"))
 
 
 def test_the_listing_in_gan_py_is_ours() -> None:

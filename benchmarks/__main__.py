@@ -1,8 +1,9 @@
 """python -m benchmarks [--only train_step startup ...] [--mimicry PATH ...]: all benchmarks, one table.
 
-Each script runs in its own process, one after the other. Options other than --only, --out, --threads and --recipes go to
-benchmarks.peers, which is left out without a checkout. Writes benchmarks/results.json and benchmarks/results.md, which README
-quotes; parts that are not run stay as they were. Run nothing else on the machine meanwhile: it would change the figures.
+Each script runs in its own process, one after the other. --recipes is for benchmarks.train_step; options that are not listed
+below go to benchmarks.peers, which is left out without a checkout. Writes benchmarks/results.json and benchmarks/results.md,
+which README quotes; parts that are not run stay as they were. Run nothing else on the machine meanwhile: it would change the
+figures.
 """
 
 import argparse
@@ -28,7 +29,8 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=SCRIPTS, default=SCRIPTS)
     parser.add_argument("--out", type=Path, default=HERE / "results", help="without the endings .json and .md")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--recipes", nargs="+", help="of train_step, e.g. model=vae 'model=autoregressive data=mnist'")
+    parser.add_argument("--recipes", nargs="+", help="for train_step, e.g. model=vae 'model=autoregressive data=mnist'")
+    parser.add_argument("--note", default="", help="added to the records' protocols, e.g. what else the machine did")
     arguments, checkouts = parser.parse_known_args()
     if checkouts and "peers" not in arguments.only:
         parser.error(f"unrecognized arguments: {' '.join(checkouts)}")
@@ -47,7 +49,7 @@ def main() -> None:
             print("peers: left out, no checkout is named (see python -m benchmarks.peers --help)", file=sys.stderr)
             continue
         started = time.perf_counter()
-        record = run(name, "--threads", str(arguments.threads), *words.get(name, ()))
+        record = run(name, "--threads", str(arguments.threads), "--note", arguments.note, *words.get(name, ()))
         if record:
             records[name] = record
             path.write_text(json.dumps(records, indent=2) + "\n")

@@ -155,7 +155,7 @@ def nanogpt(checkout: Path, clock: Clock) -> None:
         settings = (
             f"--dataset=text --out_dir={folder} --eval_interval={10**9} --eval_iters=1 --gradient_accumulation_steps=1 "
             f"--block_size={LENGTH} --batch_size={BATCH} --n_layer={DEPTH} --n_head={HEADS} --n_embd={WIDTH} "
-            "--device=cpu --dtype=float32 --compile=False"
+            "--bias=True --device=cpu --dtype=float32 --compile=False"
         )
         words = [script := str(checkout / "train.py"), *settings.split()]
         with importing(checkout), mock.patch.object(sys, "argv", words), ticking(clock, "iter "):

@@ -2,10 +2,9 @@
 
 Each alternative runs from a checkout of its repository, whose code is not changed; parts that do not run on this machine are
 replaced from outside (`adapted` of each case). Networks and batch are the same on both sides, the data are MNIST or noise in
-the data set's shape, and nothing is downloaded. Figures are milliseconds per update, of GANs per generator update with
-its discriminator updates.
-Both sides are measured without start-up, first updates, checkpoints and pictures, but with logging and progress. The floor is
-that of benchmarks.train_step.
+the data set's shape, and nothing is downloaded. Figures are milliseconds per update, of GANs per generator update with its
+discriminator updates. Both sides are measured without start-up, first updates, checkpoints and pictures, but with logging and
+progress. The floor is that of benchmarks.train_step.
 
 The checkouts; any may be left out:
 
@@ -17,9 +16,7 @@ The checkouts; any may be left out:
     git clone https://github.com/clementchadebec/benchmark_VAE    --pythae
     git clone https://github.com/karpathy/nanoGPT                 --nanogpt
 
-denoising-diffusion-pytorch needs accelerate, einops and ema-pytorch, pythae imageio, in an environment of their own:
-
-    python -m venv --system-site-packages FOLDER
+denoising-diffusion-pytorch needs accelerate, einops and ema-pytorch, and pythae imageio, which the lock file does not have.
 
 `--tensorflow PYTHON` is a Python with TensorFlow, for the listing at the start of this project's story.
 """
@@ -55,8 +52,8 @@ FIXED = ["model.ema=null", "model.lr_schedule=null", "model.penalties=null", f"d
 PROTOCOL = """Each alternative from its own checkout, its training step unmodified, in turn with ours, forwards and backwards,
 medians over the rounds, ratios by the round; one process; start-up, first updates, checkpoints and pictures left out, logging
 and progress not; same networks, batch and discriminator updates on both sides; ours updates the generator by the last fakes of
-the discriminator's update, where mimicry and R3GAN draw new ones (7 and 3 % of their arithmetic); MNIST, or noise in the shape
-of CIFAR-10.
+the discriminator's update, where mimicry and R3GAN draw new ones (7 and 3 % of their arithmetic); MNIST, noise in the shape of
+CIFAR-10, or a text.
 products: the matrix products and convolutions of an update, its penalties among them, alone and as precise as ours."""
 
 
@@ -223,7 +220,7 @@ CASES = {
         lambda checkout: LETTERS,
         nanogpt,
         60,
-        "its README's settings for a CPU; ours has rotary positions and biases, which it has not",
+        "its README's settings for a CPU, with biases as ours; it learns its positions, ours are rotary",
         reach=1.0,
     ),
 }

@@ -106,6 +106,7 @@ def parser(description: str | None, rounds: int) -> argparse.ArgumentParser:
     found = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     found.add_argument("--threads", type=int, default=1)
     found.add_argument("--rounds", type=int, default=rounds)
+    found.add_argument("--note", default="", help="added to the record's protocol, e.g. what else the machine did")
     found.add_argument("--json", type=Path, help="write the figures here too")
     return found
 
@@ -119,9 +120,11 @@ def report(name: str, protocol: str, rows: list[Row], arguments: argparse.Namesp
         "machine": machine(channels_last=False),
         # Only the last part of paths: the rest is specific to this machine.
         "settings": {
-            key: value.name if isinstance(value, Path) else value for key, value in vars(arguments).items() if key != "json"
+            key: value.name if isinstance(value, Path) else value
+            for key, value in vars(arguments).items()
+            if key not in ("json", "note")
         },
-        "protocol": " ".join(protocol.split()),
+        "protocol": " ".join([*protocol.split(), *arguments.note.split()]),
         "rows": [asdict(row) | {"reached": row.reached} for row in rows],
     }
     print(table(record["rows"]))

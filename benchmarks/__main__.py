@@ -1,9 +1,9 @@
 """python -m benchmarks [--only train_step startup ...] [--mimicry PATH ...]: all benchmarks, one table.
 
-Each script runs in its own process, one after the other. --recipes is for benchmarks.train_step; options that are not listed
-below go to benchmarks.peers, which is left out without a checkout. Writes benchmarks/results.json and benchmarks/results.md,
-which README quotes; parts that are not run stay as they were. Run nothing else on the machine meanwhile: it would change the
-figures.
+Each script runs in its own process, one after the other. --recipes is for benchmarks.train_step, --cpu for it and the peers;
+options that are not listed below go to benchmarks.peers, left out without a checkout. Writes benchmarks/results.json and
+benchmarks/results.md, which README quotes; parts that are not run stay as they were. Run nothing else on the machine meanwhile,
+or take --cpu: it would change the figures.
 """
 
 import argparse
@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from benchmarks import timing
 from benchmarks.timing import table
 from src.config.errors import UserError
 from src.system.files import check_writable
@@ -31,6 +32,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--recipes", nargs="+", help="for train_step, e.g. model=vae 'model=autoregressive data=mnist'")
     parser.add_argument("--note", default="", help="added to the records' protocols, e.g. what else the machine did")
+    timing.add_cpu(parser)
     arguments, checkouts = parser.parse_known_args()
     if checkouts and "peers" not in arguments.only:
         parser.error(f"unrecognized arguments: {' '.join(checkouts)}")
@@ -42,7 +44,11 @@ def main() -> None:
         parser.error(str(error))
     path = arguments.out.with_suffix(".json")
     records = json.loads(path.read_text()) if path.is_file() else {}
-    words = {"peers": checkouts, "train_step": ["--recipes", *arguments.recipes] if arguments.recipes else []}
+    cpu = ["--cpu"] if arguments.cpu else []
+    words = {
+        "peers": [*cpu, *checkouts],
+        "train_step": [*cpu, *(["--recipes", *arguments.recipes] if arguments.recipes else [])],
+    }
     failed = []
     for name in arguments.only:
         if name == "peers" and not checkouts:

@@ -9,7 +9,7 @@ import hydra
 import torch
 from pytorch_lightning import Callback, Trainer
 
-from benchmarks.timing import quiet
+from benchmarks.timing import now, quiet
 from src.config.checks import plain
 from src.config.experiment import Experiment
 from src.models.model import Model
@@ -29,7 +29,7 @@ class Stopwatch(Callback):
     def on_train_batch_end(self, trainer: Trainer, model: Model, *_: Any) -> None:
         if torch.cuda.is_available():
             torch.cuda.synchronize()  # queued kernels belong to these updates
-        self.marks.append((model.step, time.perf_counter()))
+        self.marks.append((model.step, now()))
 
 
 class CPUWatch(Callback):

@@ -239,10 +239,14 @@ def main(words: list[str] | None = None) -> None:
         parser.add_argument(f"--{option.replace('_', '-')}", type=Path, metavar=metavar)
     parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
     parser.add_argument("--updates", type=int, help="of each measurement; by default as many as take some seconds")
+    timing.add_cpu(parser)
     arguments = parser.parse_args(words)
+    unit = timing.use_clock(arguments.cpu)
     cases = [case for name in arguments.cases if getattr(arguments, (case := CASES[name]).checkout)]
     if not cases:
         parser.error("no checkout to run: clone one and say where it is, e.g. --pytorch-gan ../PyTorch-GAN")
+    if arguments.cpu and any(case.checkout == "tensorflow" for case in cases):
+        parser.error("--cpu counts this process alone, and TensorFlow runs in its own: leave out --tensorflow")
     os.environ["CUDA_VISIBLE_DEVICES"] = ""  # some use any GPU that they find
     rows = []
     for case in cases:
@@ -263,9 +267,9 @@ def main(words: list[str] | None = None) -> None:
         print(f"{case.name}, {updates} updates a time", file=sys.stderr)
         found = timing.alternate(ways, arguments.rounds, arguments.threads)
         half = found.pop("ours, bf16-mixed", None)
-        rows += timing.compare(figure, "ms", found, reach)
+        rows += timing.compare(figure, unit, found, reach)
         if half:
-            rows += timing.compare(f"{figure}, bf16-mixed", "ms", {"ours": half, case.name: found[case.name]}, reach)
+            rows += timing.compare(f"{figure}, bf16-mixed", unit, {"ours": half, case.name: found[case.name]}, reach)
     adapted = "; ".join(f"{case.name}: {case.adapted}" for case in cases)
     timing.report("peers", f"{PROTOCOL} Adapted from outside: {adapted}.", rows, arguments)
 

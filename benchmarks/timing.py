@@ -79,6 +79,21 @@ def compare(
     return rows
 
 
+def now() -> float:
+    """Seconds on the clock that `use_clock` has chosen."""
+    return _seconds()
+
+
+def use_clock(cpu: bool) -> str:
+    """Count the CPU time of this process, or else the time. Returns the unit of the figures."""
+    global _seconds
+    _seconds = time.process_time if cpu else time.perf_counter
+    return "CPU ms" if cpu else "ms"
+
+
+_seconds = time.perf_counter
+
+
 class Clock:
     """Milliseconds per update of a loop that calls `tick` after each of its updates; the first `warmup` do not count."""
 
@@ -87,7 +102,7 @@ class Clock:
         self.ticks: list[float] = []
 
     def tick(self) -> None:
-        self.ticks.append(time.perf_counter())
+        self.ticks.append(now())
 
     def milliseconds(self) -> float:
         assert len(self.ticks) >= self.total, f"{len(self.ticks)} updates were made, not {self.total}"
@@ -109,6 +124,12 @@ def parser(description: str | None, rounds: int) -> argparse.ArgumentParser:
     found.add_argument("--note", default="", help="added to the record's protocol, e.g. what else the machine did")
     found.add_argument("--json", type=Path, help="write the figures here too")
     return found
+
+
+def add_cpu(found: argparse.ArgumentParser) -> None:
+    """The option of benchmarks that can count CPU time."""
+    text = "count the CPU time of this process, where other programs take a part of the cores; for one thread"
+    found.add_argument("--cpu", action="store_true", help=text)
 
 
 def report(name: str, protocol: str, rows: list[Row], arguments: argparse.Namespace) -> None:

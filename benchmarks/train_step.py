@@ -40,7 +40,9 @@ def main(words: list[str] | None = None) -> None:
     parser = timing.parser(__doc__, rounds=5)
     parser.add_argument("--recipes", nargs="+", default=RECIPES)
     parser.add_argument("--seconds", type=float, default=3.0, help="of each measurement, about")
+    timing.add_cpu(parser)
     arguments = parser.parse_args(words)
+    unit = timing.use_clock(arguments.cpu)
     rows = []
     for recipe in arguments.recipes:
         config = ours.compose(*recipe.split(), f"trainer.threads={arguments.threads}")
@@ -54,7 +56,7 @@ def main(words: list[str] | None = None) -> None:
         started = time.perf_counter()
         found = timing.alternate(measured, arguments.rounds, arguments.threads)
         print(f"{recipe}: {updates} updates a time, {time.perf_counter() - started:.0f} s in all", file=sys.stderr)
-        rows += timing.compare(f"`{recipe}`, one update", "ms", found, REACH.get(recipe.split()[0]))
+        rows += timing.compare(f"`{recipe}`, one update", unit, found, REACH.get(recipe.split()[0]))
     timing.report("train_step", PROTOCOL, rows, arguments)
 
 

@@ -40,14 +40,19 @@ def in_new_folder() -> Iterator[Path]:
         yield Path(folder)
 
 
-def denoising_diffusion(checkout: Path, clock: Clock) -> None:
-    """Its Trainer with its ElucidatedDiffusion, which is EDM, on our U-Net and a folder of MNIST's digits as PNGs."""
+def denoising_diffusion(checkout: Path, clock: Clock, loaders: int | None = None) -> None:
+    """Its Trainer with its ElucidatedDiffusion, which is EDM, on our U-Net and a folder of MNIST's digits as PNGs.
+
+    loaders: processes that read the images; None for one per core, as it does.
+    """
     config = ours.compose(*DIFFUSION)
     model, batch = ours.build(config), config["data"]["batch_size"]
     images = Experiment(config).dataset.split("train")["x"]
-    with in_new_folder() as folder, importing(checkout):
-        from denoising_diffusion_pytorch import ElucidatedDiffusion, Trainer
+    with in_new_folder() as folder, importing(checkout), contextlib.ExitStack() as stack:
+        from denoising_diffusion_pytorch import ElucidatedDiffusion, Trainer, denoising_diffusion_pytorch
 
+        if loaders is not None:
+            stack.enter_context(mock.patch.object(denoising_diffusion_pytorch, "cpu_count", return_value=loaders))
         save_images(images[: (clock.total + 10) * batch], folder / "images")
         side = model.spec.shape[1]
         rule = ElucidatedDiffusion(TheirUNet(model.learner), image_size=side, channels=1, sigma_data=model.sigma_data)

@@ -205,6 +205,15 @@ CASES = {
         "tenth update, ours at each",
         reach=1.0,
     ),
+    "denoising-diffusion-single": Case(
+        "denoising-diffusion-pytorch's Trainer in one process",
+        "denoising_diffusion",
+        lambda checkout: DIFFUSION,
+        functools.partial(denoising_diffusion, loaders=0),
+        150,
+        "the same, images read by the training process",
+        reach=1.0,
+    ),
     "pythae": Case(
         "pythae's BaseTrainer, VAE",
         "pythae",

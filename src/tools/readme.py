@@ -67,7 +67,7 @@ def filled(text: str, results: Path, page: Path) -> str:
     }
     for name, make in makers.items():
         if f"<!-- {name} -->" in text:
-            text = replace_block(text, name, lambda rows, make=make: linked(make(rows), page))  # type: ignore[misc]
+            text = replace_block(text, name, lambda rows, make=make: linked(make(rows), page))
     return text
 
 

@@ -1,11 +1,9 @@
-"""python -m src.tools.strip: draw README's picture, samples of each published flagship side by side, from the weights in results/."""
+"""python -m src.tools.strip: draw README's picture, samples of the published models side by side, from their weights."""
 
-from pathlib import Path
 from typing import Any
 
 import torch
 from PIL import Image, ImageDraw, ImageFont
-from torchvision.utils import make_grid
 
 from src.config import command_line
 from src.config.errors import UserError
@@ -38,8 +36,8 @@ def block(folder: str, rows: int, columns: int) -> Image.Image:
     model = load_run(folder)
     if model.spec.kind != "image" or model.spec.shape[0] != 1:
         raise UserError(f"{folder} draws no grey images: leave it out of runs=")
-    samples = model.sample(range(rows * columns))  # [N, 1, H, W] in [-1, 1]
-    grid = make_grid(samples, nrow=columns, padding=0)[0]  # [rows * H, columns * W]
+    samples = model.sample(range(rows * columns)).unflatten(0, (rows, columns))  # [rows, columns, 1, H, W] in [-1, 1]
+    grid = samples.squeeze(2).transpose(1, 2).flatten(2).flatten(0, 1)  # [rows * H, columns * W]
     return Image.fromarray(grid.add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8).numpy())
 
 

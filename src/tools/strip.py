@@ -6,7 +6,6 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from src.config import command_line
-from src.config.errors import UserError
 from src.runs.load import load_run
 from src.system.numerics import set_numerics
 
@@ -33,10 +32,9 @@ def strip(config: dict[str, Any]) -> Image.Image:
 
 def block(folder: str, rows: int, columns: int) -> Image.Image:
     """The samples of the seeds 0 .. rows * columns - 1 of a run, as one grey picture; the classes take turns."""
-    model = load_run(folder)
-    if model.spec.kind != "image" or model.spec.shape[0] != 1:
-        raise UserError(f"{folder} draws no grey images: leave it out of runs=")
-    samples = model.sample(range(rows * columns)).unflatten(0, (rows, columns))  # [rows, columns, 1, H, W] in [-1, 1]
+    samples = (
+        load_run(folder).sample(range(rows * columns)).unflatten(0, (rows, columns))
+    )  # [rows, columns, 1, H, W] in [-1, 1]
     grid = samples.squeeze(2).transpose(1, 2).flatten(2).flatten(0, 1)  # [rows * H, columns * W]
     return Image.fromarray(grid.add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8).numpy())
 

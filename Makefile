@@ -22,6 +22,7 @@ data: .venv/installed
 repro: data
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc repro
 	$(BIN)/python -m src.tools.readme
+	$(BIN)/python -m src.tools.families
 
 # From what is committed in results/: needs no data and trains nothing.
 tables: .venv/installed

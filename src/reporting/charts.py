@@ -24,27 +24,18 @@ PAGE = {INK: "var(--ink)", SOFT: "var(--soft)", LINE: "var(--line)", GROUND: "va
 }
 LOGARITHMIC = 10  # an axis of positive values is logarithmic if largest / smallest exceeds this
 STYLE: Any = {
-    "svg.hashsalt": "aigc-lab",  # the same bytes each time
-    "svg.fonttype": "none",
-    "pdf.fonttype": 42,
-    "text.parse_math": False,  # a label may hold a $
+    **dict.fromkeys(("axes.edgecolor", "grid.color", "xtick.color", "ytick.color"), LINE),
+    **dict.fromkeys(("axes.labelcolor", "xtick.labelcolor", "ytick.labelcolor"), SOFT),
+    **dict.fromkeys(("axes.facecolor", "figure.facecolor"), "none"),
+    **dict.fromkeys(("axes.spines.top", "axes.spines.right", "legend.frameon"), False),
+    **dict.fromkeys(("axes.grid", "axes.axisbelow"), True),
     "text.color": INK,
     "font.size": 9,
-    "axes.edgecolor": LINE,
-    "axes.labelcolor": SOFT,
-    "axes.facecolor": "none",
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "figure.facecolor": "none",
-    "grid.color": LINE,
-    "legend.frameon": False,
-    "xtick.color": LINE,
-    "xtick.labelcolor": SOFT,
-    "ytick.color": LINE,
-    "ytick.labelcolor": SOFT,
     "lines.linewidth": 1.2,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "aigc-lab",  # the same bytes each time
+    "pdf.fonttype": 42,  # TrueType, which journals ask for
+    "text.parse_math": False,  # a label may hold a $
 }
 
 

@@ -42,22 +42,6 @@ def _compared(subject: str, comparison: Comparison, metric: str) -> str:
     return f"{subject} {verdict}: {reasons(comparison, metric)}."
 
 
-def collapses(table: Table) -> list[tuple[str, int, str]]:
-    """(label, seed, reasons) of each run far worse than its recipe's others, or with a class that is hardly drawn."""
-    found = []
-    for group in table.groups:
-        summary = group.summary(table.main)
-        far = outliers(summary.seeds, table.better) if summary else []
-        for run in group.finished:
-            why = _rare_classes(run)
-            if summary and run.seed in far:
-                median = number(statistics.median(summary.seeds.values()))
-                why = [f"{table.main} is {number(summary.seeds[run.seed])}, the median of the recipe's seeds {median}", *why]
-            if why:
-                found.append((group.label, run.seed, "; ".join(why)))
-    return found
-
-
 def outliers(seeds: Mapping[int, float], better: str) -> list[int]:
     """The seeds that are far worse than the median: by a robust z-score above 3.5, and by half of the median.
 
@@ -93,12 +77,25 @@ def verdicts(table: Table) -> list[tuple[str, str, str]]:
 
 
 def troubles(table: Table) -> list[tuple[str, str, str]]:
-    """(state, label, seeds and reasons) of the runs that collapsed or gave no number."""
-    found = [("collapsed", label, f"seed {seed}: {why}") for label, seed, why in collapses(table)]
+    """(state, label, seeds and reasons) of the runs that collapsed or gave no number.
+
+    A run collapsed if it is far worse than the others of its recipe, or if it hardly draws a class.
+    """
+    found = []
+    for group in table.groups:
+        seeds = summary.seeds if (summary := group.summary(table.main)) else {}
+        far = outliers(seeds, table.better)
+        for run in group.finished:
+            why = _rare_classes(run)
+            if run.seed in far:
+                median = number(statistics.median(seeds.values()))
+                why = [f"{table.main} is {number(seeds[run.seed])}, the median of the recipe's seeds {median}", *why]
+            if why:
+                found.append(("collapsed", group.label, f"seed {run.seed}: {'; '.join(why)}"))
     for group in table.groups:
         for state in ("diverged", "unfinished"):
-            if seeds := group.seeds(state):
-                found.append((state, group.label, f"seed{'' if len(seeds) == 1 else 's'} {', '.join(map(str, seeds))}"))
+            if lost := group.seeds(state):
+                found.append((state, group.label, f"seed{'' if len(lost) == 1 else 's'} {', '.join(map(str, lost))}"))
     return found
 
 

@@ -41,9 +41,9 @@ STYLE: Any = {
 
 @rc_context(STYLE)
 def dots(table: Table) -> Figure | None:
-    """The main metric of each seed, mean and 95 % interval of each recipe, the floor as a line. None without finished runs."""
+    """The main metric of each seed, mean and 95 % interval of each recipe, the floor as a line. None of a single run."""
     rows = [(index, group) for index, group in enumerate(table.groups) if group.finished]
-    if not rows:
+    if sum(len(group.finished) for _, group in rows) < 2:
         return None
     figure, axes = plot(0.42 * len(rows) + 0.7, table.main)
     values = [run.metrics[table.main] for _, group in rows for run in group.finished]

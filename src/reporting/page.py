@@ -143,16 +143,16 @@ def _means(table: Table) -> str:
         for head in found.heads
     ]
     against = {comparison.label: comparison.verdict.split(":")[0] for comparison in table.comparisons}
-    rows = []
+    rows, compared = [], bool(against)  # a single recipe has no column of verdicts
     for index, (group, cells) in enumerate(zip(table.groups, found.recipes, strict=True)):
         means = (f"{cell.text}{_marks(cell)}<small>{cell.half}</small>" for cell in cells)
         verdict = against.get(group.label, "baseline" if group.label == table.baseline else "")
         chip = f'<span class="verdict {verdict}">{verdict}</span>' if verdict else ""
-        rows.append(row(name_of(group, index), [next(means), chip, count(group), *means]))
+        rows.append(row(name_of(group, index), [next(means), *[chip] * compared, count(group), *means]))
     for name, (main, *cells) in found.controls.items():
-        rows.append(row(escape(name), [main.text, "", "", *(cell.text for cell in cells)], "control"))
+        rows.append(row(escape(name), [main.text, *[""] * compared, "", *(cell.text for cell in cells)], "control"))
     note = f'<p class="note">{escape(found.note)}</p>' if found.note else ""
-    return grid(["recipe", heads[0], "verdict", "seeds", *heads[1:]], rows) + note
+    return grid(["recipe", heads[0], *["verdict"] * compared, "seeds", *heads[1:]], rows) + note
 
 
 def _marks(cell: Cell) -> str:
@@ -161,17 +161,21 @@ def _marks(cell: Cell) -> str:
 
 def _reviews(table: Table) -> str:
     """People's judgements of samples, where a run has any."""
-    rows = []
-    for index, group in enumerate(table.groups):
+    items = []
+    for group in table.groups:
         for run in group.runs:
             hits, marks = review.blind(run.path), [mark.mark for mark in review.marks(run.path)]
-            if hits or marks:
-                share = f"{hits.right / hits.total:.2f}, {hits.low:.2f} to {hits.high:.2f}" if hits else ""
-                cells = [f"{hits.right} of {hits.total}" if hits else "", share, marks.count("keep"), marks.count("reject")]
-                rows.append(row(name_of(group, index), texts([run.seed, *cells])))
-    heads = ["recipe", "seed", "blind test: right answers", "their share, 95 % interval (Wilson)", "kept", "rejected"]
-    note = "<p>People were shown samples and real images without being told which: a share of 0.5 is guessing.</p>"
-    return f"<h3>Judged by people</h3>{note}{grid(heads, rows)}" if rows else ""
+            said = []
+            if hits:
+                rate = (
+                    f"{hits.right / hits.total:.2f} (95 % Wilson interval {hits.low:.2f} to {hits.high:.2f}; 0.5 is guessing)"
+                )
+                said.append(f"in the blind test {hits.right} of {hits.total} answers are right, a share of {rate}")
+            if marks:
+                said.append(f"{marks.count('keep')} samples kept, {marks.count('reject')} rejected")
+            if said:
+                items.append(f"<li><strong>{escape(group.label)}</strong>, seed {run.seed}: {'; '.join(said)}.</li>")
+    return f"<h3>Judged by people</h3><ul>{''.join(items)}</ul>" if items else ""
 
 
 def _pictures(table: Table) -> str:

@@ -126,7 +126,8 @@ def test_what_people_said_of_samples(rich: list[Run]) -> None:
             rich[0].path, {"kind": "mark", "settings": {"seed": n}, "mark": ("keep", "reject", "none", "keep")[n], "note": ""}
         )
     text = page(make_tables(rich))
-    assert "<td>0</td><td>3 of 4</td><td>0.75, 0.30 to 0.95</td><td>2</td><td>1</td>" in text
+    assert "seed 0: in the blind test 3 of 4 answers are right, a share of 0.75 (95 % Wilson interval 0.30 to 0.95; " in text
+    assert "; 2 samples kept, 1 rejected.</li>" in text
 
 
 def test_a_chosen_baseline_is_named(rich: list[Run]) -> None:

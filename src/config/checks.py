@@ -66,7 +66,7 @@ KEYS = {
     **dict.fromkeys(("run", "run_dir", "extend", "publish", "published", "out", "output", "readme", "results", "store"), PATH),
     **dict.fromkeys(("table", "json", "curves", "metrics"), PATH),
     "runs": PATHS,
-    **dict.fromkeys(("fresh", "evaluate", "flagship", "quick", "films", "film"), BOOL),
+    **dict.fromkeys(("fresh", "evaluate", "flagship", "quick", "film"), BOOL),
     **dict.fromkeys(("trainer.channels_last", "trainer.sync_batchnorm", "trainer.deterministic"), BOOL),
     **dict.fromkeys(
         ("seed", "start", "interpolate", "reconstruct", "traverse", "data.workers", "evaluation.seed", "samples.per_decade"),
@@ -127,13 +127,15 @@ CHOICES = {
     "solver": ("euler", "heun", "multistep"),
     "checkpoint": ("best", "last"),
     "sampler": ("tpe", "random"),
+    "films": ("beside", "inline", "none"),
+    "figures": ("pdf", "svg"),
     "pruner": ("asha", "median", "none"),
 }
 # Keys that may be null. A name that ends with a dot stands for all keys of that section.
 NULLABLE = (
     *("stop.", "trainer.threads", "trainer.profile", "evaluation.extractor", "evaluation.weights", "evaluation.device"),
     *("truncation", "side", "temperature", "top_k", "top_p", "nfe", "solver", "guidance"),
-    *("run_dir", "extend", "publish", "out", "store", "baseline", "table", "json", "curves", "metrics"),
+    *("run_dir", "extend", "publish", "out", "store", "baseline", "table", "json", "curves", "metrics", "figures"),
 )
 
 

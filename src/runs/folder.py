@@ -6,6 +6,7 @@ checkpoints/       files that are written atomically, each with a SHA-256 file
 samples/           step-numbered grids, the film
 metrics.jsonl      every logged scalar
 metrics.json       the final evaluation with its protocol
+review.jsonl       people's judgements of samples
 
 A published folder is the part that a repository keeps (`RunFolder.publish`): no checkpoints, one preview (samples.png); of a
 flagship also the film and the network (weights.safetensors).

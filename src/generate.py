@@ -25,7 +25,7 @@ NETWORK = "safetensors", "onnx"  # formats of the network, not of samples
 # Of sampling; each model supports some of them.
 SETTINGS = "truncation", "side", "temperature", "top_k", "top_p", "nfe", "solver", "guidance"
 SAMPLING_KEYS = "class", *SETTINGS  # recorded with the samples where they are given
-NOT_NAMED = "run", "format", "out", "paths", "data", "seed"  # settings that are not in a file's name, or last in it
+NOT_NAMED = "run", "format", "out", "paths", "data", "seed", "film"  # not in a file's name, or elsewhere in it
 PICTURES = "interpolate", "reconstruct", "traverse", "film"  # settings that each ask for one picture instead of samples
 # Capability -> what a model without it cannot do.
 CANNOT = {
@@ -221,9 +221,9 @@ def settings_in_name(config: dict[str, Any], picture: str) -> str:
     """
     defaults = read(CONF / "generate.yaml")
     changed = {key: config[key] for key in defaults if key in config and key not in NOT_NAMED and config[key] != defaults[key]}
-    first = "" if picture in ("", "film") else str(changed.pop(picture))
+    first = str(changed.pop(picture, ""))
     words = [f"{key}{'=' * (isinstance(value, str) and key != 'class')}{value}" for key, value in changed.items()]
-    return "".join([first, *(f"-{word}" for word in words if word != "filmTrue")]).replace("/", "%2F")
+    return "".join([first, *(f"-{word}" for word in words)]).replace("/", "%2F")
 
 
 def picture_asked(config: dict[str, Any]) -> str:

@@ -208,9 +208,7 @@ def test_other_settings_have_another_place(words: list[str], name: str, compose:
     assert output_path(config, RunFolder(tmp_path)) == tmp_path / "generated" / name
 
 
-def test_the_same_command_draws_the_same_bytes_and_other_weights_go_elsewhere(
-    draw: Any, tiny_run: Path, tmp_path: Path
-) -> None:
+def test_only_the_same_command_writes_to_the_same_place(draw: Any, tiny_run: Path, tmp_path: Path) -> None:
     run = f"run={shutil.copytree(tiny_run, tmp_path / 'run')}"
 
     def files(folder: Path) -> dict[str, bytes]:

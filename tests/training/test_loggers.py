@@ -52,6 +52,14 @@ def test_what_is_made_again_is_dropped(folder: Path) -> None:
     assert logger.told[0] == (5, {"samples_seen": 160, "loss": 0.5})
 
 
+def test_an_argument_that_no_logger_has(tmp_path: Path) -> None:
+    def make(save_dir: Path, **more: Any) -> Logger:
+        return CSVLogger(save_dir, **more, foo=3)
+
+    with pytest.raises(UserError, match=r"logger.csv: .* unexpected keyword argument 'foo': see the arguments of this logger"):
+        make_loggers({"csv": make}, {}, tmp_path / "run", tmp_path)
+
+
 def test_without_a_replay(folder: Path) -> None:
     logger = Noting()
     Record(folder, step=10, loggers=[logger], replay=False).close()

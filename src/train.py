@@ -128,6 +128,10 @@ def fit(experiment: Experiment, run: RunFolder, where: Place, hashes: dict[str, 
 
     spec = experiment.dataset.spec
     model, modality = experiment.model(spec), experiment.modality(spec)
+    try:
+        model.check_parts()
+    except ValueError as error:
+        raise UserError(f"model: {error}") from error
     callbacks, factories = experiment.callbacks(), experiment.loggers()
     if hasattr(experiment.suite, "check_model"):
         experiment.suite.check_model(model)

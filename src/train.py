@@ -164,6 +164,7 @@ def fit(experiment: Experiment, run: RunFolder, where: Place, hashes: dict[str, 
         checkpoint=checkpoint,
         loggers=loggers,
         callbacks=callbacks,
+        evaluate=experiment.config["evaluate"],
         **experiment.fit_settings,
     )
 

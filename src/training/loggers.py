@@ -105,6 +105,10 @@ def make_loggers(factories: Mapping[str, Any], config: Mapping[str, Any], folder
         else:
             shutil.rmtree(folder / key, ignore_errors=True)
         try:
+            if "id" in given:
+                import wandb
+
+                wandb.setup()  # is silent only from here on: Lightning passes a deprecated setting, of which W&B warns
             logger = make(**given)
             logger.log_hyperparams(dict(config))
         except ModuleNotFoundError as error:

@@ -260,5 +260,10 @@ def condition(model: Any, name: Any, n: int) -> Any:
     return {"y": torch.full((n,), classes.index(str(name)) if str(name) in classes else int(name))}
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """The console command aigc-generate."""
     command_line.run("generate", generate, nullable=("n", "paths.data", "data.path"))
+
+
+if __name__ == "__main__":
+    main()

@@ -286,6 +286,11 @@ def check_metric(run: RunFolder, measured: dict[str, Any] | None, published: Pat
     return [f"{name} {value:.4f} is outside {where}"]
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """The console command aigc-verify."""
     sys.argv = ["quick=true" if word == "--quick" else word for word in sys.argv]
     command_line.run("verify", verify, nullable=("steps", "paths.data", "data.path"))
+
+
+if __name__ == "__main__":
+    main()

@@ -19,7 +19,7 @@ FIXED = ("stop", "log", "validation", "samples", "checkpoint", "paths")  # secti
 DATA = ("name", "batch_size", "workers", "source", "modality")
 WRITTEN = ("digest",)  # keys of data that a training adds to its config
 BUILT = ("model", "evaluation", "data.source", "data.modality")  # sections with a _target_
-REFERENCE = re.compile(r"\$\{(?:oc\.select:)?([\w.]+)")
+REFERENCE = re.compile(r"\$\{(?:oc\.select:)?([\w.]+)[,}\[]")
 
 
 def check_structure(command: str, values: Mapping[str, Any], user_dir: str | None) -> None:

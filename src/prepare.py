@@ -18,5 +18,10 @@ def prepare(config: dict[str, Any]) -> None:
     print(f"{dataset.name}: complete and checked; {sizes}; {fields}")
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """The console command aigc-prepare."""
     command_line.run("prepare", prepare)
+
+
+if __name__ == "__main__":
+    main()

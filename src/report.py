@@ -56,5 +56,10 @@ def report(config: dict[str, Any]) -> list[Path]:
     return list(files)
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """The console command aigc-report."""
     command_line.run("report", report)
+
+
+if __name__ == "__main__":
+    main()

@@ -8,6 +8,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from src.config import home  # noqa: F401 (registers ${home:...}, which configs use)
 from src.config.errors import UserError, nearest
 
 # Targets that an untrusted config (from a run folder or a checkpoint) may build. A config that the user types may build any.

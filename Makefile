@@ -1,15 +1,25 @@
-# make train: digits from nothing. make test: the same set-up, then the tests. make repro: README's tables again. make -j2
-# zoo: the zoo's table, two runs at a time.
+# make train: digits from nothing. make play: a page to draw with the trained models. make test: the same set-up, then the tests
+# (make browser gets what those of the page need). make repro: README's tables again. make -j2 zoo: the zoo's table, two runs at a
+# time.
 PYTHON ?= python3
 BIN := .venv/bin
+SUDO := $(if $(filter-out 0,$(shell id -u)),sudo)
 # <model>-<data>-<seed>, a seed of every model before the next
 ZOO := $(foreach seed,0 1 2 3 4,$(foreach data,mnist fashion_mnist,\
     $(foreach model,cdcgan dcgan mlp_gan cgan_pd sngan r3gan,$(model)-$(data)-$(seed))))
 
-.PHONY: train data fingerprints repro zoo test test-slow lint clean
+.PHONY: train play browser data fingerprints repro zoo test test-slow lint clean
 
 train: .venv/installed
 	$(BIN)/python -m src.train model=mlp_gan
+
+play: .venv/installed
+	$(BIN)/python -m src.play
+
+# Debian's Chromium, which the tests of the page drive.
+browser:
+	command -v chromium || command -v chromium-browser || command -v google-chrome || \
+	{ $(SUDO) apt-get update && $(SUDO) apt-get install --yes --no-install-recommends chromium; }
 
 data: .venv/installed
 	$(BIN)/python -m src.prepare -m data=mnist,fashion_mnist

@@ -132,7 +132,8 @@ class Page:
         """(run, tab, checked settings) of a request."""
         run = self.catalog.load(id)
         tabs = panel_of(run).tabs(run, self.most)
-        tab = tabs.get(asked.get("tab", ""))
+        name = asked.get("tab")
+        tab = tabs.get(name) if isinstance(name, str) else None
         if tab is None:
             raise UserError(f"{run.name} has no such panel: it has {', '.join(tabs)}")
         return run, tab, tab.read(asked.get("settings", {}))
@@ -214,6 +215,7 @@ def serve(catalog: Catalog, host: str, port: int, most: int, browser: bool) -> N
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listening.bind((host, port))
+            listening.listen()  # now, so that a browser that is quicker than uvicorn waits
         except OSError as error:
             raise UserError(f"port={port} cannot be used ({error.strerror}): take another, or 0 for any free one") from error
         shown = f"[{host}]" if ":" in host else host

@@ -4,13 +4,13 @@ The page has no password. Without these checks any website that is open in the s
 that it points to 127.0.0.1 (DNS rebinding).
 """
 
-from urllib.parse import urlsplit
+import re
 
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-HOSTS = {"127.0.0.1", "localhost", "::1"}  # of any port: an SSH tunnel changes it
+HOSTS = re.compile(r"(127\.0\.0\.1|localhost|\[::1\])(:\d+)?")  # any port: an SSH tunnel changes it
 LARGEST = 1_000_000  # bytes of a request
 
 # Scripts, styles and pictures come from the page's own address alone; data: and blob: are pictures and downloads that it makes.
@@ -57,11 +57,7 @@ class SameOrigin:
 def refusal(method: str, path: str, headers: Headers) -> str:
     """Why a request is refused, empty if it is not."""
     host = headers.get("host", "")
-    try:
-        name = urlsplit(f"//{host}").hostname
-    except ValueError:
-        name = None
-    if name not in HOSTS:
+    if not HOSTS.fullmatch(host):
         return "this page answers to 127.0.0.1 and localhost alone"
     origin, site = headers.get("origin"), headers.get("sec-fetch-site", "none")
     if origin is not None and origin != f"http://{host}":

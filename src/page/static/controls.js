@@ -20,7 +20,7 @@ function range(control, changed, id) {
   const steps = Math.round((control.high - control.low) / control.step);
   const whole = control.step % 1 === 0;
   const input = element("input", { type: "range", id, min: 0, max: steps + (control.off ? 1 : 0), step: 1 });
-  const shown = element("output", { for: id });
+  const shown = element("span", { class: "value", "aria-hidden": "true" }); // aria-valuetext says it
   const value = () => {
     const position = Number(input.value);
     if (position > steps) return null;

@@ -101,7 +101,7 @@ def chromium() -> Iterator[Browser]:
 class Visitor:
     """visit("results/mlp_gan"): a page with that run open, without a network. At the end of a test `check` must hold.
 
-    Tests share a browser window, because a new one costs a CPU second, except where they ask for their own or for options of it.
+    Tests share a browser window, because a new one costs a CPU second, except where they ask for their own or for options.
     """
 
     server: str

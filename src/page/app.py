@@ -26,7 +26,7 @@ from starlette.routing import Route
 from src.config.errors import UserError
 from src.page import review
 from src.page.panels.panel import Tab, panel_of
-from src.page.runs import Catalog
+from src.page.runs import Catalog, NoSuchRun
 from src.page.security import SameOrigin
 from src.runs.review import marks
 
@@ -56,7 +56,7 @@ class Page:
                 *(Route(f"/runs/{{id}}/{end}", answer, methods=["POST"]) for end, answer in writes.items()),
             ],
             middleware=[Middleware(SameOrigin)],
-            exception_handlers={UserError: user_error, KeyError: not_found},
+            exception_handlers={NoSuchRun: not_found, UserError: user_error},
             lifespan=self.lifespan,
         )
 

@@ -16,6 +16,10 @@ from src.runs.folder import RunFolder
 KEPT = 3  # models in memory
 
 
+class NoSuchRun(UserError):
+    pass
+
+
 @dataclass(frozen=True)
 class Entry:
     """A finished run with weights.
@@ -100,9 +104,11 @@ class Catalog:
         return any(path.resolve().is_relative_to(root.resolve()) for root in self.roots)
 
     def entry(self, id: str) -> Entry:
-        """KeyError for an id that is none of a run."""
+        """NoSuchRun for an id that is none of a run."""
         if id not in self._entries:
             self.find()
+        if id not in self._entries:
+            raise NoSuchRun("there is no such run: load the page again")
         return self._entries[id]
 
     def load(self, id: str) -> Any:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from src.config.errors import UserError
-from src.page.runs import Catalog
+from src.page.runs import Catalog, NoSuchRun
 
 ROOT = Path(__file__).parents[2]
 
@@ -57,5 +57,5 @@ def test_weights_that_became_a_link_out_are_not_loaded(tmp_path: Path) -> None:
     (run / "weights.safetensors").symlink_to(tmp_path / "outside")
     with pytest.raises(UserError, match="is a link out of the folders"):
         catalog.load(id)
-    with pytest.raises(KeyError):
+    with pytest.raises(NoSuchRun):
         catalog.load("../outside")

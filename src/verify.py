@@ -1,6 +1,6 @@
 """python -m src.verify run=PATH [--quick | start=STEP steps=N]: does the recipe still reproduce this result?
 
-Exit code 0: yes, as exactly as README promises for this machine. 1: no. 2: it could not be checked.
+Exit code 0: yes, as exactly as docs/reproducing.md promises for this machine. 1: no. 2: it could not be checked.
 """
 
 import contextlib

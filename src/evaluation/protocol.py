@@ -1,7 +1,8 @@
 """The evaluation protocol: metrics, number of images, split and controls.
 
 The reference side (features of real images, the controls) depends only on the data, the extractor and the protocol. It is
-computed once and cached under a hash of all three.
+computed once and cached under a hash of all three. Of the default data sets all but the features is in the repository
+(`references/`, made by src.tools.references): a first evaluation only has to extract features.
 """
 
 import json
@@ -16,7 +17,7 @@ import torch_fidelity
 from torch import Tensor
 
 from src.data.dataset import Dataset, read_all
-from src.evaluation.cache import Arrays, cached, digest
+from src.evaluation.cache import Arrays, cached, digest, shipped
 from src.evaluation.columns import CONTROL_NAMES, columns
 from src.evaluation.extractors.extractor import Extractor, Features, load_extractor
 from src.evaluation.extractors.points import mode_quality
@@ -91,17 +92,18 @@ def evaluate(
     found = extract(generate, count, extractor)
     if not is_first():
         return {}
-    described = _describe(dataset, protocol, extractor, count)
-    reference = cached(cache, described, lambda: _reference(dataset, protocol, extractor, count))
+    described = describe(dataset, protocol, extractor, count)
+    known = shipped(described)
+    reference = cached(cache, described, lambda: real_reference(dataset, protocol, extractor, count, known))
     metrics = _measure(found, reference, extractor, protocol.seed)
     controls = json.loads(str(reference["controls"]))
     if labels is not None:
         # A separate cache file: metrics that need no labels, and their protocol, must not depend on labels.
-        conditional = cached(
-            cache, described | {"labels": True}, lambda: _conditional_controls(dataset, protocol, extractor, count, reference)
+        conditional = known or cached(
+            cache, described | {"labels": True}, lambda: conditional_controls(dataset, protocol, extractor, count, reference)
         )
         metrics |= _measure_classes(found, labels, dataset, protocol, extractor, reference)
-        controls = {name: control | json.loads(str(conditional[name])) for name, control in controls.items()}
+        controls = {name: control | json.loads(str(conditional[f"{name}_classes"])) for name, control in controls.items()}
     main = Main(extractor.key("fd"), "lower")
     return record(main, columns(metrics, extractor.name), metrics, controls, CONTROL_NAMES, described)
 
@@ -180,45 +182,53 @@ def _measure_classes(
     return {extractor.key(name): value for name, value in metrics.items()}
 
 
-def _reference(dataset: Dataset, protocol: Protocol, extractor: Extractor, count: int) -> Arrays:
-    """Features of real samples, arrays derived from them, and the controls as JSON."""
-    print(f"measuring {count:,} real samples of {dataset.name} first, once for all runs", flush=True)
+def real_reference(
+    dataset: Dataset, protocol: Protocol, extractor: Extractor, count: int, known: Arrays | None = None
+) -> Arrays:
+    """Features of real samples, and what `derived` makes of them unless it is known."""
+    print(f"measuring real samples of {dataset.name} first, once for all runs", flush=True)
     train_samples, real_samples = read_all(dataset.split("train"), "x"), read_all(dataset.split(protocol.split), "x")
     real, real_logits = extractor(_tensor(real_samples[_subset(len(real_samples), count, protocol.seed, "reference")]))
     limit = _training_limit(dataset, protocol, extractor)
     looked_at = train_samples if limit is None else train_samples[_subset(len(train_samples), limit, protocol.seed, "training")]
-    train = extractor(_tensor(looked_at)).features
+    reference = {"real": real.numpy(), "train": extractor(_tensor(looked_at)).features.numpy()}
+    if extractor.classes >= MANY_CLASSES:
+        reference["class_counts"] = class_counts(real_logits).numpy()
+    return reference | (derived(dataset, protocol, extractor, count, reference) if known is None else known)
+
+
+def derived(dataset: Dataset, protocol: Protocol, extractor: Extractor, count: int, features: Arrays) -> Arrays:
+    """Arrays computed from the features of real samples, and the controls as JSON.
+
+    features: `real` [count, D] and `train` [N, D].
+    """
+    real, train = torch.from_numpy(features["real"]), torch.from_numpy(features["train"])
     spacing = radii(train, NEIGHBOURS["copies"])
     validation = extractor(_tensor(read_all(dataset.split("validation"), "x"))).features
-    reference = {
-        "real": real.numpy(),
+    found = {
         "kernel_within": kernel_within(_scaled(real, real, extractor), protocol.seed),
         "manifold_radius": manifold_radii(real, NEIGHBOURS["precision_recall"]).numpy(),
         "radius": radii(real, NEIGHBOURS["density_coverage"]).numpy(),
-        "train": train.numpy(),
         "spacing": spacing.numpy(),
         "held_out": closeness(validation if protocol.split == "train" else real, train, spacing).numpy(),
     }
-    if extractor.classes >= MANY_CLASSES:
-        reference["class_counts"] = class_counts(real_logits).numpy()
-
     controls = {
-        name: _measure(extractor(samples), reference, extractor, protocol.seed)
+        name: _measure(extractor(samples), features | found, extractor, protocol.seed)
         for name, (samples, _) in _control_samples(dataset, protocol, count).items()
     }
     unseen = validation if protocol.split == "test" else extractor(_tensor(read_all(dataset.split("test"), "x"))).features
-    fresh = copies(closeness(unseen, train, spacing), torch.from_numpy(reference["held_out"]))
+    fresh = copies(closeness(unseen, train, spacing), torch.from_numpy(found["held_out"]))
     controls["real"][extractor.key("copies")] = fresh
-    return reference | {"controls": np.array(json.dumps(controls))}
+    return found | {"controls": np.array(json.dumps(controls))}
 
 
-def _conditional_controls(dataset: Dataset, protocol: Protocol, extractor: Extractor, count: int, reference: Arrays) -> Arrays:
-    """The metrics of `_measure_classes` for each control, as JSON."""
+def conditional_controls(dataset: Dataset, protocol: Protocol, extractor: Extractor, count: int, reference: Arrays) -> Arrays:
+    """The metrics of `_measure_classes` for each control, as JSON, under "<control>_classes"."""
     found = {}
     for name, (samples, labels) in _control_samples(dataset, protocol, count).items():
         assert labels is not None
         metrics = _measure_classes(extractor(samples), labels, dataset, protocol, extractor, reference)
-        found[name] = np.array(json.dumps(metrics))
+        found[f"{name}_classes"] = np.array(json.dumps(metrics))
     return found
 
 
@@ -251,7 +261,7 @@ def _training_limit(dataset: Dataset, protocol: Protocol, extractor: Extractor) 
     return limit if limit is not None and limit < len(read_all(dataset.split("train"), "x")) else None
 
 
-def _describe(dataset: Dataset, protocol: Protocol, extractor: Extractor, count: int) -> dict[str, Any]:
+def describe(dataset: Dataset, protocol: Protocol, extractor: Extractor, count: int) -> dict[str, Any]:
     """All that the numbers depend on, in plain JSON; the reference is cached under its hash."""
     splits = {name: digest(read_all(dataset.split(name), "x")) for name in ("train", "validation", protocol.split)}
     limit = _training_limit(dataset, protocol, extractor)

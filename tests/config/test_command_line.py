@@ -77,7 +77,7 @@ CASES = {
     "too small for the classifier": (["tools.extractor", "data=digits"], "the classifier takes grey images of 28 x 28"),
     "unwritable weights": (["tools.extractor", "output=/dev/null/x"], "cannot write to /dev/null"),
     "a folder for weights": (["tools.extractor", "output=src"], "output=src is a folder"),
-    "no README": (["tools.readme", "readme=nope"], "readme=nope is no file: run this where README.md lies"),
+    "no README": (["tools.readme", "pages=[nope]"], "nope is no file: run this in the repository's folder"),
     "two pages, one file": (["report", "runs=results", "out=x", "table=./x"], "must name different files"),
     "unknown run": (["evaluate", "run=runs/none"], "is not a run folder"),
     "no run": (["generate"], "say which run"),

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from src.config import command_line
-from src.config.errors import UserError, nearest
+from src.config.errors import UserError
 from src.config.experiment import Experiment
 from src.config.structure import CONF, read
 from src.runs.folder import RunFolder
-from src.runs.manifest import data_changes
+from src.runs.sampling import batch_of, condition, load_test_split, provenance_of
 from src.system.files import NO_ROOM, check_writable
 from src.system.progress import Line
 
@@ -66,28 +66,21 @@ def write(config: dict[str, Any], run: RunFolder, experiment: Experiment, checkp
     from src.modalities.modality import Films, ShowsInterpolations
     from src.modalities.sidecars import remove_marked
     from src.models.capabilities import Exports, Interpolates, Reconstructs, Samples, Traverses, Unfolds
-    from src.runs.export import save_safetensors, state_hash, to_onnx
+    from src.runs.export import save_safetensors, to_onnx
     from src.runs.load import load_run
 
     model = load_run(run.path, config["checkpoint"])
     if checkpoint.endswith(".safetensors") and model.ema and config["weights"] == "raw":
         raise UserError(f"{run.path} is published with the averaged weights alone: leave weights=raw out")
-    network = model.network(config["weights"])
     modality = experiment.modality(model.spec)
-    provenance = {
-        "model": state_hash(network.state_dict()),
-        "weights": config["weights"] if model.ema else "raw",
-        "run": run.path.parent.name,
-        "seed": run.path.name,
-        "checkpoint": checkpoint,
-    }
+    provenance = provenance_of(run, model, config["weights"], config["checkpoint"])
     drawn = provenance | {
         "first_seed": config["seed"],
         **{key: config[key] for key in SAMPLING_KEYS if config[key] is not None},
     }
     kind = config["format"]
     if kind == "safetensors":
-        save_safetensors(network, out, provenance)
+        save_safetensors(model.network(config["weights"]), out, provenance)
         return
     picture = picture_asked(config)
     if picture and not isinstance(modality, Films if picture == "film" else ShowsInterpolations):
@@ -161,18 +154,8 @@ def traversals(model: Any, config: dict[str, Any], run: RunFolder) -> Any:
 
 
 def test_batch(model: Any, config: dict[str, Any], run: RunFolder, n: int) -> Any:
-    """The n images of the run's test split from number `seed` on, in the model's format; after the last comes the first."""
-    import numpy as np
-    import torch
-
-    dataset = run.experiment(config["paths"]["data"], config["data"]["path"]).dataset
-    dataset.prepare()
-    if changes := data_changes(run.manifest()["data"], dataset.hashes()):
-        raise UserError(f"the data is not what the run was made with ({'; '.join(changes)}): get that version of it")
-    split = dataset.split("test")
-    rows = (config["seed"] % len(split) + np.arange(n)) % len(split)
-    batch = {name: torch.from_numpy(part) for name, part in split.batch(rows).items()}
-    return model.spec.to_model(batch, model.dtype)
+    """The n images of the run's test split from number `seed` on, in the model's format."""
+    return batch_of(model, load_test_split(run, config["paths"]["data"], config["data"]["path"]), config["seed"], n)
 
 
 def sampling_settings(config: dict[str, Any], function: Callable[..., Any]) -> dict[str, Any]:
@@ -244,20 +227,6 @@ def draw(model: Any, config: dict[str, Any], seeds: range, finish: Callable[[Any
         yield finish(model.sample(seeds[rows], asked, **settings))
         line.count(min(start + PORTION, len(seeds)), len(seeds), "samples")
     line.end()
-
-
-def condition(model: Any, name: Any, n: int) -> Any:
-    """{"y": class index [n]} for the class that the user names, by name or index; None if `name` is None."""
-    if name is None:
-        return None
-    import torch
-
-    classes = model.spec.classes
-    if "y" not in model.conditions([0]):
-        raise UserError("this model is not class-conditional: leave class= out")
-    if str(name) not in classes and not (str(name).isdigit() and int(name) < len(classes)):
-        raise UserError(f"class={name} is none of the data's: {nearest(str(name), classes)}")
-    return {"y": torch.full((n,), classes.index(str(name)) if str(name) in classes else int(name))}
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
 """python -m src.verify run=PATH [--quick | start=STEP steps=N]: does the recipe still reproduce this result?
 
-Exit code 0: yes, as exactly as docs/reproducing.md promises for this machine. 1: no. 2: it could not be checked. 3: nothing differs, but
---quick found no weights to compare.
+Exit code 0: yes, as exactly as docs/reproducing.md promises for this machine. 1: no. 2: it could not be checked. 3: nothing
+differs, but --quick found no weights to compare.
 """
 
 import contextlib

@@ -1,4 +1,7 @@
-"""The folder that holds data, runs and .cache: $AIGC_HOME, else the working directory. Configs write ${home:data}."""
+"""The folder that holds data, runs and .cache: $AIGC_HOME, else the working directory. Configs write ${home:data}.
+
+${clone:results} is a folder of this repository, wherever the command runs.
+"""
 
 import os
 from collections.abc import Mapping
@@ -7,6 +10,7 @@ from pathlib import Path
 from omegaconf import OmegaConf
 
 HOME = "AIGC_HOME"
+CLONE = Path(__file__).parents[2]
 
 
 def home() -> Path:
@@ -19,6 +23,11 @@ def within_home(name: str) -> str:
     return str(home() / name)
 
 
+def within_clone(name: str) -> str:
+    """A path of the repository; relative if that is the working directory."""
+    return name if Path.cwd() == CLONE else str(CLONE / name)
+
+
 def described(paths: Mapping[str, str]) -> str:
     """A line that says where data, runs and cache are. paths: a config's `paths`."""
     root = home().absolute()
@@ -28,3 +37,4 @@ def described(paths: Mapping[str, str]) -> str:
 
 
 OmegaConf.register_new_resolver("home", within_home, replace=True)
+OmegaConf.register_new_resolver("clone", within_clone, replace=True)

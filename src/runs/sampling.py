@@ -1,0 +1,57 @@
+"""Samples of a run: the class that is asked for, the real images beside them, and where they come from."""
+
+from typing import Any
+
+import numpy as np
+
+from src.config.errors import UserError, nearest
+from src.runs.folder import RunFolder
+from src.runs.manifest import data_changes
+
+
+def provenance_of(run: RunFolder, model: Any, weights: str = "ema", checkpoint: str = "best") -> dict[str, Any]:
+    """Where the samples of a run's model come from, as plain JSON values; "model" is the hash of the network's weights."""
+    from src.runs.export import state_hash
+
+    return {
+        "model": state_hash(model.network(weights).state_dict()),
+        "weights": weights if model.ema else "raw",
+        "run": run.path.parent.name,
+        "seed": run.path.name,
+        "checkpoint": run.weights(checkpoint).name,
+    }
+
+
+def condition(model: Any, name: Any, n: int) -> Any:
+    """{"y": class index [n]} for the class that the user names, by name or index; None if `name` is None."""
+    if name is None:
+        return None
+    import torch
+
+    classes = model.spec.classes
+    if "y" not in model.conditions([0]):
+        raise UserError("this model is not class-conditional: leave class= out")
+    if str(name) not in classes and not (str(name).isdigit() and int(name) < len(classes)):
+        raise UserError(f"class={name} is none of the data's: {nearest(str(name), classes)}")
+    return {"y": torch.full((n,), classes.index(str(name)) if str(name) in classes else int(name))}
+
+
+def load_test_split(run: RunFolder, data: str | None = None, path: str | None = None) -> Any:
+    """The test split of the data that a run was made with; UserError if they are missing or have changed.
+
+    data, path: where they are now, see `RunFolder.experiment`.
+    """
+    dataset = run.experiment(data, path).dataset
+    dataset.prepare()
+    if changes := data_changes(run.manifest()["data"], dataset.hashes()):
+        raise UserError(f"the data is not what the run was made with ({'; '.join(changes)}): get that version of it")
+    return dataset.split("test")
+
+
+def batch_of(model: Any, split: Any, first: int, n: int) -> Any:
+    """The n samples of a split from number `first` on, in the model's format; after the last comes the first."""
+    import torch
+
+    rows = (first % len(split) + np.arange(n)) % len(split)
+    batch = {name: torch.from_numpy(part) for name, part in split.batch(rows).items()}
+    return model.spec.to_model(batch, model.dtype)

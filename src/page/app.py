@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import logging
 import socket
 import sys
 import tempfile
@@ -12,6 +13,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict
 from io import BytesIO
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import anyio
@@ -208,6 +210,12 @@ def not_found(*_: Any) -> Response:
     return JSONResponse({"error": "there is no such run or file"}, status_code=404)
 
 
+class Server(uvicorn.Server):
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # requests that Ctrl-C cuts off are no errors
+        super().handle_exit(sig, frame)
+
+
 def serve(catalog: Catalog, host: str, port: int, most: int, browser: bool) -> None:
     """Answer until Ctrl-C. UserError if the port is taken."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -226,5 +234,5 @@ def serve(catalog: Catalog, host: str, port: int, most: int, browser: bool) -> N
         config = uvicorn.Config(Page(catalog, most).app(), log_level="warning", access_log=False, server_header=False)
         config.timeout_graceful_shutdown = 2
         with contextlib.suppress(KeyboardInterrupt):
-            uvicorn.Server(config).run(sockets=[listening])
+            Server(config).run(sockets=[listening])
         print("ended", file=sys.stderr)

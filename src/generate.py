@@ -14,6 +14,7 @@ from typing import Any
 from src.config import command_line
 from src.config.errors import UserError, nearest
 from src.config.experiment import Experiment
+from src.config.structure import CONF, read
 from src.runs.folder import RunFolder
 from src.runs.manifest import data_changes
 from src.system.files import NO_ROOM, check_writable
@@ -24,6 +25,7 @@ NETWORK = "safetensors", "onnx"  # formats of the network, not of samples
 # Of sampling; each model supports some of them.
 SETTINGS = "truncation", "side", "temperature", "top_k", "top_p", "nfe", "solver", "guidance"
 SAMPLING_KEYS = "class", *SETTINGS  # recorded with the samples where they are given
+NOT_NAMED = "run", "format", "out", "paths", "data", "seed", "film"  # not in a file's name, or elsewhere in it
 PICTURES = "interpolate", "reconstruct", "traverse", "film"  # settings that each ask for one picture instead of samples
 # Capability -> what a model without it cannot do.
 CANNOT = {
@@ -203,14 +205,25 @@ def output_path(config: dict[str, Any], run: RunFolder) -> Path:
         out = Path(config["out"])
         out = out if out.suffix == suffix else out.with_name(out.name + suffix)
     else:
-        asked_for = "".join(f"-{key}{config[key]}" for key in ("n", *SAMPLING_KEYS) if config[key] is not None)
-        name = "film" if picture == "film" else f"{picture}{config[picture]}" if picture else "samples"
-        name = "network" if kind in NETWORK else f"{name}{asked_for}-seed{config['seed']}".replace("/", "_")
+        name = "network" if kind in NETWORK else picture or "samples"
+        name = f"{name}{settings_in_name(config, picture)}" + (f"-seed{config['seed']}" if kind not in NETWORK else "")
         out = run.path / "generated" / (name + suffix)
     if suffix and out.is_dir():
         raise UserError(f"out={out} is a folder: name another file with out=")
     check_writable(out if not suffix else out.parent, "out")
     return out
+
+
+def settings_in_name(config: dict[str, Any], picture: str) -> str:
+    """All settings that differ from the defaults in conf/generate.yaml, as part of a file's name: "8-n4-class3-weights=raw".
+
+    So no other settings write to the same place. The value of the picture's own setting comes first, without its name.
+    """
+    defaults = read(CONF / "generate.yaml")
+    changed = {key: config[key] for key in defaults if key in config and key not in NOT_NAMED and config[key] != defaults[key]}
+    first = str(changed.pop(picture, ""))
+    words = [f"{key}{'=' * (isinstance(value, str) and key != 'class')}{value}" for key, value in changed.items()]
+    return "".join([first, *(f"-{word}" for word in words)]).replace("/", "%2F")
 
 
 def picture_asked(config: dict[str, Any]) -> str:

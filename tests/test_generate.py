@@ -1,5 +1,6 @@
 import json
 import resource
+import shutil
 import subprocess
 import sys
 import time
@@ -185,9 +186,40 @@ def test_what_is_refused_deletes_nothing(draw: Any) -> None:
     assert sorted(folder.iterdir()) == before
 
 
-def test_other_settings_have_another_place(compose: Any, tmp_path: Path) -> None:
-    config = compose(f"run={tmp_path}", "n=2", "class=3", "truncation=1", name="generate", nullable=("paths.data", "data.path"))
-    assert output_path(config, RunFolder(tmp_path)).name == "samples-n2-class3-truncation1-seed0"
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        ([], "samples-seed0"),
+        (["weights=ema", "checkpoint=best"], "samples-seed0"),
+        (["n=2", "class=3", "truncation=1"], "samples-n2-class3-truncation1-seed0"),
+        (["class=a/b"], "samples-classa%2Fb-seed0"),
+        (["weights=raw", "checkpoint=last", "nfe=5", "solver=heun", "guidance=2"],
+         "samples-nfe5-solver=heun-guidance2-weights=raw-checkpoint=last-seed0"),
+        (["temperature=0.5", "top_k=3", "top_p=0.9", "side=20", "format=npz"],
+         "samples-side20-temperature0.5-top_k3-top_p0.9-seed0.npz"),
+        (["interpolate=8", "n=4", "seed=2"], "interpolate8-n4-seed2.png"),
+        (["film=true", "weights=raw"], "film-weights=raw-seed0.gif"),
+        (["format=onnx"], "network.onnx"),
+        (["format=safetensors", "weights=raw"], "network-weights=raw.safetensors"),
+    ],
+)  # fmt: skip
+def test_other_settings_have_another_place(words: list[str], name: str, compose: Any, tmp_path: Path) -> None:
+    config = compose(f"run={tmp_path}", *words, name="generate", nullable=("n", "paths.data", "data.path"))
+    assert output_path(config, RunFolder(tmp_path)) == tmp_path / "generated" / name
+
+
+def test_only_the_same_command_writes_to_the_same_place(draw: Any, tiny_run: Path, tmp_path: Path) -> None:
+    run = f"run={shutil.copytree(tiny_run, tmp_path / 'run')}"
+
+    def files(folder: Path) -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+    folder = draw(run, "n=2", "out=null")
+    first = files(folder)
+    assert draw(run, "n=2", "out=null", "weights=raw") != folder
+    assert files(folder) == first
+    assert draw(run, "n=2", "out=null") == folder
+    assert files(folder) == first
 
 
 def test_a_folder_holds_no_samples_of_before(draw: Any) -> None:

@@ -4,7 +4,6 @@ Samples are tokens [N, T], whole numbers; the names of the field `x` are the voc
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,6 @@ from src.data.vocabulary import Vocabulary
 from src.modalities.sidecars import begin_samples, earlier_files, end_samples, marks_of, write_archive, write_marked
 from src.system.files import write_atomic
 
-END, PAD = "<end>", "<pad>"  # names in the vocabulary, if it has them
 PREVIEW = 16  # samples
 
 
@@ -37,12 +35,8 @@ class Text:
         return x.cpu().long()
 
     def text(self, tokens: Tensor) -> str:
-        """One sample [T] as a string: up to `END`, without `PAD`."""
-        names, numbers = self.spec.x.names, tokens.tolist()
-        if not all(0 <= number < len(names) for number in numbers):
-            raise ValueError(f"tokens {min(numbers)} to {max(numbers)}, but the vocabulary has 0 to {len(names) - 1}")
-        pieces = takewhile(lambda piece: piece != END, (names[number] for number in numbers))
-        return "".join(piece for piece in pieces if piece != PAD)
+        """One sample [T] as a string: up to END, without PAD; ValueError for tokens outside the vocabulary."""
+        return self.vocabulary.decode(tokens.tolist())
 
     def encode(self, text: str, key: str) -> Tensor:
         """A text as tokens [P]; UserError, which names the setting `key`, for characters that are not in the vocabulary."""

@@ -13,7 +13,7 @@ from src.config.errors import UserError
 from src.data.spec import Spec
 from src.data.vocabulary import END, PAD, UNKNOWN
 
-STOPS = "，。！？；：\n"  # noqa: RUF001 (full-width marks; they end a line, and a line end may follow another of them)
+STOPS = "，。！？；：\n"  # end a line; a line end may follow another of them
 
 
 class Constraint(Protocol):

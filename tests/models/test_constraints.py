@@ -15,7 +15,7 @@ from src.models.constraints import Constraint, Endings, check_prompt, combined, 
 from src.networks.decoder import Decoder
 from src.training import rng
 
-WORDS = Vocabulary.of("春夏秋冬風花雪月，。\n—")  # noqa: RUF001 (the marks of verse)
+WORDS = Vocabulary.of("春夏秋冬風花雪月，。\n—")
 
 
 def spec_of(length: int = 40, names: tuple[str, ...] = WORDS.names) -> Spec:
@@ -69,7 +69,7 @@ def test_data_without_special_symbols_are_not_masked() -> None:
 
 
 LETTERS = set("春夏秋冬風花雪月")
-STOPS = set("，。\n")  # noqa: RUF001
+STOPS = set("，。\n")
 
 
 @pytest.mark.parametrize(
@@ -78,10 +78,10 @@ STOPS = set("，。\n")  # noqa: RUF001
         ("", {"春"}),
         ("春", LETTERS | STOPS | {"—"}),
         ("春風花雪", LETTERS | STOPS | {"—"}),
-        ("春風，", {"夏", "\n"}),  # noqa: RUF001
+        ("春風，", {"夏", "\n"}),
         ("春風。\n", {"夏"}),
-        ("春，夏。", {"<end>"}),  # noqa: RUF001
-        ("春，夏", LETTERS | STOPS | {"—", "<end>"}),  # noqa: RUF001
+        ("春，夏。", {"<end>"}),
+        ("春，夏", LETTERS | STOPS | {"—", "<end>"}),
     ],
 )
 def test_an_acrostic_by_hand(prefix: str, expected: set[str]) -> None:
@@ -94,10 +94,10 @@ def test_an_acrostic_by_hand(prefix: str, expected: set[str]) -> None:
         ("", LETTERS),
         ("春", LETTERS),
         ("春風", STOPS),
-        ("春風，", LETTERS | {"\n"}),  # noqa: RUF001
-        ("春風，\n", LETTERS),  # noqa: RUF001
-        ("春風\n花雪月", set("，。") | {"<end>"}),  # noqa: RUF001
-        ("春風，花雪月。", {"<end>"}),  # noqa: RUF001
+        ("春風，", LETTERS | {"\n"}),
+        ("春風，\n", LETTERS),
+        ("春風\n花雪月", set("，。") | {"<end>"}),
+        ("春風，花雪月。", {"<end>"}),
     ],
 )
 def test_lengths_of_lines_by_hand(prefix: str, expected: set[str]) -> None:
@@ -108,19 +108,19 @@ def test_verse_of_a_model() -> None:
     model = model_of(SPEC)
     x = model.sample(range(30), constraints=constraints_of(SPEC, heads="春夏秋冬", form="5,5,7,7"))
     texts = [WORDS.decode(row) for row in x.tolist()]
-    line = r"[，。\n]\n?"  # noqa: RUF001
-    form = re.compile(rf"春\w{{4}}{line}夏\w{{4}}{line}秋\w{{6}}{line}冬\w{{6}}[，。]?")  # noqa: RUF001
+    line = r"[，。\n]\n?"
+    form = re.compile(rf"春\w{{4}}{line}夏\w{{4}}{line}秋\w{{6}}{line}冬\w{{6}}[，。]?")
     assert all(map(form.fullmatch, texts)), texts
     assert len(set(texts)) == 30
     prompted = model.continue_from(tokens("春月")[0], range(3), constraints=constraints_of(SPEC, heads="春夏", form="3,3"))
-    assert all(re.fullmatch(rf"春月\w{line}夏\w\w[，。]?", WORDS.decode(row)) for row in prompted.tolist())  # noqa: RUF001
+    assert all(re.fullmatch(rf"春月\w{line}夏\w\w[，。]?", WORDS.decode(row)) for row in prompted.tolist())
 
 
 def test_all_lines_of_an_acrostic_begin_within_a_sample() -> None:
     spec = spec_of(length=8)
     x = model_of(spec).sample(range(60), constraints=constraints_of(spec, heads="春夏秋冬"))
     texts = [WORDS.decode(row) for row in x.tolist()]
-    assert all(re.match(r"春.*[，。\n]夏.*[，。\n]\n?秋.*[，。\n]\n?冬", text, re.DOTALL) for text in texts), texts  # noqa: RUF001
+    assert all(re.match(r"春.*[，。\n]夏.*[，。\n]\n?秋.*[，。\n]\n?冬", text, re.DOTALL) for text in texts), texts
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_all_lines_of_an_acrostic_begin_within_a_sample() -> None:
     [
         ("春夏秋冬風", "5,5,5,5", r"heads=春夏秋冬風 is for 5 lines and form=5,5,5,5 has 4"),
         ("春x", None, r"heads=春x: 'x' begins no line"),
-        ("春，", None, r"begins no line"),  # noqa: RUF001
+        ("春，", None, r"begins no line"),
         ("春夏秋冬" * 6, None, r"no room for 24 lines"),
         (None, "5,five", r"form=5,five: must be the lengths"),
         (None, "5,0", r"must be the lengths"),
@@ -146,7 +146,7 @@ def test_data_without_ends_have_no_form() -> None:
         constraints_of(spec_of(names=("a", "b", "\n")), form="2,2")
 
 
-@pytest.mark.parametrize(("prompt", "message"), [("夏", "symbol 1, '夏', is not what heads=春夏"), ("春花，夏秋", "symbol 3")])  # noqa: RUF001
+@pytest.mark.parametrize(("prompt", "message"), [("夏", "symbol 1, '夏', is not what heads=春夏"), ("春花，夏秋", "symbol 3")])
 def test_a_prompt_against_a_constraint(prompt: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         check_prompt(tokens(prompt)[0], SPEC, constraints_of(SPEC, heads="春夏", form="3,3"))

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from src.networks.mlp import Dropout
+
 BASE = 10_000.0  # base of the rotary wavelengths (Su et al. 2021, section 3.2.2)
 
 
@@ -32,10 +34,10 @@ class CausalTransformer(nn.Module):
     """Maps inputs [B, T, width] to contexts of the same shape, where context t depends on the inputs up to t alone.
 
     embedding: makes the inputs, in a subclass. width: channels of a position. depth: blocks. heads: attention heads, each with
-    d = width / heads channels.
+    d = width / heads channels. dropout: probability of dropping a number that a layer adds.
     """
 
-    def __init__(self, embedding: nn.Embedding | nn.Linear, width: int, depth: int, heads: int) -> None:
+    def __init__(self, embedding: nn.Embedding | nn.Linear, width: int, depth: int, heads: int, dropout: float = 0.0) -> None:
         super().__init__()
         if width % (2 * heads):
             raise ValueError(
@@ -43,7 +45,7 @@ class CausalTransformer(nn.Module):
             )
         self.heads, self.channels = heads, width // heads
         self.embedding = embedding
-        self.blocks = nn.ModuleList(Block(width, heads, layers=2 * depth) for _ in range(depth))
+        self.blocks = nn.ModuleList(Block(width, heads, 2 * depth, dropout) for _ in range(depth))
         self.norm = nn.LayerNorm(width)
 
     def contexts(self, x: Tensor, rotation: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -74,14 +76,16 @@ class Block(nn.Module):
     """Causal self-attention with rotary positions and a two-layer perceptron, both residual with normalised input.
 
     layers: number of both kinds in the network; scales their initial output weights by layers^(-1/2).
+    dropout: of what they add.
     """
 
-    def __init__(self, width: int, heads: int, layers: int) -> None:
+    def __init__(self, width: int, heads: int, layers: int, dropout: float = 0.0) -> None:
         super().__init__()
         self.heads = heads
         self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
         self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
         self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), last := nn.Linear(4 * width, width))
+        self.dropout = Dropout(dropout) if dropout else nn.Identity()
         for layer in (self.out, last):
             nn.init.normal_(layer.weight, std=(layers * layer.in_features) ** -0.5)
 
@@ -101,8 +105,8 @@ class Block(nn.Module):
             keys, values = past
             keys[:, :, -x.shape[1] :], values[:, :, -x.shape[1] :] = k, v
             attended = F.scaled_dot_product_attention(q, keys, values, attn_mask=mask)
-        x = x + self.out(attended.transpose(1, 2).flatten(2))  # [B, T, width]
-        return x + self.mlp(self.norm2(x))
+        x = x + self.dropout(self.out(attended.transpose(1, 2).flatten(2)))  # [B, T, width]
+        return x + self.dropout(self.mlp(self.norm2(x)))
 
 
 def rotations(positions: Tensor, channels: int) -> Tensor:

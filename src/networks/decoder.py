@@ -21,10 +21,19 @@ class Decoder(CausalTransformer):
     from the start symbol, so that the width of the source's tensor changes nothing.
 
     width: channels of a position. depth: blocks. heads: attention heads, each with d = width / heads channels.
-    conditional: every class has a start symbol of its own. Data with a source and without classes need none.
+    conditional: every class has a start symbol of its own. Data with a source and without classes need none. dropout: see
+    CausalTransformer.
     """
 
-    def __init__(self, spec: Spec, width: int = 128, depth: int = 4, heads: int = 4, conditional: bool = False) -> None:
+    def __init__(
+        self,
+        spec: Spec,
+        width: int = 128,
+        depth: int = 4,
+        heads: int = 4,
+        conditional: bool = False,
+        dropout: float = 0.0,
+    ) -> None:
         if not spec.x.names:
             raise ValueError(f"a decoder takes symbols of a vocabulary and the data are {spec.kind}: choose data of tokens")
         source = spec.fields.get("source")
@@ -34,7 +43,7 @@ class Decoder(CausalTransformer):
         embedding = nn.Embedding(vocabulary + max(classes, 1), width)  # the last rows are the start symbols
         # GPT-2's 0.02 is for wide networks: narrow ones learn slower with it.
         nn.init.normal_(embedding.weight, std=width**-0.5)
-        super().__init__(embedding, width, depth, heads)
+        super().__init__(embedding, width, depth, heads, dropout)
         self.classes, self.vocabulary = classes, vocabulary
         self.conditions = (("y",) if classes else ()) + (("source", "source_length") if source else ())
 
@@ -118,8 +127,12 @@ def decoder(
     hidden: int = 64,
     mixture: int = 10,
     conditional: bool = False,
+    dropout: float = 0.0,
 ) -> Decoder | PatchDecoder:
-    """The decoder for this kind of data: a PatchDecoder for images, else a Decoder, which has no patch, hidden and mixture."""
+    """The decoder for this kind of data: a PatchDecoder for images, else a Decoder, which has no patch, hidden and mixture.
+
+    dropout: of a Decoder.
+    """
     if spec.kind == "image":
         return PatchDecoder(spec, width, depth, heads, patch, hidden, mixture, conditional)
-    return Decoder(spec, width, depth, heads, conditional)
+    return Decoder(spec, width, depth, heads, conditional, dropout)

@@ -1,8 +1,8 @@
 """python -m benchmarks [--only train_step startup ...] [--mimicry PATH ...]: all benchmarks, one table.
 
 Each script runs in its own process, one after the other. Options other than --only, --out and --threads go to benchmarks.peers,
-which is left out without a checkout. Writes benchmarks/results.json and benchmarks/results.md, which README quotes; parts that
-are not run stay as they were. Run nothing else on the machine meanwhile: it would change the figures.
+which is left out without a checkout. Writes benchmarks/results.json and benchmarks/results.md, which docs/speed.md quotes;
+parts that are not run stay as they were. Run nothing else on the machine meanwhile: it would change the figures.
 """
 
 import argparse

@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from src.config import command_line
-from src.config.errors import UserError, nearest
+from src.config.errors import UserError
 from src.config.experiment import Experiment
 from src.config.structure import CONF, read
 from src.data.text import decode
 from src.runs.folder import RunFolder
-from src.runs.manifest import data_changes
+from src.runs.sampling import batch_of, condition, load_test_split, provenance_of, source_condition, text_sampler
 from src.system.files import NO_ROOM, check_writable
 from src.system.progress import Line
 
@@ -50,8 +50,8 @@ SEEDS = 2**63  # archives store seeds as int64: all must be below this
 PORTION = 1024  # samples drawn at a time, while the portion before is written
 
 
-def answer(config: dict[str, Any]) -> None:
-    """What the command does: `chat` or `generate`."""
+def chat_or_generate(config: dict[str, Any]) -> None:
+    """What the command does."""
     if config["chat"]:
         chat(config)
     else:
@@ -82,28 +82,21 @@ def write(config: dict[str, Any], run: RunFolder, experiment: Experiment, checkp
     from src.modalities.modality import Films, ShowsInterpolations
     from src.modalities.sidecars import remove_marked
     from src.models.capabilities import Exports, Interpolates, Reconstructs, Samples, Traverses, Unfolds
-    from src.runs.export import save_safetensors, state_hash, to_onnx
+    from src.runs.export import save_safetensors, to_onnx
     from src.runs.load import load_run
 
     model = load_run(run.path, config["checkpoint"])
     if checkpoint.endswith(".safetensors") and model.ema and config["weights"] == "raw":
         raise UserError(f"{run.path} is published with the averaged weights alone: leave weights=raw out")
-    network = model.network(config["weights"])
     modality = experiment.modality(model.spec)
-    provenance = {
-        "model": state_hash(network.state_dict()),
-        "weights": config["weights"] if model.ema else "raw",
-        "run": run.path.parent.name,
-        "seed": run.path.name,
-        "checkpoint": checkpoint,
-    }
+    provenance = provenance_of(run, model, config["weights"], config["checkpoint"])
     drawn = provenance | {
         "first_seed": config["seed"],
         **{key: config[key] for key in SAMPLING_KEYS if config[key] is not None},
     }
     kind = config["format"]
     if kind == "safetensors":
-        save_safetensors(network, out, provenance)
+        save_safetensors(model.network(config["weights"]), out, provenance)
         return
     picture = picture_asked(config)
     if picture and not isinstance(modality, Films if picture == "film" else ShowsInterpolations):
@@ -178,18 +171,8 @@ def traversals(model: Any, config: dict[str, Any], run: RunFolder) -> Any:
 
 
 def test_batch(model: Any, config: dict[str, Any], run: RunFolder, n: int) -> Any:
-    """The n images of the run's test split from number `seed` on, in the model's format; after the last comes the first."""
-    import numpy as np
-    import torch
-
-    dataset = run.experiment(config["paths"]["data"], config["data"]["path"]).dataset
-    dataset.prepare()
-    if changes := data_changes(run.manifest()["data"], dataset.hashes()):
-        raise UserError(f"the data is not what the run was made with ({'; '.join(changes)}): get that version of it")
-    split = dataset.split("test")
-    rows = (config["seed"] % len(split) + np.arange(n)) % len(split)
-    batch = {name: torch.from_numpy(part) for name, part in split.batch(rows).items()}
-    return model.spec.to_model(batch, model.dtype)
+    """The n images of the run's test split from number `seed` on, in the model's format."""
+    return batch_of(model, load_test_split(run, config["paths"]["data"], config["data"]["path"]), config["seed"], n)
 
 
 def sampling_settings(config: dict[str, Any], function: Callable[..., Any]) -> dict[str, Any]:
@@ -276,22 +259,8 @@ def draw(model: Any, config: dict[str, Any], modality: Any, seeds: range, cond: 
 
 def sampler(model: Any, config: dict[str, Any], modality: Any) -> Callable[..., Any]:
     """The model's function of (seeds, cond) that draws samples, with the settings of the config."""
-    from src.modalities.modality import ReadsText
-    from src.models.capabilities import Continues
-    from src.models.constraints import constraints_of
-
-    sample = model.sample
-    for name in ("prompt", "heads", "form"):
-        if config[name] is None:
-            continue
-        if not isinstance(modality, ReadsText) or not isinstance(model, Continues):
-            raise UserError(f"this model knows no {name}=, which is for text: leave it out")
-    if config["prompt"] is not None:
-        sample = partial(model.continue_from, modality.encode(config["prompt"], "prompt"))
-    settings = sampling_settings(config, sample)
-    if constraints := constraints_of(model.spec, config["heads"], config["form"]):
-        settings["constraints"] = constraints
-    return partial(sample, **settings)
+    sample, settings = text_sampler(model, modality, config["prompt"], config["heads"], config["form"])
+    return partial(sample, **settings, **sampling_settings(config, sample))
 
 
 def conditions(model: Any, config: dict[str, Any], modality: Any, run: RunFolder, n: int) -> tuple[Any, dict[str, Any]]:
@@ -300,15 +269,10 @@ def conditions(model: Any, config: dict[str, Any], modality: Any, run: RunFolder
     Without source=, a model that reads a source gets those of test samples, from number `seed` on.
     """
     cond = condition(model, config["class"], n)
-    if "source" not in model.conditions([0]):
-        if config["source"] is not None:
-            raise UserError("this model reads no source: leave source= out, or say prompt=, how the samples begin")
-        return cond, {}
     if config["source"] is not None:
-        if unknown := modality.vocabulary.unknown(config["source"]):
-            print(f"source: not in the vocabulary of the data, read as unknown: {' '.join(unknown)}", file=sys.stderr)
-        given = modality.encode_source(config["source"])
-        return {**(cond or {}), **{name: part.expand(n, *part.shape[1:]) for name, part in given.items()}}, {}
+        return source_condition(model, modality, config["source"], n) | (cond or {}), {}
+    if "source" not in model.conditions([0]):
+        return cond, {}
     batch = test_batch(model, config, run, n)
     found = {name: batch[name] for name in model.conditions([0])} | (cond or {})
     return found, {"sources": found["source"]}
@@ -348,7 +312,7 @@ def chat(config: dict[str, Any]) -> None:
             if not line:
                 continue
             try:
-                answer = sample([seed], {**cond, **modality.encode_source(line)})
+                answer = sample([seed], source_condition(model, modality, line, 1) | cond)
             except UserError as error:
                 print(error, file=sys.stderr)
                 continue
@@ -358,19 +322,10 @@ def chat(config: dict[str, Any]) -> None:
         print()
 
 
-def condition(model: Any, name: Any, n: int) -> Any:
-    """{"y": class index [n]} for the class that the user names, by name or index; None if `name` is None."""
-    if name is None:
-        return None
-    import torch
-
-    classes = model.spec.classes
-    if "y" not in model.conditions([0]):
-        raise UserError("this model is not class-conditional: leave class= out")
-    if str(name) not in classes and not (str(name).isdigit() and int(name) < len(classes)):
-        raise UserError(f"class={name} is none of the data's: {nearest(str(name), classes)}")
-    return {"y": torch.full((n,), classes.index(str(name)) if str(name) in classes else int(name))}
+def main() -> None:
+    """The console command aigc-generate."""
+    command_line.run("generate", chat_or_generate, nullable=("n", "paths.data", "data.path"), literal=("class", *TEXT))
 
 
 if __name__ == "__main__":
-    command_line.run("generate", answer, nullable=("n", "paths.data", "data.path"), literal=("class", *TEXT))
+    main()

@@ -21,5 +21,10 @@ def prepare(config: dict[str, Any]) -> None:
         print(", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in notes.items()))
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """The console command aigc-prepare."""
     command_line.run("prepare", prepare)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,7 +1,7 @@
 """python -m src.verify run=PATH [--quick | start=STEP steps=N]: does the recipe still reproduce this result?
 
-Exit code 0: yes, as exactly as README promises for this machine. 1: no. 2: it could not be checked. 3: nothing differs, but
---quick found no weights to compare.
+Exit code 0: yes, as exactly as docs/reproducing.md promises for this machine. 1: no. 2: it could not be checked. 3: nothing
+differs, but --quick found no weights to compare.
 """
 
 import contextlib
@@ -286,6 +286,11 @@ def check_metric(run: RunFolder, measured: dict[str, Any] | None, published: Pat
     return [f"{name} {value:.4f} is outside {where}"]
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """The console command aigc-verify."""
     sys.argv = ["quick=true" if word == "--quick" else word for word in sys.argv]
     command_line.run("verify", verify, nullable=("steps", "paths.data", "data.path"))
+
+
+if __name__ == "__main__":
+    main()

@@ -147,7 +147,7 @@ def check_fits(model: Any, checkpoint: Path) -> None:
 
 
 def promise(changes: list[str], before: dict[str, Any], now: dict[str, Any]) -> str:
-    """The part of README's promise that still holds for a run that continues with these changes."""
+    """The part of docs/reproducing.md's promise that still holds for a run that continues with these changes."""
     if any(not change.startswith((*SPLIT, STRATEGY, *MACHINE, *PACKAGES)) for change in changes):
         return "none, this is another training from here on"
     if any(not change.startswith((*SPLIT, STRATEGY)) for change in changes):

@@ -1,7 +1,7 @@
-"""python -m src.tools.families: draw the figures of docs/families.md from the published results, and fill its tables.
+"""python -m src.tools.families: draw the figures of docs/families.md from the published results, with tables of their numbers.
 
-The blocks between `<!-- NAME -->` and `<!-- /NAME -->` are replaced: FAMILIES from results/families.md, BINARY from
-results/binary.md, COMPUTE and STEPS by a table of the figure's numbers.
+The blocks between `<!-- NAME -->` and `<!-- /NAME -->` are replaced: COMPUTE if results/compute is there, STEPS if
+results/steps.json is. src/tools/readme.py fills the page's other blocks.
 """
 
 from collections import defaultdict
@@ -19,7 +19,7 @@ from src.config.errors import UserError
 from src.reporting.runs import Run, find_runs
 from src.reporting.words import number
 from src.system.files import read_json, write_atomic
-from src.tools.readme import read, replace_block
+from src.tools.readme import replace_block
 
 COLOURS = {"cdcgan": "#000000", "vae": "#0072b2", "autoregressive": "#009e73", "flow": "#d55e00", "diffusion": "#cc79a7"}
 MARKERS = {"cdcgan": "o", "vae": "s", "autoregressive": "^", "flow": "D", "diffusion": "v"}
@@ -36,22 +36,22 @@ STYLE: Any = {
 
 
 def families(config: dict[str, Any]) -> None:
-    """Write <results>/compute.svg and steps.svg, and fill the page's blocks."""
+    """Write <results>/compute.svg and steps.svg, and fill the page's blocks, where the results have been measured."""
     path, results = Path(config["page"]), Path(config["results"])
     if not path.is_file():
         raise UserError(f"page={path} is no file: run this where docs/ lies, or name another with page=")
-    runs = find_runs([str(results / "compute")])
-    steps = read_json(results / "steps.json", "make repro makes it again")["rows"]
-    with plt.rc_context(STYLE):
-        draw_compute(runs, results / "compute.svg")
-        draw_steps(steps, results / "steps.svg")
     text = path.read_text()
-    text = replace_block(text, "FAMILIES", lambda _: read(results / "families.md"))
-    text = replace_block(text, "BINARY", lambda _: read(results / "binary.md"))
-    text = replace_block(text, "COMPUTE", lambda _: compute_table(runs))
-    text = replace_block(text, "STEPS", lambda _: steps_table(steps))
+    with plt.rc_context(STYLE):
+        if (results / "compute").is_dir():
+            runs = find_runs([str(results / "compute")])
+            draw_compute(runs, results / "compute.svg")
+            text = replace_block(text, "COMPUTE", lambda _: compute_table(runs))
+        if (results / "steps.json").is_file():
+            steps = read_json(results / "steps.json", "make repro makes it again")["rows"]
+            draw_steps(steps, results / "steps.svg")
+            text = replace_block(text, "STEPS", lambda _: steps_table(steps))
     write_atomic(path, text.encode())
-    print(f"{path}: figures and tables of {results}")
+    print(f"{path}: figures of {results}")
 
 
 def family(run: Run) -> str:

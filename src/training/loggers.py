@@ -108,10 +108,16 @@ def make_loggers(factories: Mapping[str, Any], config: Mapping[str, Any], folder
         else:
             shutil.rmtree(folder / key, ignore_errors=True)
         try:
+            if "id" in given:
+                import wandb
+
+                wandb.setup()  # is silent only from here on: Lightning passes a deprecated setting, of which W&B warns
             logger = make(**given)
             logger.log_hyperparams(dict(config))
         except ModuleNotFoundError as error:
             raise UserError(f"logger={key} needs a package that is not installed ({error}): install it") from error
+        except TypeError as error:  # of an argument that the logger passes on
+            raise UserError(f"logger.{key}: {' '.join(str(error).split())}: see the arguments of this logger") from error
         except Exception as error:
             if not type(error).__module__.startswith("wandb"):
                 raise

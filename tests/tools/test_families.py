@@ -11,7 +11,7 @@ from src.config.errors import UserError
 from src.tools.families import families
 
 ROOT = Path(__file__).parent.parent.parent
-PAGE = "".join(f"<!-- {name} -->\n<!-- /{name} -->\n" for name in ("FAMILIES", "COMPUTE", "STEPS", "BINARY"))
+PAGE = "".join(f"<!-- {name} -->\n<!-- /{name} -->\n" for name in ("COMPUTE", "STEPS"))
 
 
 def add_run(folder: Path, name: str, seconds: float, distance: float, bits: float | None) -> None:
@@ -39,15 +39,11 @@ def test_figures_and_tables(tmp_path: Path) -> None:
         {"run": "flow", "nfe": 10, "value": 3.5, "floor": 0.5, "sampling_cpu_seconds_per_1000": 5.0},
     ]
     (results / "steps.json").write_text(json.dumps({"rows": rows}))
-    (results / "families.md").write_text("the table of families\n")
-    (results / "binary.md").write_text("the table of nats\n")
     (page := tmp_path / "page.md").write_text(PAGE)
     families({"page": str(page), "results": str(results)})
     text = page.read_text()
     assert "| cdcgan | 59: 4.500 |  |\n| flow | 61: 20.50, 3.250 | 845: 2.500, 2.750 |" in text
     assert "| flow |  | 90.00 in 0.5 s | 3.500 in 5 s |" in text
-    assert "the table of families" in text
-    assert "the table of nats" in text
     drawn = {name: (results / name).read_bytes() for name in ("compute.svg", "steps.svg")}
     assert all(b"flow" in picture for picture in drawn.values())
     families({"page": str(page), "results": str(results)})
@@ -58,3 +54,9 @@ def test_figures_and_tables(tmp_path: Path) -> None:
 def test_what_is_missing_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no file"):
         families({"page": str(tmp_path / "page.md"), "results": "results"})
+
+
+def test_what_has_not_been_measured_stays_as_it_is(tmp_path: Path) -> None:
+    (page := tmp_path / "page.md").write_text(PAGE)
+    families({"page": str(page), "results": str(tmp_path)})
+    assert page.read_text() == PAGE

@@ -1,11 +1,12 @@
 """Where scalars and pictures go: metrics.jsonl, and Lightning's loggers as the config names them."""
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from pytorch_lightning.loggers import CSVLogger, Logger
+from pytorch_lightning.loggers import CSVLogger, Logger, WandbLogger
 
 from src.config.errors import UserError
 from src.config.experiment import Experiment
@@ -50,6 +51,21 @@ def test_what_is_made_again_is_dropped(folder: Path) -> None:
     # What was kept once more, as a logger's files begin anew.
     assert [step for step, _ in logger.told] == [5, 10, 11]
     assert logger.told[0] == (5, {"samples_seen": 160, "loss": 0.5})
+
+
+def test_wandb_warns_of_no_setting_of_lightnings(tmp_path: Path, capfd: Any) -> None:
+    make = partial(WandbLogger, mode="offline", settings={"console": "off", "silent": True})
+    (logger,) = make_loggers({"wandb": make}, {}, tmp_path, tmp_path)
+    logger.experiment.finish()
+    assert capfd.readouterr().err == ""
+
+
+def test_an_argument_that_no_logger_has(tmp_path: Path) -> None:
+    def make(save_dir: Path, **more: Any) -> Logger:
+        return CSVLogger(save_dir, **more, foo=3)
+
+    with pytest.raises(UserError, match=r"logger.csv: .* unexpected keyword argument 'foo': see the arguments of this logger"):
+        make_loggers({"csv": make}, {}, tmp_path / "run", tmp_path)
 
 
 def test_without_a_replay(folder: Path) -> None:

@@ -1,5 +1,6 @@
 """Draw samples of the same seeds repeatedly during training, and make a film of them at the end."""
 
+import time
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ class DrawSamples(Callback):
     ) -> None:
         self.folder, self.record, self.signals, self.per_decade = folder, record, signals, per_decade
         self.seeds, self.modality, self.sources = range(FIXED_SEEDS, FIXED_SEEDS + n), modality, sources or {}
+        self.seconds = 0.0  # that drawing has taken in this process
 
     def due(self, step: int) -> bool:
         return is_log_spaced(step, self.per_decade)
@@ -72,6 +74,7 @@ class DrawSamples(Callback):
             self.modality.film(frames, self.folder / "film.gif", captions=[f"step {step_of(path):,}" for path in frames])
 
     def draw(self, model: Any) -> None:
+        began = time.monotonic()
         path = self.folder / f"step-{model.step:09d}{self.modality.suffix}"
         if self.sources:
             samples = model.sample(self.seeds, {**model.conditions(self.seeds), **self.sources})
@@ -80,6 +83,7 @@ class DrawSamples(Callback):
             samples, preview = model.sample(self.seeds), self.modality.preview
         preview(self.modality.finish(samples), path)
         self.record.picture(model.step, "samples", path)
+        self.seconds += time.monotonic() - began
 
 
 def step_of(preview: Path) -> int:

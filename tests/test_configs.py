@@ -10,7 +10,15 @@ from src.config.experiment import Experiment
 CONF = Path(__file__).parent.parent / "conf"
 BOOK = CONF.parent / "README.md"
 SMALL = ["data=digits", "debug=tiny", "stop.samples=64", "trainer.threads=1"]
-VOCABULARY_IN_FILES = "poems", "poems_seven", "ci", "titles"  # their spec downloads them
+VOCABULARY_IN_FILES = (
+    "poems",
+    "poems_seven",
+    "ci",
+    "titles",
+    "dialogue",
+    "conversations",
+    "text_pairs",
+)  # their spec reads these
 
 
 SMALL_UNET = ["model.network.width=8", "model.network.blocks=1", "model.nfe=3", "model.likelihood_steps=2"]
@@ -71,7 +79,8 @@ def test_losses(loss: str, compose: Any, tmp_path: Path) -> None:
 @pytest.mark.parametrize("data", options("data"))
 def test_data(data: str, compose: Any, tmp_path: Path) -> None:
     """What each one's classes are, its own test says; here that it can be built, before any file is there, and is sound."""
-    path = {"folder": [f"data.path={tmp_path}"], "text": [f"data.path={BOOK}"]}.get(data, [])
+    own = {"folder": tmp_path, "text": BOOK, "conversations": BOOK, "text_pairs": BOOK}
+    path = [f"data.path={own[data]}"] if data in own else []
     dataset = Experiment(compose(f"data={data}", f"paths.data={tmp_path}", *path)).dataset
     assert dataset.name == data
     if data not in VOCABULARY_IN_FILES:

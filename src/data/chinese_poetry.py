@@ -1,7 +1,7 @@
 """Chinese poems and songs of the Tang and Song dynasties, with their titles or tune patterns.
 
 They come from the npm package chinese-poetry 2.0.1 (MIT licence; the texts themselves are in the public domain). Its archive
-has 85 MB. What these data sets use is derived from it once, into small files (18 MB) whose SHA-256 are pinned here.
+has 85 MB. What these data sets use is derived from it once, into small files (20 MB) whose SHA-256 are pinned here.
 """
 
 import json
@@ -34,7 +34,7 @@ MISSING = re.compile("[□○●…�]")  # stand for characters that are lost
 NO_PATTERN = "失调名"  # "the name of the tune is lost"
 
 
-class Text(NamedTuple):
+class Row(NamedTuple):
     """A line of a derived file. title: of a song its tune pattern."""
 
     split: str
@@ -66,7 +66,7 @@ def derive(archive: Path) -> dict[str, bytes]:
                 found.append((match[1], int(match[2]), json.load(stream)))
     for kind, _, entries in sorted(found, key=lambda entry: entry[:2]):
         poems[kind] += entries
-    files: dict[str, list[Text]] = {}
+    files: dict[str, list[Row]] = {}
     counts: dict[str, dict[str, int]] = {}
     for characters in CHARACTERS:
         kept = {}
@@ -81,10 +81,10 @@ def derive(archive: Path) -> dict[str, bytes]:
     return {name: to_lines(texts) for name, texts in files.items()} | {COUNTS: (json.dumps(counts, indent=1) + "\n").encode()}
 
 
-def quatrains(poems: Iterable[Mapping[str, Any]], characters: int) -> tuple[list[Text], dict[str, int]]:
+def quatrains(poems: Iterable[Mapping[str, Any]], characters: int) -> tuple[list[Row], dict[str, int]]:
     """The quatrains among the poems of a dynasty, without their split, and counts of all that was left out or changed."""
     counts = Counter(poems=0, other_form=0, missing_characters=0, repeated=0, punctuation_normalised=0)
-    kept: dict[str, Text] = {}
+    kept: dict[str, Row] = {}
     for poem in poems:
         counts["poems"] += 1
         written = "".join(poem["paragraphs"])
@@ -100,14 +100,14 @@ def quatrains(poems: Iterable[Mapping[str, Any]], characters: int) -> tuple[list
             counts["repeated"] += 1
             continue
         counts["punctuation_normalised"] += text != written
-        kept[text] = Text("", poem["title"], poem["author"], text)
+        kept[text] = Row("", poem["title"], poem["author"], text)
     return list(kept.values()), dict(counts)
 
 
-def songs(entries: Iterable[Mapping[str, Any]]) -> tuple[list[Text], dict[str, int]]:
+def songs(entries: Iterable[Mapping[str, Any]]) -> tuple[list[Row], dict[str, int]]:
     """The songs, without their split, and counts of all that was left out."""
     counts = Counter(songs=0, missing_characters=0, other_characters=0, no_pattern=0, repeated=0)
-    kept: dict[str, Text] = {}
+    kept: dict[str, Row] = {}
     for song in entries:
         counts["songs"] += 1
         text = "".join(song["paragraphs"])
@@ -120,11 +120,11 @@ def songs(entries: Iterable[Mapping[str, Any]]) -> tuple[list[Text], dict[str, i
         elif text in kept:
             counts["repeated"] += 1
         else:
-            kept[text] = Text("", song["rhythmic"], song["author"], text)
+            kept[text] = Row("", song["rhythmic"], song["author"], text)
     return list(kept.values()), dict(counts)
 
 
-def split_related(files: Mapping[str, Sequence[Text]]) -> dict[str, list[Text]]:
+def split_related(files: Mapping[str, Sequence[Row]]) -> dict[str, list[Row]]:
     """The texts with their splits, related ones in the same, and each file in the order of SHA-256 of the texts."""
     texts = [text for file in files.values() for text in file]
     found = iter(splits([t.text for t in texts], groups([[line for line in MARKS.split(t.text) if line] for t in texts])))
@@ -132,7 +132,7 @@ def split_related(files: Mapping[str, Sequence[Text]]) -> dict[str, list[Text]]:
     return {name: sorted(file, key=lambda text: digest(text.text)) for name, file in placed.items()}
 
 
-def to_lines(texts: Iterable[Text]) -> bytes:
+def to_lines(texts: Iterable[Row]) -> bytes:
     return "".join(json.dumps(text, ensure_ascii=False) + "\n" for text in texts).encode()
 
 
@@ -190,19 +190,19 @@ class ChinesePoetry:
     def _sequences(self) -> Sequences:
         raise NotImplementedError
 
-    def _texts(self) -> list[Text]:
+    def _texts(self) -> list[Row]:
         """The texts of all used files in the order of their SHA-256; a text that is in two files is there once."""
         self.prepare()
-        texts: dict[str, Text] = {}
+        texts: dict[str, Row] = {}
         for name in self.used:
             with open(self.folder / name, encoding="utf-8") as file:
                 for line in file:
-                    text = Text(*json.loads(line))
+                    text = Row(*json.loads(line))
                     texts.setdefault(text.text, text)
         return sorted(texts.values(), key=lambda text: digest(text.text)) if len(self.used) > 1 else list(texts.values())
 
     def _counts(self) -> dict[str, int]:
-        """The counts of the derivation, summed over the used files."""
+        """The counts of the derivation, summed over the used files, which must be there."""
         counts = json.loads((self.folder / COUNTS).read_text())
         total: Counter[str] = Counter()
         for name in self.used:
@@ -241,15 +241,16 @@ class Poems(ChinesePoetry):
 
     def notes(self) -> dict[str, int]:
         """Counts: poems of the archive and what was left out or changed, vocabulary, unknown characters."""
-        counts, samples = self._counts(), sum(len(split) for split in self._sequences.splits.values())
-        counts["in_both_dynasties"] = counts["kept"] - samples - self._sequences.too_long
-        return counts | self._sequences.notes()
+        sequences, counts = self._sequences, self._counts()
+        samples = sum(len(split) for split in sequences.splits.values())
+        counts["in_both_dynasties"] = counts["kept"] - samples - sequences.too_long
+        return counts | sequences.notes()
 
     @cached_property
     def _sequences(self) -> Sequences:
         return self._of(self._texts())
 
-    def _of(self, texts: Sequence[Text]) -> Sequences:
+    def _of(self, texts: Sequence[Row]) -> Sequences:
         entries = {name: [Entry(text.text) for text in texts if text.split == name] for name in SPLITS}
         return Sequences(entries, 4 * (self.characters + 1))
 
@@ -276,7 +277,7 @@ class Titles(Poems):
             raise UserError(f"direction={direction}: must be title_to_poem or poem_to_title")
         self.to_title, self.title_length = direction == "poem_to_title", title_length
 
-    def _of(self, texts: Sequence[Text]) -> Sequences:
+    def _of(self, texts: Sequence[Row]) -> Sequences:
         pairs = {name: [(text.text, text.title) for text in texts if text.split == name] for name in SPLITS}
         poem_length = 4 * (self.characters + 1)
         if self.to_title:
@@ -310,7 +311,8 @@ class Songs(ChinesePoetry):
 
     def notes(self) -> dict[str, int]:
         """Counts: songs of the archive and what was left out, patterns, vocabulary, unknown characters."""
-        return self._counts() | self._left_out | self._sequences.notes()
+        sequences = self._sequences  # makes the counts too
+        return self._counts() | self._left_out | sequences.notes()
 
     @cached_property
     def _sequences(self) -> Sequences:

@@ -54,8 +54,31 @@ def connected(n: int, pairs: Sequence[tuple[int, int]]) -> list[int]:
 
 def splits(texts: Sequence[str], group: Sequence[int]) -> list[str]:
     """The split of each text; that of a group is the one of its first text in the order of code points."""
+    found = {number: split_of(text) for number, text in first_texts(texts, group).items()}
+    return [found[number] for number in group]
+
+
+def ranked_splits(texts: Sequence[str], group: Sequence[int]) -> list[str]:
+    """As `splits`, but each split gets at least one group, however few there are: three or more.
+
+    The groups, in an order by hash, fill "test" and "validation" until each has its share; groups of more than 10 % of the
+    texts come last.
+    """
+    first = first_texts(texts, group)
+    sizes = Counter(group)
+    order = sorted(first, key=lambda number: (sizes[number] > 0.1 * len(texts), digest(first[number])))
+    found: dict[int, str] = {}
+    for later, (name, share) in zip((2, 1), SHARES.items(), strict=True):  # splits that need a group yet
+        filled = 0
+        while filled < share * len(texts) and len(order) - len(found) > later:
+            number = order[len(found)]
+            found[number], filled = name, filled + sizes[number]
+    return [found.get(number, "train") for number in group]
+
+
+def first_texts(texts: Sequence[str], group: Sequence[int]) -> dict[int, str]:
+    """The first text of each group in the order of code points."""
     first: dict[int, str] = {}
     for text, number in zip(texts, group, strict=True):
         first[number] = min(first.get(number, text), text)
-    found = {number: split_of(text) for number, text in first.items()}
-    return [found[number] for number in group]
+    return first

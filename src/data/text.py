@@ -1,6 +1,5 @@
 """Any UTF-8 text as sequences of characters."""
 
-import codecs
 import hashlib
 from functools import cached_property
 from pathlib import Path
@@ -10,6 +9,7 @@ import numpy as np
 
 from src.config.errors import UserError
 from src.data.dataset import SPLITS, Arrays
+from src.data.encodings import decode
 from src.data.files import kinds, list_files, unreadable
 from src.data.spec import Field, Spec
 from src.data.vocabulary import UNKNOWN, Vocabulary, code_points
@@ -142,16 +142,3 @@ class Text:
             listed = f"; found: {others}" if others else ""
             raise UserError(f"data.path={self.path}: there are no text files in it ({', '.join(SUFFIXES)}){listed}")
         return files, others
-
-
-def decode(data: bytes, path: Path) -> str:
-    """The text of a UTF-8 file; raises UserError with the offset of the first invalid byte."""
-    start = len(codecs.BOM_UTF8) if data.startswith(codecs.BOM_UTF8) else 0
-    try:
-        return data[start:].decode("utf-8")
-    except UnicodeDecodeError as error:
-        offset = start + error.start
-        raise UserError(
-            f"{path} is not UTF-8: byte 0x{data[offset]:02x} at offset {offset:,} ({error.reason}): save it as UTF-8, "
-            "in an editor or with iconv"
-        ) from error

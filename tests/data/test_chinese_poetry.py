@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from src.config.errors import UserError
-from src.data.chinese_poetry import COUNTS, SONGS, ChinesePoetry, Poems, Songs, Text, Titles, derive, to_lines
+from src.data.chinese_poetry import COUNTS, SONGS, ChinesePoetry, Poems, Row, Songs, Titles, derive, to_lines
 from src.data.dataset import SPLITS, Dataset, check_dataset
 from src.data.held_out import digest, split_of
 from src.data.sources import Derived, SourceError
@@ -85,8 +85,8 @@ PACKAGE = {
 }
 
 
-def read(data: bytes) -> list[Text]:
-    return [Text(*json.loads(line)) for line in data.decode().splitlines()]
+def read(data: bytes) -> list[Row]:
+    return [Row(*json.loads(line)) for line in data.decode().splitlines()]
 
 
 def test_what_is_derived_and_what_is_left_out(tmp_path: Path) -> None:
@@ -137,24 +137,24 @@ def test_versions_of_one_poem_are_in_one_split(tmp_path: Path) -> None:
 
 EXCERPT = {
     "tang_5.jsonl": [
-        Text("train", "登鸛雀樓", "王之渙", STORK),
-        Text("validation", "相思", "王維", LOVE),
-        Text("train", "靜夜思", "李白", NIGHT),
-        Text("train", "鹿柴", "王維", DEER),
-        Text("test", "春曉", "孟浩然", SPRING),
-        Text("train", "江雪", "柳宗元", SNOW),
+        Row("train", "登鸛雀樓", "王之渙", STORK),
+        Row("validation", "相思", "王維", LOVE),
+        Row("train", "靜夜思", "李白", NIGHT),
+        Row("train", "鹿柴", "王維", DEER),
+        Row("test", "春曉", "孟浩然", SPRING),
+        Row("train", "江雪", "柳宗元", SNOW),
     ],
-    "song_5.jsonl": [Text("train", "梅花", "王安石", PLUM), Text("train", "雪", "無名氏", SNOW)],
-    "tang_7.jsonl": [Text(split, "無題", "無名氏", text) for split, text in zip(SPLITS, (HIGH, BRIDGE, FALLS), strict=True)],
+    "song_5.jsonl": [Row("train", "梅花", "王安石", PLUM), Row("train", "雪", "無名氏", SNOW)],
+    "tang_7.jsonl": [Row(split, "無題", "無名氏", text) for split, text in zip(SPLITS, (HIGH, BRIDGE, FALLS), strict=True)],
     "song_7.jsonl": [],
     SONGS: [
-        Text("train", "如梦令", "李清照", DREAM),
-        Text("validation", "如梦令", "李清照", RAIN),
-        Text("test", "如梦令", "李清照", RAIN.replace("昨", "前")),
-        Text("train", "十六字令", "蔡伸", "天。休使圆蟾照客眠。人何在，桂影自婵娟。"),
-        Text("train", "十六字令", "周玉晨", "眠。月影穿窗白玉钱。无人弄，移过枕函边。"),
-        Text("train", "长调", "无名氏", DREAM + RAIN),
-        Text("train", "孤调", "无名氏", "知否。"),
+        Row("train", "如梦令", "李清照", DREAM),
+        Row("validation", "如梦令", "李清照", RAIN),
+        Row("test", "如梦令", "李清照", RAIN.replace("昨", "前")),
+        Row("train", "十六字令", "蔡伸", "天。休使圆蟾照客眠。人何在，桂影自婵娟。"),
+        Row("train", "十六字令", "周玉晨", "眠。月影穿窗白玉钱。无人弄，移过枕函边。"),
+        Row("train", "长调", "无名氏", DREAM + RAIN),
+        Row("train", "孤调", "无名氏", "知否。"),
     ],
 }
 FILES = {name: to_lines(texts) for name, texts in EXCERPT.items()}

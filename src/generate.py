@@ -19,7 +19,7 @@ from src.config import command_line
 from src.config.errors import UserError
 from src.config.experiment import Experiment
 from src.config.structure import CONF, read
-from src.data.text import decode
+from src.data.encodings import decode
 from src.runs.folder import RunFolder
 from src.runs.sampling import batch_of, condition, load_test_split, provenance_of, source_condition, text_sampler
 from src.system.files import NO_ROOM, check_writable

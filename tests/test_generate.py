@@ -1,3 +1,4 @@
+import io
 import json
 import re
 import resource
@@ -427,3 +428,73 @@ def test_a_long_text_is_short_in_the_name_of_a_file() -> None:
     assert long[0] != long[1]
     assert all(len(name.encode()) < 60 for name in long)
     assert short("a\nb").startswith("ab~")
+
+
+# Text with a source
+
+
+@pytest.fixture(scope="module")
+def pairs_run(compose: Any, greetings: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("runs") / "pairs" / "0"
+    words = ["model=gpt", "data=text_pairs", f"data.path={greetings}", "data.length=24", "data.source_length=24"]
+    words += ["model.network={width: 16, depth: 1, heads: 2}", "debug=tiny", "stop.samples=64", "evaluate=false"]
+    train(compose(*words, "validation=null", "samples.n=2", "trainer.threads=1", f"run_dir={run}"))
+    return run
+
+
+def test_previews_and_samples_without_a_source_have_those_of_unseen_pairs(pairs_run: Path, greetings: Path, draw: Any) -> None:
+    known = [json.loads(line)["source"] for line in greetings.read_text().splitlines()]
+    preview = (pairs_run / "samples" / "step-000000002.txt").read_text()
+    assert preview.splitlines()[0] == "--- sample 1: source ---"
+    assert preview.splitlines()[1] in known
+    samples = json.loads((draw(f"run={pairs_run}", "n=3") / "samples.json").read_text())["samples"]
+    assert len({sample["source"] for sample in samples} & set(known)) == 3
+
+
+def test_a_source_by_its_text_or_its_file(pairs_run: Path, draw: Any, tmp_path: Path, capsys: Any) -> None:
+    (tmp_path / "a.txt").write_text("Hi, I am 春 Ana\n", encoding="utf-8")
+    by_file, by_text = (
+        json.loads((draw(f"run={pairs_run}", "n=2", word) / "samples.json").read_text())
+        for word in (f"source={tmp_path}/a.txt", "source='Hi, I am 春 Ana'")
+    )
+    assert by_file == by_text
+    assert by_text["provenance"]["source"] == "Hi, I am 春 Ana"
+    assert capsys.readouterr().err.count("read as unknown: 春\n") == 2
+    for word, message in ((f"source={tmp_path}/b.txt", "cannot read it"), (f"source={'Hi' * 20}", "this model reads 24")):
+        with pytest.raises(UserError, match=message):
+            draw(f"run={pairs_run}", "n=2", word)
+
+
+def test_a_dialogue_in_the_terminal(pairs_run: Path, in_process: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = ["Hi, I am Ana", "", "H" * 30, "Yo, I am Eo"]
+    monkeypatch.setattr("sys.stdin", io.StringIO("\n".join(lines)))
+    words = [f"run={pairs_run}", "chat=true", "top_k=1", "prompt=H"]
+    found = in_process("generate", *words)
+    assert found.returncode == 0, found.stderr
+    answers = found.stdout.splitlines()
+    assert len(answers) == 2
+    assert all(answer.startswith("H") for answer in answers)
+    assert found.stderr == "the source has 30 characters and this model reads 24: shorten it\n"
+    assert not (pairs_run / "generated").exists()
+
+    def interrupted(_: str = "") -> str:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("builtins.input", interrupted)
+    found = in_process("generate", *words)
+    assert (found.returncode, found.stdout, found.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize(
+    ("word", "message"), [("n=2", "leave n= out"), ("format=npz", "writes no files"), ("source=a", "leave source= out")]
+)
+def test_a_dialogue_writes_no_files(word: str, message: str, pairs_run: Path, in_process: Any) -> None:
+    found = in_process("generate", f"run={pairs_run}", "chat=true", word)
+    assert found.returncode == 2
+    assert message in found.stderr
+
+
+def test_a_model_without_a_source_does_not_answer(text_run: Path, in_process: Any) -> None:
+    found = in_process("generate", f"run={text_run}", "chat=true")
+    assert found.returncode == 2
+    assert found.stderr.startswith("error: gpt reads no source, so that it cannot answer")

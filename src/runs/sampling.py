@@ -67,9 +67,10 @@ def source_condition(model: Any, modality: Any, text: str, n: int) -> Any:
     """
     if "source" not in model.conditions([0]):
         raise UserError("this model reads no source: leave source= out, or say prompt=, how the samples begin")
+    given = modality.encode_source(text)
     if unknown := modality.vocabulary.unknown(text):
         print(f"source: not in the vocabulary of the data, read as unknown: {' '.join(unknown)}", file=sys.stderr)
-    return {name: part.expand(n, *part.shape[1:]) for name, part in modality.encode_source(text).items()}
+    return {name: part.expand(n, *part.shape[1:]) for name, part in given.items()}
 
 
 def load_test_split(run: RunFolder, data: str | None = None, path: str | None = None) -> Any:

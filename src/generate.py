@@ -324,7 +324,7 @@ def chat(config: dict[str, Any]) -> None:
 
 def main() -> None:
     """The console command aigc-generate."""
-    command_line.run("generate", chat_or_generate, nullable=("n", "paths.data", "data.path"), literal=("class", *TEXT))
+    command_line.run("generate", chat_or_generate, nullable=("n", "paths.data", "data.path"))
 
 
 if __name__ == "__main__":

@@ -299,10 +299,11 @@ command_line.run("prepare", task)
     ["春風", "a,b", "it's", "back\\", "\\' x", "a=b", "{x}", "[x]", "a\nb", "007", "' x", "5,5,5,5", '"a," she said, "b"'],
 )
 def test_text_reaches_the_command_as_it_is(text: str) -> None:
-    parsed = OverridesParser.create().parse_override(quoted(f"prompt={text}", ("prompt",)))
+    parsed = OverridesParser.create().parse_override(quoted(f"prompt={text}", "generate"))
     assert parsed.value() == text
 
 
 @pytest.mark.parametrize("word", ["prompt=null", "prompt='a b'", 'prompt="a b"', "n=3", "run=a,b"])
 def test_other_words_are_for_hydra(word: str) -> None:
-    assert quoted(word, ("prompt",)) == word
+    assert quoted(word, "generate") == word
+    assert quoted("prompt=a,b", "train") == "prompt=a,b"

@@ -48,7 +48,7 @@ def words_of(model: str) -> list[str]:
     if model == "flow":  # pairs are those of the global batch
         return ["model=flow", "data=digits", "model.conditional=true", "model.optimal_transport=true"]
     if model == "gpt":  # texts of different lengths, with sources
-        settings = ["data.length=24", "data.source_length=24", "model.network={width: 32, depth: 1, heads: 2}"]
+        settings = ["data.length=24", "data.source_length=24", "model.network={width: 32, depth: 1, heads: 2, dropout: 0.0}"]
         return ["model=gpt", "data=text_pairs", *settings]
     return [f"model={model}", f"data.path={ROOT / 'README.md'}" if model == "autoregressive" else "data=digits"]
 

@@ -35,6 +35,8 @@ from src.system.files import NO_ROOM
 
 SPIN_COUNT = "5000"  # of libgomp, see benchmarks/NOTES.md
 CONF = str(Path(__file__).parents[2] / "conf")
+# Command -> keys whose values are text, with all signs that mean something to Hydra.
+LITERAL = {"generate": ("class", "prompt", "source", "heads", "form")}
 WITH_VALUE = ("--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn", "--cfg", "-c", "--package", "-p")
 NO_NAME = re.compile(r"null|true|false|[-+]?[\d.]+|\[\s*\]|\{.*\}", re.IGNORECASE)  # values that cannot name a config
 
@@ -71,6 +73,8 @@ def run(config_name: str, task: Callable[[dict[str, Any]], object], nullable: tu
 
     try:
         for word in sys.argv[1:]:  # before Hydra: with -m it writes the command line to a file
+            if word.partition("=")[0] in LITERAL.get(config_name, ()):
+                continue
             for key in re.findall(r"([\w.]+)\s*[=:]", word):
                 check_secret(key, word)
         sys.argv[1:] = options_first(sys.argv[1:])
@@ -78,6 +82,7 @@ def run(config_name: str, task: Callable[[dict[str, Any]], object], nullable: tu
         if {"--help", "-h"} & set(sys.argv[1:]):
             show_help(config_name)
             sys.exit()
+        sys.argv[1:] = [quoted(word, config_name) for word in sys.argv[1:]]
         if launch.launched() and config_name != "train":
             raise UserError("torchrun and srun are for python -m src.train: leave them out here")
         hydra.main(version_base="1.3", config_path=CONF, config_name=config_name)(checked)()
@@ -86,6 +91,17 @@ def run(config_name: str, task: Callable[[dict[str, Any]], object], nullable: tu
     except Exception as error:
         codes.append(report_error(error, config_name))
     sys.exit(max(codes, key=[0, 2, 1].index))
+
+
+def quoted(word: str, config_name: str) -> str:
+    """A word key=value of a command line; in Hydra's quotes, if the key is LITERAL and the value not null or in quotes."""
+    key, sign, value = word.partition("=")
+    if not sign or key not in LITERAL.get(config_name, ()) or value == "null" or re.fullmatch(r"""'[^']*'|"[^"]*\"""", value):
+        return word
+    # Within quotes, backslashes count only before a quote: \\ is a backslash, \' is the quote.
+    escaped = re.sub(r"(\\*)'", r"\1\1\\'", value)
+    ending = escaped[len(escaped.rstrip("\\")) :]
+    return f"{key}='{escaped}{ending}'"
 
 
 def options_first(words: Sequence[str]) -> list[str]:
@@ -170,7 +186,7 @@ def composed(config_name: str, words: Sequence[str], **options: Any) -> DictConf
     """Hydra's config for another command line; the user's --config-dir counts there too."""
     GlobalHydra.instance().clear()
     with hydra.initialize_config_dir(CONF, version_base="1.3"):
-        return hydra.compose(config_name, [*search_path(), *words], **options)
+        return hydra.compose(config_name, [*search_path(), *(quoted(word, config_name) for word in words)], **options)
 
 
 def config_dir() -> str | None:

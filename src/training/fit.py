@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.callbacks import ProgressBar
@@ -22,6 +23,7 @@ from src.data.dataset import Dataset
 from src.data.loader import DataModule, failure
 from src.evaluation.suite import Suite
 from src.models.capabilities import Samples
+from src.models.conditions import sources_of
 from src.models.model import Model, OneLoss
 from src.parallel.batch_norm import synchronise
 from src.parallel.collectives import is_first
@@ -81,7 +83,11 @@ def fit(
         own.insert(0, Profile(run.path / "profile", settings.profile))
     previews = None
     if isinstance(model, Samples) and cadence.previews:
-        previews = DrawSamples(run.samples, record, signals, modality, n=cadence.previews, per_decade=cadence.per_decade)
+        sources = None
+        if "source" in model.conditions([0]):
+            unseen = dataset.split("validation")
+            sources = sources_of(unseen, np.arange(cadence.previews) % len(unseen))
+        previews = DrawSamples(run.samples, record, signals, modality, cadence.previews, cadence.per_decade, sources)
         own.append(previews)
     own += [validate, budget]
     if is_first() and not any(isinstance(callback, ProgressBar) for callback in callbacks):

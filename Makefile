@@ -1,12 +1,22 @@
-# make train: digits from nothing. make test: the same set-up, then the tests. make repro: README's tables again. make -j2
-# zoo: the zoo's table, two runs at a time.
+# make play: a page that draws from the shipped weights. make train: digits from nothing. make test: the same set-up, then the
+# tests (make browser gets what those of the page need). make tables: the tables of README and docs/ from results/. make repro:
+# results/ again. make -j2 zoo: the zoo's results, two runs at a time.
 PYTHON ?= python3
 BIN := .venv/bin
+SUDO := $(if $(filter-out 0,$(shell id -u)),sudo)
 # <model>-<data>-<seed>, a seed of every model before the next
 ZOO := $(foreach seed,0 1 2 3 4,$(foreach data,mnist fashion_mnist,\
     $(foreach model,cdcgan dcgan mlp_gan cgan_pd sngan r3gan,$(model)-$(data)-$(seed))))
 
-.PHONY: train data fingerprints repro zoo test test-slow lint clean
+.PHONY: play browser train data fingerprints tables repro zoo test test-slow lint clean
+
+play: .venv/installed
+	$(BIN)/python -m src.play
+
+# Debian's Chromium, which the tests of the page drive.
+browser:
+	command -v chromium || command -v chromium-browser || command -v google-chrome || \
+	{ $(SUDO) apt-get update && $(SUDO) apt-get install --yes --no-install-recommends chromium; }
 
 train: .venv/installed
 	$(BIN)/python -m src.train model=mlp_gan
@@ -18,6 +28,13 @@ data: .venv/installed
 repro: data
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc repro
 	$(BIN)/python -m src.tools.readme
+	$(BIN)/python -m src.tools.families
+
+# From what is committed in results/: needs no data and trains nothing.
+tables: .venv/installed
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc repro --single-item seeds_table zoo_table families_table
+	$(BIN)/python -m src.tools.readme
+	$(BIN)/python -m src.tools.families
 
 # What each recipe does by the code as it is, and the tables of the results as they are. FORCE=--force after a new stage.
 fingerprints: data

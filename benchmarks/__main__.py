@@ -2,8 +2,8 @@
 
 Each script runs in its own process, one after the other. --recipes is for benchmarks.train_step, --cpu for it and the peers;
 options that are not listed below go to benchmarks.peers, left out without a checkout. Writes benchmarks/results.json and
-benchmarks/results.md, which README quotes; parts that are not run stay as they were. Run nothing else on the machine meanwhile,
-or take --cpu: it would change the figures.
+benchmarks/results.md, which docs/speed.md quotes; parts that are not run stay as they were. Run nothing else on the machine
+meanwhile, or take --cpu: it would change the figures.
 """
 
 import argparse

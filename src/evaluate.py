@@ -64,5 +64,10 @@ def record_name(settings: Mapping[str, Any], own: Mapping[str, Any]) -> str:
     return "-".join(["metrics", *words])
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """The console command aigc-evaluate."""
     command_line.run("evaluate", evaluate, nullable=("evaluation.", "paths.data", "data.path"))
+
+
+if __name__ == "__main__":
+    main()

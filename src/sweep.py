@@ -98,5 +98,10 @@ def check(pruner: str, shared: Sequence[str], space: dict[str, Any]) -> tuple[di
     return base, hashes
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """The console command aigc-sweep."""
     command_line.run("sweep", sweep)
+
+
+if __name__ == "__main__":
+    main()

@@ -12,6 +12,7 @@ from typing import Any
 from src.config import command_line
 from src.config.errors import Diverged, UserError
 from src.config.experiment import Experiment
+from src.config.home import described
 from src.config.identity import identity
 from src.data.dataset import check_dataset
 from src.evaluation.suite import check_suite
@@ -48,6 +49,8 @@ def train(config: dict[str, Any]) -> dict[str, Any]:
 def train_rank(experiment: Experiment, where: Place) -> dict[str, Any]:
     """The work of every rank: prepare data and folder, train, evaluate; rank 0 publishes and prints. Returns as `train`."""
     config, dataset = experiment.config, experiment.dataset
+    if is_first():
+        print(described(config["paths"]), flush=True)
     check_suite(experiment.suite, dataset.spec)
     from_first(dataset.prepare)
     dataset.prepare()
@@ -128,6 +131,10 @@ def fit(experiment: Experiment, run: RunFolder, where: Place, hashes: dict[str, 
 
     spec = experiment.dataset.spec
     model, modality = experiment.model(spec), experiment.modality(spec)
+    try:
+        model.check_parts()
+    except ValueError as error:
+        raise UserError(f"model: {error}") from error
     callbacks, factories = experiment.callbacks(), experiment.loggers()
     if hasattr(experiment.suite, "check_model"):
         experiment.suite.check_model(model)
@@ -160,6 +167,7 @@ def fit(experiment: Experiment, run: RunFolder, where: Place, hashes: dict[str, 
         checkpoint=checkpoint,
         loggers=loggers,
         callbacks=callbacks,
+        evaluate=experiment.config["evaluate"],
         **experiment.fit_settings,
     )
 
@@ -193,5 +201,10 @@ def show(run: RunFolder) -> dict[str, Any]:
     return result or {}
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """The console command aigc-train."""
     command_line.run("train", train)
+
+
+if __name__ == "__main__":
+    main()

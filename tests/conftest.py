@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 import os
 import runpy
 import subprocess
@@ -96,6 +97,16 @@ def no_torch(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     folder = tmp_path_factory.mktemp("trap")
     (folder / "torch.py").write_text('raise RuntimeError("torch was imported")\n')
     return {"PYTHONPATH": str(folder)}
+
+
+@pytest.fixture(scope="session")
+def greetings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Pairs for data=text_pairs, of different lengths: a greeting with a name, and the greeting that answers it by name."""
+    path = tmp_path_factory.mktemp("data") / "greetings.jsonl"
+    names = [a + b for a in ("An", "Ber", "Cel", "Di", "E", "Fran") for b in ("a", "o", "vin", "ster", "ie")]
+    pairs = [(f"{word}, I am {name}", f"{word} {name}!") for word in ("Hi", "Hello", "Good day", "Yo") for name in names]
+    path.write_text("".join(json.dumps({"source": source, "target": target}) + "\n" for source, target in pairs))
+    return path
 
 
 @pytest.fixture(scope="session")

@@ -79,7 +79,9 @@ def test_the_page_names_every_file_of_its_listing(project: Path) -> None:
     names = {Path(word).name for word in listing.group(1).split() if word.endswith((".py", ".yaml"))}
     assert names == {Path(name).name for name, _ in FILES} | {"__init__.py"}
     assert [line.split()[2] for line in LINES if line.startswith("python")] == [
-        f"src.{name}" for name in ("train", "train", "evaluate", "verify", "report", "sweep")
+        *(f"src.{name}" for name in ("train", "train", "evaluate", "verify", "report")),
+        "my_lab.draw_pictures",
+        *(f"src.{name}" for name in ("train", "generate", "evaluate", "report", "sweep")),
     ]
 
 
@@ -88,8 +90,18 @@ def test_a_gan_of_own_parts_with_a_callback_and_a_logger(project: Path) -> None:
     manifest = read(folder / "manifest.json")
     assert manifest["ended"]["step"] == 2
     files = {name for name in manifest["sources"] if name.startswith("my_lab")}
-    assert files == {f"my_lab/{name}.py" for name in ("losses", "networks", "shapes")}
-    assert "lr-Adam" in (folder / "csv" / "metrics.csv").read_text().splitlines()[0]
+    assert files == {f"my_lab/{name}.py" for name in ("callbacks", "loggers", "losses", "networks", "shapes")}
+    title, *numbers = (folder / "lines" / "numbers.txt").read_text().splitlines()
+    assert title == "tiny_gan, seed 0"
+    assert any(line.startswith("2: ") and "weight_norm" in line for line in numbers)
+
+
+def test_a_conditional_pair_on_a_folder_of_pictures(project: Path) -> None:
+    assert len(list((project / "pictures").glob("*/*.png"))) == 400
+    assert len(list((project / "squares").glob("0*.png"))) == 16
+    assert read(project / "squares" / "samples.json")["provenance"]["class"] == "square"
+    assert "fd_digits" in read(project / "runs/my_shapes/0/metrics-samples=20.json")["metrics"]
+    assert "tiny_cgan-my_shapes" in (project / "my_shapes.html").read_text()
 
 
 def test_a_rule_without_samples(project: Path) -> None:

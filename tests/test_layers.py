@@ -1,4 +1,4 @@
-"""Imports go one way: config, data, networks, models, run folder, evaluation and training, reporting, commands."""
+"""Imports go one way: config, data, networks, models, run folder, evaluation and training, reporting and page, commands."""
 
 import ast
 from pathlib import Path
@@ -14,8 +14,8 @@ LAYERS = [
     {"models", "modalities"},
     {"runs", "system.numerics"},
     {"evaluation", "training"},
-    {"reporting", "search"},
-    {"train", "evaluate", "generate", "prepare", "report", "sweep", "verify", "tools"},
+    {"reporting", "search", "page"},
+    {"train", "evaluate", "generate", "play", "prepare", "report", "sweep", "verify", "tools"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 FILES = sorted(path for path in (ROOT / "src").rglob("*.py") if path.name != "__init__.py")

@@ -1,5 +1,6 @@
 """Every notebook of notebooks/: committed without outputs, runs from where people start it, leaves nothing behind."""
 
+import ast
 import re
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from nbclient import NotebookClient
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+CHINESE = [path for path in NOTEBOOKS if path.stem.endswith(".zh")]
 CHATTER = re.compile(r"Matplotlib is building the font cache.*\n?")  # once on a machine
 
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -47,7 +49,7 @@ def test_the_first_cell_goes_to_the_root(path: Path, folder: Path, monkeypatch: 
     assert (Path.cwd(), sys.path[0]) == (ROOT, str(ROOT))
 
 
-@each_notebook
+@pytest.mark.parametrize("path", [path for path in NOTEBOOKS if path not in CHINESE], ids=lambda path: path.stem)
 def test_runs_without_a_word_of_warning(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NOTEBOOK_FAST", "1")
     monkeypatch.setenv("NOTEBOOK_RUNS", str(tmp_path))
@@ -61,8 +63,22 @@ def test_runs_without_a_word_of_warning(path: Path, tmp_path: Path, monkeypatch:
     assert CHATTER.sub("", "".join(stream.text for stream in streams if stream.name == "stderr")) == ""
 
 
-def test_the_first_gans_text_holds_no_measured_number() -> None:
+@pytest.mark.parametrize("path", CHINESE, ids=lambda path: path.stem)
+def test_a_translation_has_the_same_cells_and_the_same_code(path: Path) -> None:
+    """Apart from comments: it needs no execution of its own."""
+    original = path.with_name(path.name.replace(".zh", ""))
+    translated, cells = (nbformat.read(notebook, as_version=4).cells for notebook in (path, original))
+    assert [(cell.id, cell.cell_type) for cell in translated] == [(cell.id, cell.cell_type) for cell in cells]
+    for ours, theirs in zip(translated, cells, strict=True):
+        if ours.cell_type == "code":
+            assert ast.dump(ast.parse(ours.source)) == ast.dump(ast.parse(theirs.source)), ours.id
+        else:
+            assert re.search(r"[\u4e00-\u9fff]", ours.source), f"{ours.id} is not translated"
+
+
+@pytest.mark.parametrize("name", ["first_gan", "first_gan.zh"])
+def test_the_first_gans_text_holds_no_measured_number(name: str) -> None:
     """What a run gives is printed by the run; the text has settings, and a control's 0.05 and a blind guess's 0.5."""
-    cells = nbformat.read(ROOT / "notebooks" / "first_gan.ipynb", as_version=4).cells
+    cells = nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4).cells
     text = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
     assert set(re.findall(r"\d+\.\d+", text)) <= {"0.05", "0.5"}

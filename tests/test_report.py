@@ -28,7 +28,7 @@ def runs(tiny_run: Path, tmp_path: Path) -> Path:
 
 
 def settings(runs: Path, **changes: object) -> dict[str, object]:
-    return {"runs": str(runs), "baseline": None, "films": True, **dict.fromkeys(KINDS), **changes}
+    return {"runs": str(runs), "baseline": None, "films": "beside", "figures": None, **dict.fromkeys(KINDS), **changes}
 
 
 def everything(out: Path) -> dict[str, str]:
@@ -45,7 +45,9 @@ def test_one_command_makes_all(runs: Path, tmp_path: Path, in_process: Command) 
     done = in_process("report", f"runs=[{runs}/tiny/0,{runs}/tiny/1,{runs}/tiny/2]", *words)
     assert done.returncode == 0, done.stderr
     files = contents(tmp_path / "out")
-    assert sorted(files) == ["curves.csv", "metrics/mlp_gan-digits.json", "page.html", "table.json", "table.md"]
+    film = "page_files/film-mlp_gan-digits-0.gif"
+    assert sorted(files) == ["curves.csv", "metrics/mlp_gan-digits.json", "page.html", film, "table.json", "table.md"]
+    assert f'href="{film}"'.encode() in files["page.html"]
     result = json.loads(files["table.json"])["mlp_gan-digits"]
     assert result["config"] == read_run(runs / "tiny" / "0", "0").recipe
     assert [result["fd_digits"]["n"], result["started"]] == [3, 3]
@@ -86,6 +88,8 @@ def test_what_a_link_names_is_written(runs: Path, tmp_path: Path) -> None:
         (["runs=conf"], "no run at or below conf"),
         (["runs={runs}", "out=null"], "nothing to write"),
         (["runs={runs}", "out={runs}"], "cannot write"),
+        (["runs={runs}", "films=true"], "known: beside, inline, none"),
+        (["runs={runs}", "out=null", "table=t.md", "figures=pdf"], "give out="),
         (["runs={runs}", "baseline=mlp_gam"], "did you mean mlp_gan"),
     ],
 )

@@ -14,7 +14,7 @@ from src.runs.load import load_run
 from src.train import train
 from src.verify import verify
 
-ROOT = Path(__file__).parent.parent
+SMALL_PAIRS = ["data.length=24", "data.source_length=24", "model.network={width: 32, depth: 1, heads: 2}"]
 RULES = {
     "vae": (["model=vae", "data=digits"], "fd_digits", "step-000000020.png"),
     "flow": (
@@ -22,15 +22,17 @@ RULES = {
         "fd_digits",
         "step-000000020.png",
     ),
-    "autoregressive": (["model=autoregressive", f"data.path={ROOT / 'README.md'}"], "nats", "step-000000020.txt"),
+    "gpt": (["model=gpt", "data=text_pairs", *SMALL_PAIRS], "nats", "step-000000020.txt"),
     "autoregressive_images": (["model=autoregressive", "data=digits"], "nats", "step-000000020.png"),
     "contrastive": (["model=contrastive", "data=digits"], "knn_accuracy", None),
 }
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_from_training_to_the_report(rule: str, compose: Any, tmp_path: Path, capsys: Any) -> None:
+def test_from_training_to_the_report(rule: str, compose: Any, greetings: Path, tmp_path: Path, capsys: Any) -> None:
     words, main, preview = RULES[rule]
+    if rule == "gpt":
+        words = [*words, f"data.path={greetings}"]
     run = RunFolder(tmp_path / "run")
     result = train(compose(*words, "debug=tiny", "trainer.threads=1", f"run_dir={run.path}"))
     assert result["main"]["name"] == main

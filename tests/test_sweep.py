@@ -317,7 +317,7 @@ def test_a_sweep_over_own_data_goes_on_where_they_have_moved(tmp_path: Path, mon
 def test_help_lists_sweeps_and_settings(in_process: Any) -> None:
     answer = in_process("sweep", "--help")
     assert answer.returncode == 0
-    for words in (f"sweep: {', '.join(SWEEPS)}", "workers: 1", "store: null"):
+    for words in (f"  sweep=mlp_gan_tpe: {', '.join(SWEEPS)}", "  workers=1 ", "  store=null "):
         assert words in answer.stdout
 
 

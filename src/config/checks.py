@@ -8,6 +8,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from src.config import home  # noqa: F401 (registers ${home:...}, which configs use)
 from src.config.errors import UserError, nearest
 
 # Targets that an untrusted config (from a run folder or a checkpoint) may build. A config that the user types may build any.
@@ -36,6 +37,7 @@ NUMBER, POSITIVE, NOT_NEGATIVE, FRACTION = (
 COUNT, INDEX, SOME = (f"a whole number of at least {least}" for least in (1, 0, 5))  # SOME: metrics need at least 5 samples
 COUNTS, FRACTIONS = "a list of whole numbers of at least 1", "a list of two numbers from 0 up to but below 1"
 DRAWN = "a whole number from 5 to 100,000"  # more would fill the memory in a validation
+PORT = "a whole number from 0 to 65,535"
 BOOL, TEXT, NAME, DEVICE = "true or false", "a word", "a word without /", "cpu, mps, cuda or cuda:0"
 PATH, PATHS = "a path (a number as ./3)", "a path (a number as ./3) or a list of paths"
 CHECKS: dict[str, Callable[[Any], bool]] = {
@@ -47,6 +49,7 @@ CHECKS: dict[str, Callable[[Any], bool]] = {
     INDEX: lambda v: is_integer(v) and v >= 0,
     SOME: lambda v: is_integer(v) and v >= 5,
     DRAWN: lambda v: CHECKS[SOME](v) and v <= 100_000,
+    PORT: lambda v: is_integer(v) and 0 <= v <= 65_535,
     COUNTS: lambda v: is_list(v) and all(map(CHECKS[COUNT], v)),
     FRACTIONS: lambda v: is_list(v) and len(v) == 2 and all(map(CHECKS[FRACTION], v)),
     BOOL: lambda v: isinstance(v, bool),
@@ -60,19 +63,21 @@ CHECKS: dict[str, Callable[[Any], bool]] = {
 # Settings of the commands, by full key.
 KEYS = {
     **dict.fromkeys(("name", "data.name"), NAME),
-    "baseline": TEXT,
+    **dict.fromkeys(("baseline", "host"), TEXT),
+    "port": PORT,
     "evaluation.device": DEVICE,
     **dict.fromkeys(("paths.data", "paths.runs", "paths.cache", "data.path", "evaluation.weights"), PATH),
     **dict.fromkeys(("run", "run_dir", "extend", "publish", "published", "out", "output", "readme", "results", "store"), PATH),
     **dict.fromkeys(("table", "json", "curves", "metrics"), PATH),
     "runs": PATHS,
-    **dict.fromkeys(("fresh", "evaluate", "flagship", "quick", "films", "film"), BOOL),
+    **dict.fromkeys(("fresh", "evaluate", "flagship", "quick", "film", "open", "chat"), BOOL),
+    **dict.fromkeys(("prompt", "source", "heads", "form"), TEXT),
     **dict.fromkeys(("trainer.channels_last", "trainer.sync_batchnorm", "trainer.deterministic"), BOOL),
     **dict.fromkeys(
         ("seed", "start", "interpolate", "reconstruct", "traverse", "data.workers", "evaluation.seed", "samples.per_decade"),
         INDEX,
     ),
-    **dict.fromkeys(("steps", "n", "samples.n", "epochs", "data.batch_size", "side", "checkpoint.keep"), COUNT),
+    **dict.fromkeys(("steps", "n", "most", "samples.n", "epochs", "data.batch_size", "side", "checkpoint.keep"), COUNT),
     **dict.fromkeys(("log.every", "validation.every", "checkpoint.every"), COUNT),
     **dict.fromkeys(("trainer.threads", "trainer.block", "trainer.profile"), COUNT),
     **dict.fromkeys(("stop.epochs", "stop.samples", "stop.minutes"), POSITIVE),
@@ -127,13 +132,16 @@ CHOICES = {
     "solver": ("euler", "heun", "multistep"),
     "checkpoint": ("best", "last"),
     "sampler": ("tpe", "random"),
+    "films": ("beside", "inline", "none"),
+    "figures": ("pdf", "svg"),
     "pruner": ("asha", "median", "none"),
 }
 # Keys that may be null. A name that ends with a dot stands for all keys of that section.
 NULLABLE = (
     *("stop.", "trainer.threads", "trainer.profile", "evaluation.extractor", "evaluation.weights", "evaluation.device"),
     *("truncation", "side", "temperature", "top_k", "top_p", "nfe", "solver", "guidance"),
-    *("run_dir", "extend", "publish", "out", "store", "baseline", "table", "json", "curves", "metrics"),
+    *("prompt", "source", "heads", "form"),
+    *("run_dir", "extend", "publish", "out", "store", "baseline", "table", "json", "curves", "metrics", "figures"),
 )
 
 

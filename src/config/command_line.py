@@ -26,14 +26,18 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from src.config.checks import check_secret, leaves, plain, validate
-from src.config.errors import Interrupted, UserError, nearest
+from src.config.checks import check_secret, entries, plain, validate
+from src.config.errors import Interrupted, UserError, nearest, suggestions
+from src.config.help import help_text
 from src.config.structure import check_structure
 from src.parallel import launch
 from src.system.files import NO_ROOM
 
 SPIN_COUNT = "5000"  # of libgomp, see benchmarks/NOTES.md
 CONF = str(Path(__file__).parents[2] / "conf")
+# Command -> keys whose values are text, with all signs that mean something to Hydra.
+LITERAL = {"generate": ("class", "prompt", "source", "heads", "form")}
+WITH_VALUE = ("--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn", "--cfg", "-c", "--package", "-p")
 NO_NAME = re.compile(r"null|true|false|[-+]?[\d.]+|\[\s*\]|\{.*\}", re.IGNORECASE)  # values that cannot name a config
 
 
@@ -69,9 +73,16 @@ def run(config_name: str, task: Callable[[dict[str, Any]], object], nullable: tu
 
     try:
         for word in sys.argv[1:]:  # before Hydra: with -m it writes the command line to a file
+            if word.partition("=")[0] in LITERAL.get(config_name, ()):
+                continue
             for key in re.findall(r"([\w.]+)\s*[=:]", word):
                 check_secret(key, word)
+        sys.argv[1:] = options_first(sys.argv[1:])
         check_groups(sys.argv[1:])
+        if {"--help", "-h"} & set(sys.argv[1:]):
+            show_help(config_name)
+            sys.exit()
+        sys.argv[1:] = [quoted(word, config_name) for word in sys.argv[1:]]
         if launch.launched() and config_name != "train":
             raise UserError("torchrun and srun are for python -m src.train: leave them out here")
         hydra.main(version_base="1.3", config_path=CONF, config_name=config_name)(checked)()
@@ -80,6 +91,42 @@ def run(config_name: str, task: Callable[[dict[str, Any]], object], nullable: tu
     except Exception as error:
         codes.append(report_error(error, config_name))
     sys.exit(max(codes, key=[0, 2, 1].index))
+
+
+def quoted(word: str, config_name: str) -> str:
+    """A word key=value of a command line; in Hydra's quotes, if the key is LITERAL and the value not null or in quotes."""
+    key, sign, value = word.partition("=")
+    if not sign or key not in LITERAL.get(config_name, ()) or value == "null" or re.fullmatch(r"""'[^']*'|"[^"]*\"""", value):
+        return word
+    # Within quotes, backslashes count only before a quote: \\ is a backslash, \' is the quote.
+    escaped = re.sub(r"(\\*)'", r"\1\1\\'", value)
+    ending = escaped[len(escaped.rstrip("\\")) :]
+    return f"{key}='{escaped}{ending}'"
+
+
+def options_first(words: Sequence[str]) -> list[str]:
+    """A command line with Hydra's options before the settings: its parser refuses settings on both sides of an option."""
+    options: list[str] = []
+    settings: list[str] = []
+    rest = list(words)
+    if {"--info", "-i"} & set(rest):  # may have a value or not
+        return rest
+    while rest:
+        word = rest.pop(0)
+        (options if word.startswith("-") else settings).append(word)
+        if word in WITH_VALUE and rest:
+            options.append(rest.pop(0))
+    return options + settings
+
+
+def show_help(config_name: str) -> None:
+    """Print every setting of a command, with the config groups that the command line chooses."""
+    words = sys.argv[1:]
+    while words and words[0].startswith("-"):
+        words = words[2 if words[0] in WITH_VALUE else 1 :]
+    config: dict[str, Any] = OmegaConf.to_container(composed(config_name, words, return_hydra_config=True))  # type: ignore[assignment]
+    choices = config.pop("hydra")["runtime"]["choices"]
+    print(help_text(config_name, config, choices, groups()))
 
 
 def open_standard_streams() -> None:
@@ -139,7 +186,7 @@ def composed(config_name: str, words: Sequence[str], **options: Any) -> DictConf
     """Hydra's config for another command line; the user's --config-dir counts there too."""
     GlobalHydra.instance().clear()
     with hydra.initialize_config_dir(CONF, version_base="1.3"):
-        return hydra.compose(config_name, [*search_path(), *words], **options)
+        return hydra.compose(config_name, [*search_path(), *(quoted(word, config_name) for word in words)], **options)
 
 
 def config_dir() -> str | None:
@@ -212,16 +259,16 @@ def explain_key(error: Exception, config_name: str, words: Sequence[str]) -> str
         return first_line(error)
     if key in known:  # it refers to a key that does not exist
         return f"{key}: {first_line(error)}"
-    return f"there is no setting {key!r}: {nearest(key, [*known, *groups()])}"
+    return f"there is no setting {key!r}: {suggestions(key, known, [*known, *groups()])}"
 
 
 def known_keys(config_name: str, words: Sequence[str]) -> list[str]:
-    """Every key of the config, with the config groups that a command line chooses."""
+    """Every key and section of the config, with the config groups that a command line chooses."""
     chosen = [word for word in words if "=" in word and word.split("=")[0].lstrip("+") in groups()]
     GlobalHydra.instance().clear()
     with hydra.initialize_config_dir(CONF, version_base="1.3"):
         config = hydra.compose(config_name, overrides=[*search_path(), *chosen])
-    return [key for key, _ in leaves(OmegaConf.to_container(config))]  # type: ignore[arg-type]
+    return [key for key, _ in entries(OmegaConf.to_container(config))]
 
 
 def first_line(error: BaseException) -> str:

@@ -26,3 +26,17 @@ def nearest(name: str, known: Iterable[str], count: int = 3) -> str:
     names = sorted(known)
     close = difflib.get_close_matches(name, names, n=count, cutoff=0.5)
     return f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(names)}"
+
+
+def suggestions(key: str, known: Iterable[str], similar: Iterable[str]) -> str:
+    """What an unknown dotted key may mean, as text for an error message.
+
+    The known keys that end with it, such as model.optimizer.lr for lr; else those of its section with its last name; else the
+    nearest of `similar`.
+    """
+    section, name = key.partition(".")[0], key.rpartition(".")[2]
+    deeper = [other for other in known if other.endswith(f".{key}")]
+    deeper = deeper or [
+        other for other in known if other.startswith(f"{section}.") and other.endswith(f".{name}") and other != key
+    ]
+    return f"did you mean {' or '.join(sorted(deeper))}?" if deeper else nearest(key, similar)

@@ -9,8 +9,8 @@ from typing import Any
 
 import yaml
 
-from src.config.checks import leaves
-from src.config.errors import UserError, nearest
+from src.config.checks import entries, leaves
+from src.config.errors import UserError, suggestions
 
 CONF = Path(__file__).parents[2] / "conf"
 WITHOUT_KEY = ("experiment", "debug", "sweep")  # groups whose files say "# @package _global_" and set other keys
@@ -19,7 +19,7 @@ FIXED = ("stop", "log", "validation", "samples", "checkpoint", "paths")  # secti
 DATA = ("name", "batch_size", "workers", "source", "modality")
 WRITTEN = ("digest",)  # keys of data that a training adds to its config
 BUILT = ("model", "evaluation", "data.source", "data.modality")  # sections with a _target_
-REFERENCE = re.compile(r"\$\{(?:oc\.select:)?([\w.]+)")
+REFERENCE = re.compile(r"\$\{(?:oc\.select:)?([\w.]+)[,}\[]")
 
 
 def check_structure(command: str, values: Mapping[str, Any], user_dir: str | None) -> None:
@@ -50,11 +50,14 @@ def check_structure(command: str, values: Mapping[str, Any], user_dir: str | Non
             check_built(key, values[group][part] if part else values[group])
     known = {*base, *groups, "name"}
     named = references(values)
+    if "loss" in groups and values["loss"] and "loss" not in named:
+        raise UserError("loss: nothing reads it with this model: leave loss= out")
     if unknown := next((key for key in keys_of(values) if not is_read(key, known, sections, user_dir, named)), None):
         place = file_of(unknown, None, user_dir)
         parent = unknown.rpartition(".")[0]
         others = {key for key, _ in leaves(values)} | set(known_leaves(sections)) | known
-        found = nearest(unknown, [key for key in others if key != unknown and key.rpartition(".")[0] == parent])
+        beside = [key for key in others if key != unknown and key.rpartition(".")[0] == parent]
+        found = suggestions(unknown, [key for key, _ in entries(values)], beside)
         raise UserError(f"there is no setting {unknown!r}{f' (in {place})' if place else ''}: {found}")
 
 

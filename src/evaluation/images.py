@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 VALIDATION_SEED = 1_000_000  # first seed of validation samples: the final evaluation must draw others than chose the checkpoint
 NEIGHBOUR_ROWS, NEIGHBOURS = 8, 8
+TIMED = 128  # samples that tell how long others take
 BATCH = 500  # samples per call of the discriminator
 PORTION = 1024  # samples per call of the model: a multiple of the batches in which models sample
 
@@ -99,13 +100,25 @@ class ImageSuite:
         draw = sampler(model, dataset.spec, VALIDATION_SEED)
         return validation_distance(draw, dataset, self.extractor, self.validation_samples, self.cache)
 
+    def seconds(self, model: "Model", dataset: "Dataset") -> tuple[float, float]:
+        """About how long a validation and the evaluation take here, without what is measured of real data once.
+
+        Draws and measures TIMED samples on this rank.
+        """
+        self.extractor.to(model.device)
+        began = time.monotonic()
+        self.extractor(dataset.spec.x.to_data(model.sample(range(TIMED))))  # type: ignore[operator]
+        each = (time.monotonic() - began) / TIMED
+        count = min(self.samples, len(dataset.split(self.split)), len(dataset.split("train")))
+        return each * self.validation_samples, each * count * (2 if model.ema and self.raw else 1)
+
     def evaluate(self, model: "Model", dataset: "Dataset", modality: Any, folder: Path) -> dict[str, Any]:
         """See Suite. Measures averaged and raw weights (`raw`), writes `neighbours.png`: samples beside training images."""
         import torch
 
         from src.data.dataset import read_all
         from src.evaluation.metrics.discriminator_gap import discriminator_gap
-        from src.evaluation.protocol import Protocol, evaluate, sample_count
+        from src.evaluation.protocol import Protocol, evaluate, left_out, sample_count
         from src.modalities.modality import ShowsNeighbours
         from src.models.capabilities import Discriminates
         from src.parallel.collectives import is_first, total
@@ -113,6 +126,8 @@ class ImageSuite:
         device = self.place(model)
         protocol = Protocol(self.extractor_name, self.weights, self.samples, self.split)
         count = sample_count(dataset, protocol)
+        if (few := left_out(count)) and is_first():
+            print(f"{count} images are too few for {few}: left out", flush=True)
         cond = model.conditions(range(self.seed, self.seed + count))  # type: ignore[operator]
 
         def measured(samples: "Tensor") -> dict[str, Any]:

@@ -38,6 +38,13 @@ from src.training import rng
 REVISION = 1  # increase it when a metric or a control changes its meaning: older caches are then not used
 NEIGHBOURS = {"precision_recall": 3, "density_coverage": 5, "copies": 1}
 
+# Metric -> number of images below which it says nothing. KID compares subsets of half of the images, and the features of fewer
+# are partly constant; the inception score takes 10 splits; balls that reach to the k-th of few neighbours hold everything.
+FEWEST = {
+    **dict.fromkeys(("kid", "kid_std", "is", "is_std"), 100),
+    **dict.fromkeys(("precision", "recall"), 10 * NEIGHBOURS["precision_recall"]),
+    **dict.fromkeys(("density", "coverage"), 10 * NEIGHBOURS["density_coverage"]),
+}
 MANY_CLASSES = 100  # from this number on, a record counts the classes found instead of listing their shares
 
 Generate = Callable[[int], Tensor]  # n -> samples [n, ...] in the data's dtype: uint8 images [n, C, H, W], float points
@@ -67,6 +74,12 @@ def sample_count(dataset: Dataset, protocol: Protocol) -> int:
     return min(protocol.samples, len(read_all(dataset.split(protocol.split), "x")), len(read_all(dataset.split("train"), "x")))
 
 
+def left_out(count: int) -> str:
+    """The metrics that `count` images are too few for, in words; empty if there are none."""
+    few = {name: fewest for name, fewest in FEWEST.items() if count < fewest and not name.endswith("_std")}
+    return ", ".join(f"{name} (needs {fewest})" for name, fewest in few.items())
+
+
 def evaluate(
     generate: Generate,
     dataset: Dataset,
@@ -89,7 +102,7 @@ def evaluate(
     """
     extractor = extractor or load_extractor(protocol.extractor, protocol.weights)
     count = sample_count(dataset, protocol)
-    found = extract(generate, count, extractor)
+    found = extract(generate, count, extractor, show=True)
     if not is_first():
         return {}
     described = describe(dataset, protocol, extractor, count)
@@ -97,6 +110,9 @@ def evaluate(
     reference = cached(cache, described, lambda: real_reference(dataset, protocol, extractor, count, known))
     metrics = _measure(found, reference, extractor, protocol.seed)
     controls = json.loads(str(reference["controls"]))
+    few = {extractor.key(name) for name, fewest in FEWEST.items() if count < fewest}
+    metrics, *others = ({k: v for k, v in part.items() if k not in few} for part in (metrics, *controls.values()))
+    controls = dict(zip(controls, others, strict=True))
     if labels is not None:
         # A separate cache file: metrics that need no labels, and their protocol, must not depend on labels.
         conditional = known or cached(
@@ -108,11 +124,11 @@ def evaluate(
     return record(main, columns(metrics, extractor.name), metrics, controls, CONTROL_NAMES, described)
 
 
-def extract(generate: Generate, n: int, extractor: Extractor) -> Features:
-    """Features of `n` generated samples; each rank extracts a part of them."""
+def extract(generate: Generate, n: int, extractor: Extractor, show: bool = False) -> Features:
+    """Features of `n` generated samples; each rank extracts a part of them. show: whether it says how far it is."""
     samples = generate(n)
     assert len(samples) == n, f"{n} samples were asked for, {len(samples)} came"
-    parts = shared(lambda rows: extractor(samples[rows]), n, extractor.batch_size)
+    parts = shared(lambda rows: extractor(samples[rows], show), n, extractor.batch_size)
     return Features(*map(torch.cat, zip(*parts, strict=True)))
 
 
@@ -191,7 +207,7 @@ def real_reference(
     real, real_logits = extractor(_tensor(real_samples[_subset(len(real_samples), count, protocol.seed, "reference")]))
     limit = _training_limit(dataset, protocol, extractor)
     looked_at = train_samples if limit is None else train_samples[_subset(len(train_samples), limit, protocol.seed, "training")]
-    reference = {"real": real.numpy(), "train": extractor(_tensor(looked_at)).features.numpy()}
+    reference = {"real": real.numpy(), "train": extractor(_tensor(looked_at), show=True).features.numpy()}
     if extractor.classes >= MANY_CLASSES:
         reference["class_counts"] = class_counts(real_logits).numpy()
     return reference | (derived(dataset, protocol, extractor, count, reference) if known is None else known)
@@ -213,7 +229,7 @@ def derived(dataset: Dataset, protocol: Protocol, extractor: Extractor, count: i
         "held_out": closeness(validation if protocol.split == "train" else real, train, spacing).numpy(),
     }
     controls = {
-        name: _measure(extractor(samples), features | found, extractor, protocol.seed)
+        name: _measure(extractor(samples, show=True), features | found, extractor, protocol.seed)
         for name, (samples, _) in _control_samples(dataset, protocol, count).items()
     }
     unseen = validation if protocol.split == "test" else extractor(_tensor(read_all(dataset.split("test"), "x"))).features

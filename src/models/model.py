@@ -59,6 +59,9 @@ class Model(LightningModule):
 
     # Training
 
+    def check_parts(self) -> None:
+        """Raise ValueError for parts that cannot learn together; called before a training, not before samples are drawn."""
+
     def training_step(self, block: Batch, index: int) -> None:
         """Make the updates for a block [K, B, ...] of K batches."""
         optimizers = self.optimizers()

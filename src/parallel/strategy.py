@@ -1,4 +1,4 @@
-"""Lightning's strategy for several ranks that were started before the Trainer. See docs/strategies.md."""
+"""Lightning's strategy for several ranks that were started before the Trainer. See docs/many_gpus.md."""
 
 from pytorch_lightning.strategies import DDPStrategy
 

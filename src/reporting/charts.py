@@ -1,156 +1,124 @@
-"""Charts as inline SVG: a row of dots for each recipe, a line for each training. Colours are classes of style.css."""
+"""Charts by matplotlib: inline SVG in the colours of the page, or files for papers."""
 
+import io
 import math
-from collections.abc import Iterable, Sequence
+import re
+import warnings
+from collections.abc import Sequence
 from html import escape
-from typing import NamedTuple
+from typing import Any
+
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from src.reporting.tables import Group, Table
-from src.reporting.words import mean, number
+from src.reporting.words import number
 
-WIDTH, HEIGHT = 760, 300  # HEIGHT: of line charts
-MARGIN = 16
-LEFT, TOP, RIGHT, BOTTOM = 52, 10, WIDTH - MARGIN, HEIGHT - 44  # the plot area of line charts
-COLOURS = 7  # .c0 .. .c6 in style.css; more groups reuse them, dashed
-ROW = 46  # pixels for each recipe's dots
+WIDTH = 5.2  # inches: as wide as a phone, so that its text need not shrink there
+INK, SOFT, LINE, GROUND = "#1c1c1e", "#5f6368", "#dcdfe3", "#ffffff"
+COLOURS = "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#6b6b6b"  # Okabe and Ito's; reused dashed
+PAGE = {INK: "var(--ink)", SOFT: "var(--soft)", LINE: "var(--line)", GROUND: "var(--ground)"} | {
+    c: f"var(--c{n})" for n, c in enumerate(COLOURS)
+}
 LOGARITHMIC = 10  # an axis of positive values is logarithmic if largest / smallest exceeds this
+STYLE: Any = {
+    **dict.fromkeys(("axes.edgecolor", "grid.color", "xtick.color", "ytick.color"), LINE),
+    **dict.fromkeys(("axes.labelcolor", "xtick.labelcolor", "ytick.labelcolor"), SOFT),
+    **dict.fromkeys(("axes.facecolor", "figure.facecolor"), "none"),
+    **dict.fromkeys(("axes.spines.top", "axes.spines.right", "legend.frameon"), False),
+    **dict.fromkeys(("axes.grid", "axes.axisbelow"), True),
+    "text.color": INK,
+    "font.size": 9,
+    "lines.linewidth": 1.2,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "aigc-lab",  # the same bytes each time
+    "pdf.fonttype": 42,  # TrueType, which journals ask for
+    "text.parse_math": False,  # a label may hold a $
+}
 
 
-class Axis(NamedTuple):
-    """A map of values low..high to pixels start..end, linear or logarithmic."""
-
-    low: float
-    high: float
-    start: float
-    end: float
-    log: bool = False
-
-    def at(self, value: float) -> float:
-        low, high, value = (math.log(v) if self.log else v for v in (self.low, self.high, max(value, self.low)))
-        return round(self.start + (self.end - self.start) * (value - low) / (high - low), 1)
-
-    def ticks(self) -> list[float]:
-        if self.log:
-            decades = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
-            values = [digit * 10.0**decade for decade in decades for digit in ((1, 2, 5) if len(decades) < 5 else (1,))]
-        else:
-            step = nice_step(self.high - self.low)
-            values = [i * step for i in range(math.ceil(self.low / step), math.floor(self.high / step) + 1)]
-        return [value for value in values if self.low <= value <= self.high]
-
-
-def nice_step(span: float) -> float:
-    """1, 2 or 5 times a power of ten, so that the span has four to nine steps."""
-    power = 10.0 ** math.floor(math.log10(span / 4))
-    return max(factor * power for factor in (1, 2, 5) if factor * power <= span / 4)
-
-
-def axis_for(values: Sequence[float], start: float, end: float) -> Axis:
-    """An axis with a margin around the values; logarithmic if all are positive and far apart."""
-    low, high = min(values), max(values)
-    if 0 < low < high / LOGARITHMIC:
-        return Axis(low / 1.15, high * 1.15, start, end, log=True)
-    air = 0.06 * (high - low) or 0.1 * abs(high) or 1.0
-    return Axis(low - air, high + air, start, end)
-
-
-def colour(index: int) -> str:
-    return f"c{index % COLOURS}" + (" dashed" if index // COLOURS % 2 else "")
-
-
-def dots(table: Table) -> str:
-    """The main metric of each seed, mean and 95 % interval of each recipe, the floor as a line. Empty without finished runs."""
+@rc_context(STYLE)
+def dots(table: Table) -> Figure | None:
+    """The main metric of each seed, mean and 95 % interval of each recipe, the floor as a line. None of a single run."""
     rows = [(index, group) for index, group in enumerate(table.groups) if group.finished]
-    if not rows:
-        return ""
+    if sum(len(group.finished) for _, group in rows) < 2:
+        return None
+    figure, axes = plot(0.42 * len(rows) + 0.7, table.main)
     values = [run.metrics[table.main] for _, group in rows for run in group.finished]
-    intervals = [summary.interval for _, group in rows if (summary := group.summary(table.main)) and summary.interval]
-    log = axis_for(values, 0, 1).log
-    values += [end for interval in intervals for end in interval if end > 0 or not log]
-    axis, bottom, parts = axis_for(values, MARGIN, RIGHT), ROW * len(rows) + 26, []
-    if (floor := table.floor) is not None:
-        wider = axis_for([*values, floor], MARGIN, RIGHT)
-        if (floor > 0 or not axis.log) and wider.at(max(values)) - wider.at(min(values)) > (RIGHT - MARGIN) / 2:
-            axis = wider
-            x = axis.at(floor)
-            beside = f'x="{x + 5}"' if x < WIDTH / 2 else f'x="{x - 5}" text-anchor="end"'
-            parts.append(f'<line class="floor" x1="{x}" x2="{x}" y1="4" y2="{bottom}"/>')
-            parts.append(f'<text class="floor" {beside} y="16">floor {number(floor)}</text>')
+    log = scale(axes, "x", values)
+    if (floor := table.floor) is not None and (floor > 0 or not log):
+        low, high, least, most = (math.log(v) if log else v for v in (min(values), max(values), *_hull(values, floor)))
+        if high - low > (most - least) / 3:
+            axes.axvline(floor, color=INK, linestyle=":")
+            axes.annotate(f"floor {number(floor)}", (floor, -0.9), (3, -8), textcoords="offset points", fontsize=8)
         else:  # an axis that includes the floor would draw the dots too close together
-            beside = f'x="{MARGIN}" y="16">◂ ' if floor < min(values) else f'x="{RIGHT}" y="16" text-anchor="end">▸ '
-            parts.append(f'<text class="floor" {beside}floor {number(floor)}</text>')
-    parts += vertical_ticks(axis, 22, bottom)
-    for row, (index, group) in enumerate(rows):
-        parts += _dot_row(group, axis, 26 + ROW * row, table.main, colour(index))
-    return svg(parts, bottom + 44, f"{table.main} of each seed, with mean and 95 % interval", table.main)
+            axes.set_xlabel(f"{table.main} (floor {number(floor)})")
+    for place, (index, group) in enumerate(rows):
+        _dot_row(axes, group, place, table.main, COLOURS[index % len(COLOURS)], min(values) / 2 if log else -math.inf)
+    axes.set(ylim=(len(rows) - 0.5, -0.9), yticks=[])
+    axes.spines["left"].set_visible(False)
+    return figure
 
 
-def _dot_row(group: Group, axis: Axis, top: int, metric: str, style: str) -> Iterable[str]:
+def _dot_row(axes: Axes, group: Group, place: int, metric: str, colour: str, least: float) -> None:
     summary = group.summary(metric)
     assert summary is not None, "a finished run has its main metric"
-    y = top + 30
-    yield f'<g class="{style}"><text class="name" x="{MARGIN}" y="{top + 14}">{escape(group.label)}</text>'
     if summary.interval:
-        low, high = axis.at(summary.interval.low), axis.at(summary.interval.high)
-        yield f'<path class="interval" d="M{low} {y}H{high}M{low} {y - 5}v10M{high} {y - 5}v10"/>'
-    middle = axis.at(summary.mean)
-    words = escape(f"{group.label}: mean {' '.join(mean(summary))}")
-    yield f'<path class="mean" d="M{middle} {y - 10}v20"><title>{words}</title></path>'
-    for seed, value in summary.seeds.items():
-        yield f'<circle class="dot" cx="{axis.at(value)}" cy="{y}" r="4.5"><title>seed {seed}: {number(value)}</title></circle>'
-    yield "</g>"
+        axes.plot([max(end, least) for end in summary.interval], [place, place], color=colour, linewidth=2)
+    axes.plot([summary.mean], [place], "|", color=colour, markersize=14, markeredgewidth=2)
+    axes.plot([*summary.seeds.values()], [place] * len(summary.seeds), "o", color=colour, markersize=5, alpha=0.55)
+    style: Any = {"fontsize": 8, "fontweight": "bold", "bbox": {"facecolor": GROUND, "edgecolor": "none", "pad": 1}}
+    axes.annotate(group.label, (0, place), (0, 9), xycoords=("axes fraction", "data"), textcoords="offset points", **style)
 
 
-def training_curves(table: Table, over: str = "samples") -> str:
-    """Validation values over samples seen, or over minutes: a line for each seed, a cross where one diverged.
+def _hull(values: list[float], value: float) -> tuple[float, float]:
+    return min(*values, value), max(*values, value)
 
-    Minutes are known for ended trainings only, and are spread evenly over the samples.
-    """
-    scales = {run.path: 1.0 if over == "samples" else run.minutes_per_sample for run in table.runs}
-    lines = {
-        run.path: [(seen * scales[run.path], value) for _, (seen, value) in sorted(run.curve.items()) if math.isfinite(value)]
-        for run in table.runs
-        if scales[run.path]
-    }
-    if not any(lines.values()):
-        return ""
-    x, y, parts = plane([point for line in lines.values() for point in line])
+
+@rc_context(STYLE)
+def training_curves(table: Table) -> Figure | None:
+    """Validation values over samples seen: a line for each seed, a cross where one diverged. None without values."""
+    figure, axes = plot(2.6, "training samples seen", f"validation {table.main}")
+    drawn, values = {}, []
     for index, group in enumerate(table.groups):
-        parts.append(f'<g class="{colour(index)}">')
         for run in group.runs:
-            if not (line := lines.get(run.path)):
-                continue
-            parts.append(polyline(x, y, line, run.name))
-            px, py = x.at(line[-1][0]), y.at(line[-1][1])
-            if run.failed:
-                parts.append(f'<path class="mean" d="M{px - 5} {py - 5}l10 10m0 -10l-10 10"/>')
-            elif len(line) == 1:
-                parts.append(f'<circle class="dot" cx="{px}" cy="{py}" r="3"/>')
-        parts.append("</g>")
-    below = "training samples seen" if over == "samples" else "minutes of training"
-    return svg(parts, HEIGHT, f"validation {table.main} while training", below)
+            if line := [(seen, value) for _, (seen, value) in sorted(run.curve.items()) if math.isfinite(value)]:
+                values += [value for _, value in line]
+                (drawn[group.label],) = axes.plot(*zip(*line, strict=True), **look(index), marker="." if len(line) == 1 else "")
+                if run.failed:
+                    axes.plot(*line[-1], "x", color=look(index)["color"], markersize=8, markeredgewidth=2)
+    if not values:
+        return None
+    scale(axes, "x")
+    scale(axes, "y", values)
+    figure.legend([*drawn.values()], [*drawn], loc="outside lower left", ncols=2, fontsize=8)
+    figure.set_figheight(2.6 + 0.17 * math.ceil(len(drawn) / 2))
+    return figure
 
 
-def plane(points: Sequence[tuple[float, float]], last: float = 0.0) -> tuple[Axis, Axis, list[str]]:
-    """(x axis, y axis, SVG of their ticks) for these points; x runs from 0 to the largest x, or to `last` if that is larger."""
-    x = Axis(0, max(last, *(at for at, _ in points)) or 1, LEFT, RIGHT)
-    y = axis_for([value for _, value in points], BOTTOM, TOP)
-    parts = [*vertical_ticks(x, TOP, BOTTOM)]
-    for tick in y.ticks():
-        parts.append(f'<path class="grid" d="M{LEFT} {y.at(tick)}H{RIGHT}"/>')
-        parts.append(f'<text x="{LEFT - 6}" y="{y.at(tick) + 4}" text-anchor="end">{short(tick)}</text>')
-    return x, y, parts
+def look(index: int) -> dict[str, Any]:
+    """Colour and dashes of a recipe, by its place in the table."""
+    return {"color": COLOURS[index % len(COLOURS)], "linestyle": "--" if index // len(COLOURS) % 2 else "-", "alpha": 0.8}
 
 
-def polyline(x: Axis, y: Axis, points: Iterable[tuple[float, float]], title: str) -> str:
-    found = " ".join(f"{x.at(at)},{y.at(value)}" for at, value in points)
-    return f'<polyline class="curve" points="{found}"><title>{escape(title)}</title></polyline>'
+@rc_context(STYLE)
+def plot(height: float, below: str, beside: str = "") -> tuple[Figure, Axes]:
+    """An empty plot of `height` inches with the names of its axes."""
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    return figure, figure.add_subplot(xlabel=below, ylabel=beside)
 
 
-def vertical_ticks(axis: Axis, top: float, bottom: float) -> Iterable[str]:
-    for tick in axis.ticks():
-        yield f'<path class="grid" d="M{axis.at(tick)} {top}V{bottom}"/>'
-        yield f'<text x="{axis.at(tick)}" y="{bottom + 16}" text-anchor="middle">{short(tick)}</text>'
+def scale(axes: Axes, which: str, values: Sequence[float] = ()) -> bool:
+    """Plain numbers on the x or y axis; it is logarithmic if `values` are positive and far apart, which is returned."""
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    if log := bool(values) and 0 < min(values) < max(values) / LOGARITHMIC:
+        axes.set(**{f"{which}scale": "log"})
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5) if max(values) < 1e3 * min(values) else (1,)))
+        axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
+    return log
 
 
 def short(value: float) -> str:
@@ -160,9 +128,24 @@ def short(value: float) -> str:
     return f"{value / 1e3:g}k" if abs(value) >= 1e4 else f"{round(value, 10):g}"
 
 
-def svg(parts: Iterable[str], height: int, title: str, below: str) -> str:
-    caption = f'<text class="axis" x="{WIDTH / 2:g}" y="{height - 6}" text-anchor="middle">{escape(below)}</text>'
-    return (
-        f'<div class="scroll"><svg class="chart" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{escape(title)}">'
-        f"{''.join(parts)}{caption}</svg></div>"
-    )
+def inline(figure: Figure | None, title: str) -> str:
+    """SVG for a page, in its colours and without the ids that nothing refers to; empty without a figure."""
+    if figure is None:
+        return ""
+    text = file(figure, "svg").decode()
+    box = text.split('viewBox="')[1].split('"')[0]
+    text = text[text.index('<g id="figure_1">') :]
+    text = re.sub(r' id="[\w.]+_\d+"', "", text)
+    text = re.sub(r'"[^"<>]*"', lambda value: re.sub(r"(\.\d\d)\d+", r"\1", value[0]), text)  # attributes alone
+    for colour, variable in PAGE.items():
+        text = text.replace(colour, variable)
+    return f'<svg class="chart" viewBox="{box}" role="img" aria-label="{escape(title)}">{text}'
+
+
+@rc_context(STYLE)
+def file(figure: Figure, kind: str) -> bytes:
+    """The bytes of a "pdf" or "svg" file, each time the same."""
+    buffer = io.BytesIO()
+    with warnings.catch_warnings(action="ignore"):  # a label with signs that matplotlib's own font lacks
+        figure.savefig(buffer, format=kind, metadata={"svg": {"Date": None}, "pdf": {"CreationDate": None}}[kind])
+    return buffer.getvalue()

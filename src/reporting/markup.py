@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from html import escape
 from pathlib import Path
 
-from src.reporting.charts import colour
 from src.reporting.tables import Group
 
+COLOURS = 7  # .c0 .. .c6 in style.css; more groups reuse them, as rings
 STYLE = Path(__file__).with_name("style.css")
 
 # The page may load nothing and run no scripts, whatever a run folder contains.
@@ -14,7 +14,7 @@ POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
 def document(title: str, lead: str, sections: Iterable[str], notes: str) -> str:
-    """A complete HTML file. title, lead: text, escaped here; sections, notes: HTML."""
+    """A complete HTML file. title: text, escaped here; lead, sections, notes: HTML."""
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -29,7 +29,7 @@ def document(title: str, lead: str, sections: Iterable[str], notes: str) -> str:
 <body>
 <header>
 <h1>{escape(title)}</h1>
-<p class="lead">{escape(lead)}</p>
+{lead}
 </header>
 <main>
 {"".join(sections)}
@@ -42,13 +42,11 @@ def document(title: str, lead: str, sections: Iterable[str], notes: str) -> str:
 """
 
 
-def swatch(index: int) -> str:
-    return f'<svg class="swatch {colour(index)}" viewBox="0 0 12 12" aria-hidden="true"><circle cx="6" cy="6" r="5"/></svg>'
-
-
 def name_of(group: Group, index: int) -> str:
     """A recipe's label with its colour in the charts."""
-    return f"{swatch(index)} {escape(group.label)}"
+    colour = f"c{index % COLOURS}" + (" dashed" if index // COLOURS % 2 else "")
+    swatch = f'<svg class="swatch {colour}" viewBox="0 0 12 12" aria-hidden="true"><circle cx="6" cy="6" r="5"/></svg>'
+    return f"{swatch} {escape(group.label)}"
 
 
 def texts(values: Iterable[object]) -> list[str]:

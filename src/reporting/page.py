@@ -1,30 +1,55 @@
-"""The report: one self-contained HTML file."""
+"""The report: one HTML file, with figures and films for papers and talks beside it."""
 
 import base64
+import re
 from html import escape
 from pathlib import Path
 
 from src.config.checks import leaves
 from src.config.identity import differences
 from src.reporting import charts, provenance
+from src.reporting.findings import finding, troubles, verdicts
 from src.reporting.markup import document, figure, folded, grid, listing, name_of, row, texts
 from src.reporting.runs import Run
 from src.reporting.tables import Group, Table
-from src.reporting.words import Cell, count, counted, seed_cells, sheet, verdicts
-
-FILM_LIMIT = 2_000_000  # bytes; larger films are left out, as a page holds one for each recipe
+from src.reporting.words import Cell, count, counted, number, seed_cells, sheet
+from src.runs import review
 
 STATISTICS = """Means come with the half-width of their 95 % t-interval over training seeds (Student 1908). Recipes are compared
 by the paired t-test on common seeds, adjusted for the number of comparisons in a table (Holm 1979): <em>better</em> or
 <em>worse</em> where the adjusted p is below 0.05, otherwise <em>inconclusive</em>, and always so with fewer than five common
-seeds. A training that diverged has no value: it is counted and named, not averaged. Grey rows are controls, what baselines and
-cheats score; the first is the floor. A mark names a control that does better than a recipe, or than all recipes."""
+seeds. A training that <em>diverged</em> has no value: it is counted and named, not averaged. One that <em>collapsed</em> is
+averaged: it is worse than the median of its recipe by a robust z-score above 3.5 (Iglewicz and Hoaglin 1993) and by half of the
+median, or a class has less than a tenth of the least share in real data. Grey rows are controls, what baselines and cheats
+score; the first is the floor. A mark names a control that does better than a recipe, or than all recipes."""
 
 
-def page(tables: list[Table], films: bool = True) -> str:
-    """All tables with their charts and pictures, their cost, and the commands that repeat the runs."""
-    sections = [section(table, tables, films) for table in tables]
-    return document(_title(tables), provenance.origin(tables), [*sections, provenance.making(tables)], STATISTICS)
+def page(tables: list[Table], films: str = "inline", beside: str = "") -> str:
+    """The findings, then each table with pictures and charts, then how the runs were made.
+
+    films: "inline", "beside" (links to the files of `film_files` in the folder `beside`), or "none".
+    """
+    sections = [section(table, tables, films, beside) for table in tables]
+    return document(_title(tables), findings(tables), [*sections, provenance.making(tables)], STATISTICS)
+
+
+def film_files(tables: list[Table]) -> dict[str, bytes]:
+    """File name -> GIF of each recipe's first finished seed that has one."""
+    return {_film_name(group, run): path.read_bytes() for table in tables for group, run, path in _films(table)}
+
+
+def figure_files(tables: list[Table], kind: str) -> dict[str, bytes]:
+    """File name -> bytes of the page's charts. kind: "pdf" or "svg"."""
+    files = {}
+    for place, table in enumerate(tables, start=1):
+        for what, chart in (("seeds", charts.dots(table)), ("training", charts.training_curves(table))):
+            if chart:
+                files[f"{_safe(f'{place}-{table.data}-{table.main}-{what}')}.{kind}"] = charts.file(chart, kind)
+    return files
+
+
+def _safe(name: str) -> str:
+    return re.sub(r"[^\w.-]", "_", name)  # a config's name may have any characters
 
 
 def _title(tables: list[Table]) -> str:
@@ -38,43 +63,72 @@ def _title(tables: list[Table]) -> str:
     return ", ".join(counted(n, noun) for n, noun in counts)
 
 
-def section(table: Table, tables: list[Table], films: bool) -> str:
+def findings(tables: list[Table]) -> str:
+    """The finding of each table, and the runs that failed or collapsed."""
+    parts = []
+    for table in tables:
+        link = f'<a href="#{_anchor(table, tables)}">{escape(_name(table, tables))}</a>'
+        parts.append(f'<p class="finding">{link}: {escape(finding(table))}</p>{_verdicts(troubles(table))}')
+    return "".join(parts)
+
+
+def _anchor(table: Table, tables: list[Table]) -> str:
+    return f"table-{tables.index(table) + 1}"
+
+
+def _name(table: Table, tables: list[Table]) -> str:
+    """The data set; numbered if several tables have it."""
+    same = [other for other in tables if other.data == table.data]
+    return table.data if len(same) == 1 else f"{table.data} ({same.index(table) + 1} of {len(same)})"
+
+
+def section(table: Table, tables: list[Table], films: str = "none", beside: str = "") -> str:
     main = escape(table.main)
-    legend = "".join(f'<span class="key">{name_of(group, index)}</span>' for index, group in enumerate(table.groups))
-    return f"""<section>
-<h2>{escape(table.data)}</h2>
+    dots = charts.inline(charts.dots(table), f"{table.main} of each seed, with mean and 95 % interval")
+    curves = charts.inline(charts.training_curves(table), f"validation {table.main} while training")
+    plots = figure(dots, f"{main} of each seed (dots), mean and its 95 % interval (bars)")
+    plots += figure(curves, f"{main} on the validation split, a line for each seed")
+    seeds = [row(name_of(group, index), texts(seed_cells(table, group))) for index, group in enumerate(table.groups)]
+    return f"""<section id="{_anchor(table, tables)}">
+<h2>{escape(_name(table, tables))}</h2>
 <p class="lead">{escape(_measured(table, tables))}</p>
-{_verdicts(table)}
-{_means(table)}
-{figure(charts.dots(table), f"{main} of each seed (dots), mean and 95 % interval of the mean (bars)")}
-{_seeds(table)}
-{figure(charts.training_curves(table), f"Validation {main}, a line for each seed {legend}")}
 {_pictures(table)}
-{_films(table) if films else ""}
+{_film_section(table, films, beside)}
+{_means(table)}
+{_reviews(table)}
+<div class="plots">{plots}</div>
+{folded(f"{main} of each seed", grid(["recipe", *(f"seed {seed}" for seed in table.seeds)], seeds))}
+{folded("comparisons with the baseline", _verdicts([found for found in verdicts(table) if found not in troubles(table)]))}
 {folded("protocol", listing(leaves(table.protocol)))}
 </section>
 """
 
 
 def _measured(table: Table, tables: list[Table]) -> str:
-    """What the table measures, and how its protocol differs from that of an earlier table of the same data and metric."""
+    """What the table measures, the floor and baseline, and how the protocol differs from an earlier table's."""
     if not table.protocol:
         return "No run has finished."
+    meaning = next((column.meaning for column in table.columns if column.key == table.main), "")
     samples = table.protocol.get("samples")
-    words = table.main + (f", {samples:,} samples" if isinstance(samples, int) else "")
-    words += f", {table.protocol.get('split', 'test')} split; {table.better} is better."
+    words = f"{table.main}{meaning and f', {meaning}'}. " + (f"{samples:,} samples, " if isinstance(samples, int) else "")
+    words += f"{table.protocol.get('split', 'test')} split."
+    if table.floor is not None:
+        name = next(iter(table.controls))
+        words += f" Floor: {number(table.floor)}, {table.control_names.get(name, name).removesuffix(' (floor)')}."
+    if table.baseline:
+        words += f" Baseline: {table.baseline}{'' if table.chosen else ', the first by name; baseline= chooses another'}."
     other = next(t for t in tables if (t.data, t.main) == (table.data, table.main) and t.protocol)
     if other is not table:
         changes = "; ".join(differences(other.protocol, table.protocol))
-        words += f" The protocol differs from that of the table above, so do not compare the two: {changes}."
+        words += f" The protocol differs from that of {_name(other, tables)}, so do not compare the two: {changes}."
     return words
 
 
-def _verdicts(table: Table) -> str:
+def _verdicts(found: list[tuple[str, str, str]]) -> str:
     items = [
         f'<li><span class="verdict {verdict.split(":")[0]}">{verdict}</span> '
         f"<strong>{escape(label)}</strong>: {escape(words)}.</li>"
-        for verdict, label, words in verdicts(table)
+        for verdict, label, words in found
     ]
     return f'<ul class="verdicts">{"".join(items)}</ul>' if items else ""
 
@@ -88,23 +142,40 @@ def _means(table: Table) -> str:
         f'<abbr title="{escape(meanings.get(head.text, "mean divided by the floor"))}">{escape(head.text)}</abbr>{_marks(head)}'
         for head in found.heads
     ]
-    rows = []
+    against = {comparison.label: comparison.verdict.split(":")[0] for comparison in table.comparisons}
+    rows, compared = [], bool(against)  # a single recipe has no column of verdicts
     for index, (group, cells) in enumerate(zip(table.groups, found.recipes, strict=True)):
         means = (f"{cell.text}{_marks(cell)}<small>{cell.half}</small>" for cell in cells)
-        rows.append(row(name_of(group, index), [count(group), *means]))
-    for name, cells in found.controls.items():
-        rows.append(row(escape(name), ["", *(cell.text for cell in cells)], "control"))
+        verdict = against.get(group.label, "baseline" if group.label == table.baseline else "")
+        chip = f'<span class="verdict {verdict}">{verdict}</span>' if verdict else ""
+        rows.append(row(name_of(group, index), [next(means), *[chip] * compared, count(group), *means]))
+    for name, (main, *cells) in found.controls.items():
+        rows.append(row(escape(name), [main.text, *[""] * compared, "", *(cell.text for cell in cells)], "control"))
     note = f'<p class="note">{escape(found.note)}</p>' if found.note else ""
-    return grid(["recipe", "seeds", *heads], rows) + note
+    return grid(["recipe", heads[0], *["verdict"] * compared, "seeds", *heads[1:]], rows) + note
 
 
 def _marks(cell: Cell) -> str:
     return f"<sup>{cell.marks}</sup>" if cell.marks else ""
 
 
-def _seeds(table: Table) -> str:
-    rows = [row(name_of(group, index), texts(seed_cells(table, group))) for index, group in enumerate(table.groups)]
-    return grid([escape(table.main), *(f"seed {seed}" for seed in table.seeds)], rows)
+def _reviews(table: Table) -> str:
+    """People's judgements of samples, where a run has any."""
+    items = []
+    for group in table.groups:
+        for run in group.runs:
+            hits, marks = review.blind(run.path), [mark.mark for mark in review.marks(run.path)]
+            said = []
+            if hits:
+                rate = (
+                    f"{hits.right / hits.total:.2f} (95 % Wilson interval {hits.low:.2f} to {hits.high:.2f}; 0.5 is guessing)"
+                )
+                said.append(f"in the blind test {hits.right} of {hits.total} answers are right, a share of {rate}")
+            if marks:
+                said.append(f"{marks.count('keep')} samples kept, {marks.count('reject')} rejected")
+            if said:
+                items.append(f"<li><strong>{escape(group.label)}</strong>, seed {run.seed}: {'; '.join(said)}.</li>")
+    return f"<h3>Judged by people</h3><ul>{''.join(items)}</ul>" if items else ""
 
 
 def _pictures(table: Table) -> str:
@@ -114,30 +185,36 @@ def _pictures(table: Table) -> str:
         grids = [_picture(group, run, run.grid) for run in group.runs if run.grid]
         first += grids[:1]
         others += grids[1:]
-    if not first:
-        return ""
-    return (
-        "<h3>Samples at the last step</h3>"
-        + _side_by_side(first)
-        + folded(f"the other seeds ({len(others)})", _side_by_side(others))
-    )
+    more = folded(f"samples of the other seeds ({len(others)})", _side_by_side(others)) if others else ""
+    return f"<h3>Samples at the last step</h3>{_side_by_side(first)}{more}" if first else ""
 
 
-def _films(table: Table) -> str:
-    """The film of each recipe's first finished seed."""
-    films = []
-    for group in table.groups:
-        run = next((run for run in group.finished if run.film), None)
-        if run and run.film and run.film.stat().st_size < FILM_LIMIT:
-            films.append(_picture(group, run, run.film))
-    return folded("films of the training", _side_by_side(films))
+def _films(table: Table) -> list[tuple[Group, Run, Path]]:
+    """The film of each recipe's first finished seed that has one."""
+    found = [next(((group, run, run.film) for run in group.finished if run.film), None) for group in table.groups]
+    return [film for film in found if film]
+
+
+def _film_name(group: Group, run: Run) -> str:
+    return _safe(f"film-{group.label}-{run.seed}") + ".gif"
+
+
+def _film_section(table: Table, films: str, beside: str) -> str:
+    if films == "inline":
+        return folded("films of the training", _side_by_side([_picture(*film) for film in _films(table)]))
+    links = [
+        f'<a href="{escape(f"{beside}/{_film_name(group, run)}")}">{escape(group.label)}, seed {run.seed}</a>'
+        for group, run, _ in _films(table)
+    ]
+    return f"<p>Films of the training: {'; '.join(links)}</p>" if links and films == "beside" else ""
 
 
 def _picture(group: Group, run: Run, path: Path) -> str:
-    kind = "gif" if path.suffix == ".gif" else "png"
-    data = base64.b64encode(path.read_bytes()).decode()
     words = escape(f"{group.label}, seed {run.seed}" + ("" if run.finished else f" ({run.state})"))
-    return figure(f'<img src="data:image/{kind};base64,{data}" alt="{words}">', words)
+    if path.suffix == ".txt":
+        return figure(f"<pre>{escape(path.read_text(errors='replace'))}</pre>", words)
+    data = base64.b64encode(path.read_bytes()).decode()
+    return figure(f'<img src="data:image/{path.suffix[1:]};base64,{data}" alt="{words}">', words)
 
 
 def _side_by_side(pictures: list[str]) -> str:

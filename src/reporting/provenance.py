@@ -7,28 +7,26 @@ from html import escape
 from typing import Any
 
 from src.config.identity import identity
-from src.reporting import charts
-from src.reporting.markup import figure, folded, grid, listing, name_of, row, texts
+from src.reporting.markup import folded, grid, listing, name_of, row, texts
 from src.reporting.runs import Run
 from src.reporting.tables import Table
 from src.reporting.words import counted, number
 
-COST = (
-    *("recipe", "seed", "ended by", "steps", "samples", "seconds", "CPU seconds", "CPU Wh", "samples/s", "MB", "GPU MB"),
-    *("device", "processes", "threads", "CPU", "torch", "final weights"),
-)
 SPENT = {
     "minutes": ("seconds", 1 / 60),
     "CPU minutes": ("cpu_seconds", 1 / 60),
     "CPU Wh": ("cpu_energy_joules", 1 / 3600),
     "MB": ("peak_memory_mb", 1),
+    "GPU MB": ("gpu_peak_memory_mb", 1),
 }
+RUN = (
+    *("recipe", "seed", "ended by", "steps", "samples", *SPENT),
+    *("device", "processes", "threads", "CPU or GPU", "torch", "final weights"),
+)
 # Changes to a run's config for repeating it: it must not publish anything or replace an earlier run.
 REPEAT = "publish=null evaluate=true fresh=false on_change=refuse +hydra=quiet hydra/hydra_logging=none hydra/job_logging=none"
-NOTE = """CPU Wh are the energy that the machine's processors used meanwhile, where they count it. MB are the memory of the
-largest process."""
-QUALITY = """Quality is the floor divided by a recipe's mean: 1 is as good as the floor. Divided by the minutes of training it
-favours short trainings, whose first minute improves more than the last; the curves show the rest. """
+NOTE = """Training took {}, with validation and sample grids, without final evaluations. The table has means over seeds. CPU Wh
+are the energy that the machine's processors used meanwhile, where they count it; MB the memory of the largest process."""
 
 
 def origin(tables: list[Table]) -> str:
@@ -59,9 +57,10 @@ def _changed_files(runs: list[Run]) -> str:
 
 
 def making(tables: list[Table]) -> str:
-    """The section: cost, settings and commands."""
+    """The section: code, cost, settings and commands."""
     return f"""<section>
 <h2>How it was made</h2>
+<p>{escape(origin(tables))}</p>
 {cost(tables)}
 {_recipes(tables)}
 {_commands(tables)}
@@ -70,72 +69,27 @@ def making(tables: list[Table]) -> str:
 
 
 def cost(tables: list[Table]) -> str:
-    """Time, energy and memory of the trainings, and quality for the time."""
-    rows = [
-        row(name_of(group, index), _cost_cells(run))
-        for table in tables
-        for index, group in enumerate(table.groups)
-        for run in group.runs
-    ]
-    total = sum(run.ended.get("seconds", 0) for table in tables for run in table.runs)
-    quality = QUALITY if any(table.unit for table in tables) else ""
-    return (
-        f"<h3>Cost</h3><p>Training took {duration(total)}, with validation and sample grids, without final evaluations. "
-        f"{quality}{NOTE}</p>{''.join(map(_worth, tables))}{folded('each run', grid(texts(COST), rows))}"
-    )
+    """Time, energy and memory of the trainings: means of each recipe, and each run."""
+    groups = [(index, group) for table in tables for index, group in enumerate(table.groups)]
+    ended = [run.ended for _, group in groups for run in group.runs]
+    told = {name: found for name, found in SPENT.items() if any(found[0] in end for end in ended)}
+    means, runs = [], []
+    for index, group in groups:
+        runs += [row(name_of(group, index), _run_cells(run)) for run in group.runs]
+        spent = [[run.ended[key] * unit for run in group.finished if key in run.ended] for key, unit in told.values()]
+        means.append(row(name_of(group, index), [number(statistics.fmean(found)) if found else "" for found in spent]))
+    total = duration(sum(end.get("seconds", 0) for end in ended))
+    table = grid(texts(["recipe", *told]), means) if told else ""
+    return f"<h3>Cost</h3><p>{NOTE.format(total)}</p>{table}{folded('each run', grid(texts(RUN), runs))}"
 
 
-def _worth(table: Table) -> str:
-    """Each recipe's mean cost and metric over its finished seeds, its quality per minute, and its curves over minutes."""
-    rows, told = [], [name for name, (key, _) in SPENT.items() if any(key in run.ended for run in table.runs)]
-    for index, group in enumerate(table.groups):
-        if (summary := group.summary(table.main)) is None:
-            continue
-        ended = [run.ended for run in group.finished]
-        spent = {
-            name: statistics.fmean(end[key] * unit for end in ended)
-            for name, (key, unit) in SPENT.items()
-            if all(key in end for end in ended)
-        }
-        cells = [*(number(spent[name]) if name in spent else "" for name in told), number(summary.mean)]
-        if table.unit:
-            quality = table.unit / summary.mean if summary.mean > 0 else 0.0
-            cells += [f"{quality:.3g}", f"{quality / spent['minutes']:.3g}" if spent.get("minutes") else ""]
-        rows.append(row(name_of(group, index), texts(cells)))
-    if not rows:
-        return ""
-    heads = ["recipe", *told, table.main, *(["quality", "quality per minute"] if table.unit else [])]
-    caption = f"{table.data}: validation {table.main}, a line for each seed"
-    return grid(texts(heads), rows) + figure(charts.training_curves(table, over="minutes"), escape(caption))
-
-
-def _cost_cells(run: Run) -> list[str]:
-    ended, manifest = run.ended, run.manifest
-    seconds, samples = ended.get("seconds"), ended.get("samples_seen")
-    weights = str(manifest.get("final_weights", ""))
-    joules = ended.get("cpu_energy_joules")
-    cells = [
-        run.seed,
-        ended.get("reason", "unfinished"),
-        _decimals(ended.get("step"), 0),
-        _decimals(samples, 0),
-        _decimals(seconds, 1),
-        _decimals(ended.get("cpu_seconds"), 1),
-        _decimals(joules and joules / 3600, 2),
-        _decimals(samples / seconds, 0) if seconds and samples else "",
-        _decimals(ended.get("peak_memory_mb"), 0),
-        _decimals(ended.get("gpu_peak_memory_mb"), 0),
-        manifest.get("device", ""),
-        manifest.get("processes", ""),
-        manifest.get("threads", ""),
-        manifest.get("cuda") or manifest.get("cpu_capability", ""),
-        manifest.get("packages", {}).get("torch", ""),
-    ]
-    return [*texts(cells), f'<code title="{escape(weights)}">{escape(weights[:12])}</code>']
-
-
-def _decimals(value: float | None, places: int) -> str:
-    return "" if value is None else f"{value:,.{places}f}"
+def _run_cells(run: Run) -> list[str]:
+    ended, made = run.ended, run.manifest
+    spent = [number(ended[key] * unit) if ended.get(key) else "" for key, unit in SPENT.values()]
+    cells = [run.seed, ended.get("reason", "unfinished"), ended.get("step", ""), ended.get("samples_seen", ""), *spent]
+    cells += [made.get(key, "") for key in ("device", "processes", "threads")]
+    cells += [made.get("cuda") or made.get("cpu_capability", ""), made.get("packages", {}).get("torch", "")]
+    return texts([*cells, str(made.get("final_weights", ""))[:12]])
 
 
 def duration(seconds: float) -> str:
@@ -158,7 +112,7 @@ def _recipes(tables: list[Table]) -> str:
         + listing((key, found[key]) for key in varying if key in found)
         for group, found in zip(groups, settings, strict=True)
     ]
-    return f"<h3>What sets the recipes apart</h3>{folded(counted(len(varying), 'setting'), ''.join(blocks))}"
+    return f"<h3>Settings that differ between recipes</h3>{folded(counted(len(varying), 'setting'), ''.join(blocks))}"
 
 
 def _commands(tables: list[Table]) -> str:
@@ -169,6 +123,7 @@ def _commands(tables: list[Table]) -> str:
         for label, folder in folders
     )
     return (
-        f"<h3>Making it again</h3><p>The first run of each recipe; others likewise. Does its recipe still give this result?</p>"
-        f"<pre>{escape(verify)}</pre><p>The same training into a new folder:</p><pre>{escape(train)}</pre>"
+        "<h3>Making it again</h3><p>The first run of each recipe; others likewise.</p>"
+        + folded("train again and compare with the result", f"<pre>{escape(verify)}</pre>")
+        + folded("the same training into a new folder", f"<pre>{escape(train)}</pre>")
     )

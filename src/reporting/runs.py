@@ -27,7 +27,7 @@ class Run:
     result: dict[str, Any] | None  # metrics.json
     recipe: str  # short hash of the config, the same for all seeds
     curve: dict[int, tuple[int, float]]  # step -> samples seen, value of the main metric on the validation split
-    grid: Path | None
+    grid: Path | None  # many samples as PNG or text
     film: Path | None
 
     @property
@@ -37,12 +37,6 @@ class Run:
     @property
     def ended(self) -> dict[str, Any]:
         return self.manifest.get("ended", {})
-
-    @property
-    def minutes_per_sample(self) -> float:
-        """Minutes of training, with validation and sample grids; 0 where they are not known."""
-        samples = self.ended.get("samples_seen")
-        return self.ended.get("seconds", 0) / 60 / samples if samples else 0.0
 
     @property
     def cost(self) -> dict[str, float]:
@@ -119,7 +113,7 @@ def read_run(path: Path, name: str) -> Run:
             result=folder.result(),
             recipe=short_hash(config),
             curve=validation_curve(folder),
-            grid=folder.last_preview() or _if_there(path / "samples.png"),
+            grid=folder.last_preview() or next(path.glob("samples.*"), None),
             film=_if_there(folder.samples / "film.gif") or _if_there(path / "film.gif"),
         )
         _check(run)

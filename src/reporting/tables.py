@@ -16,6 +16,7 @@ from src.reporting.runs import Run
 
 ALPHA = 0.05
 SEEDS_NEEDED = 5  # common seeds that a verdict needs
+TOO_FEW = "inconclusive: too few seeds"
 
 # Entries of a protocol that may differ within a table.
 OF_A_RUN = ("checkpoint", "network_sha256", "weights")
@@ -93,7 +94,7 @@ class Comparison:
     @property
     def verdict(self) -> str:
         if self.p is None or self.difference is None:
-            return "inconclusive: too few seeds"
+            return TOO_FEW
         if self.p >= ALPHA:
             return "inconclusive"
         return "better" if beats(self.difference, 0, self.better) else "worse"
@@ -116,6 +117,8 @@ class Table:
     control_names: dict[str, str]
     groups: list[Group]
     comparisons: list[Comparison]
+    baseline: str = ""  # label of the recipe that others are compared to; empty if there is nothing to compare
+    chosen: bool = False  # whether the user named the baseline
 
     @property
     def runs(self) -> list[Run]:
@@ -203,6 +206,8 @@ def _table(groups: list[Group], baseline: str | None) -> Table:
         names |= record["control_names"]
     first = measured[0].finished[0]
     main, better = first.main, first.record["main"]["better"]
+    named = _baseline(groups, baseline)
+    reference = named or measured[0]
     return Table(
         data=data,
         main=main,
@@ -212,7 +217,9 @@ def _table(groups: list[Group], baseline: str | None) -> Table:
         controls=dict(controls),
         control_names=names,
         groups=groups,
-        comparisons=_compare(measured, _baseline(groups, baseline) or measured[0], main, better),
+        comparisons=(comparisons := _compare(measured, reference, main, better)),
+        baseline=reference.label if comparisons else "",
+        chosen=named is not None,
     )
 
 

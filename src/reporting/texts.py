@@ -6,8 +6,9 @@ import json
 import re
 from typing import Any
 
+from src.reporting.findings import verdicts
 from src.reporting.tables import Group, Table
-from src.reporting.words import Cell, count, number, seed_cells, sheet, verdicts
+from src.reporting.words import Cell, count, number, seed_cells, sheet
 
 # Key of `Run.cost` -> header.
 COSTS = {

@@ -1,11 +1,11 @@
-"""Numbers, verdicts and the table of means as text, for both HTML and Markdown."""
+"""Numbers and the table of means as text, for both HTML and Markdown."""
 
 import math
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from src.reporting.tables import Column, Comparison, Group, Summary, Table
+from src.reporting.tables import Column, Group, Summary, Table
 
 MARKS = "†‡§¶"
 
@@ -111,16 +111,6 @@ def count(group: Group) -> str:
     return f"{words} (one seed)" if finished == 1 else words
 
 
-def verdicts(table: Table) -> list[tuple[str, str, str]]:
-    """(verdict, label, reasons) of each comparison, and (state, label, seeds) of the runs that gave no number."""
-    found = [(comparison.verdict, comparison.label, reasons(comparison, table.main)) for comparison in table.comparisons]
-    for group in table.groups:
-        for state in ("diverged", "unfinished"):
-            if seeds := group.seeds(state):
-                found.append((state, group.label, f"seed{'' if len(seeds) == 1 else 's'} {', '.join(map(str, seeds))}"))
-    return found
-
-
 def seed_cells(table: Table, group: Group) -> list[str]:
     """For each seed of the table its value, or the state of its run; empty where it was not started."""
     runs = {run.seed: run for run in group.runs}
@@ -128,25 +118,3 @@ def seed_cells(table: Table, group: Group) -> list[str]:
         ("" if seed not in runs else number(runs[seed].metrics[table.main]) if runs[seed].finished else runs[seed].state)
         for seed in table.seeds
     ]
-
-
-def p_words(p: float) -> str:
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
-
-
-def reasons(comparison: Comparison, metric: str) -> str:
-    """The numbers behind a verdict, in one sentence without its full stop."""
-    if comparison.difference is None:
-        return f"no common seed with {comparison.baseline}"
-    difference, interval = comparison.difference, comparison.interval
-    half = interval.high - difference if interval else 0.0
-    size = rounded(abs(difference), half)
-    words = f"{metric} is {size} {'lower' if difference < 0 else 'higher'} than that of {comparison.baseline}"
-    if interval:
-        words += f" (95 % interval of the difference {rounded(interval.low, half)} to {rounded(interval.high, half)})"
-    words += f", {counted(len(comparison.seeds), 'common seed')}"
-    if comparison.p is not None:
-        words += f", Holm-adjusted {p_words(comparison.p)}"
-    if comparison.lost:
-        words += f"; {counted(comparison.lost, 'run')} of the two did not finish and cannot be compared"
-    return words

@@ -15,6 +15,7 @@ from src.config.checks import entries, user_packages
 # Left out: these modules report, locate and write. What they return (bytes of data, a config) is checked by other hashes.
 HARMLESS = {
     *("src.config.command_line", "src.config.checks", "src.config.structure", "src.config.identity", "src.config.errors"),
+    *("src.config.help", "src.config.home"),
     *("src.runs.code", "src.runs.manifest", "src.system.files", "src.system.progress", "src.training.callbacks.progress"),
     *("src.data.clients", "src.data.sources"),
 }

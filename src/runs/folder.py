@@ -6,6 +6,7 @@ checkpoints/       files that are written atomically, each with a SHA-256 file
 samples/           step-numbered grids, the film
 metrics.jsonl      every logged scalar
 metrics.json       the final evaluation with its protocol
+review.jsonl       people's judgements of samples
 
 A published folder is the part that a repository keeps (`RunFolder.publish`): no checkpoints, one preview (samples.png); of a
 flagship also the film and the network (weights.safetensors).
@@ -25,6 +26,7 @@ from omegaconf import OmegaConf
 from src.config.checks import validate
 from src.config.errors import UserError, nearest
 from src.config.experiment import Experiment
+from src.config.home import home, within_home
 from src.config.identity import data_digest, differences, with_data_in, with_path
 from src.data.spec import Spec
 from src.runs.checkpoints import drop_checkpoint, is_intact, step_of
@@ -53,7 +55,7 @@ class RunFolder:
         if not run.started():
             parent = run.path.parent
             runs = [str(found.parent) for found in parent.glob("*/config.yaml")] if parent.is_dir() else []
-            runs = runs or [str(found.parent) for found in Path("runs").glob("*/*/config.yaml")]
+            runs = runs or [str(found.parent) for found in (home() / "runs").glob("*/*/config.yaml")]
             hint = nearest(str(run.path), runs) if runs else "train one first: python -m src.train model=mlp_gan"
             raise UserError(f"run={path} is not a run folder (no config.yaml in it): {hint}")
         return run
@@ -117,10 +119,14 @@ class RunFolder:
     def experiment(self, data: str | None = None, path: str | None = None, **overrides: Any) -> Experiment:
         """The experiment of the run's config, with `overrides` of its sections.
 
-        data: the folder where downloaded data are now, None for the config's own. path: likewise of the user's own data.
+        data: the folder where downloaded data are now, None for the config's own, in AIGC_HOME if that is set and the path is
+        relative. path: likewise of the user's own data.
         Raises UserError if the config is damaged or names a class that an untrusted config may not build.
         """
-        config = with_data_in(data, self.config(trusted=False))
+        config = self.config(trusted=False)
+        if data is None and (own := config.get("paths", {}).get("data")):
+            data = within_home(own)  # relative in a run that was trained without AIGC_HOME
+        config = with_data_in(data, config)
         if path is not None and "path" not in config["data"]:
             raise UserError(f"data.path={path}: {self.path} has no data of yours: leave it out, paths.data= is for all others")
         try:

@@ -12,7 +12,6 @@ from src.config.checks import entries
 from src.config.errors import UserError
 from src.config.experiment import Experiment
 from src.reporting.runs import find_runs
-from src.reporting.search import sweep_page
 from src.reporting.tables import make_tables
 from src.runs.folder import RunFolder
 from src.search.jobs import run_all, train
@@ -85,6 +84,8 @@ def write_page(trials: Trials, base: Mapping[str, Any], stop: Sequence[str]) -> 
 
     base: config of the base recipe. stop: the words in `trials.shared` that are the sweep's stop rule.
     """
+    from src.reporting.search import sweep_page  # matplotlib: trials need not wait for it
+
     commands = {"The sweep (the same command continues it)": f"python -m src.sweep {shlex.join(sys.argv[1:])}"}
     if found := recipes(trials, base):
         *_, recipe = found.values()

@@ -25,10 +25,22 @@ class Line:
             rate = done / (time.monotonic() - self._began)
             self.show(f"{done:,} of {total:,} {noun}  {rate:,.0f}/s  left {minutes((total - done) / rate)}")
 
+    def say(self, text: str) -> None:
+        """Print a line that stays."""
+        self.end()
+        print(text, file=self.stream, flush=True)
+
     def end(self) -> None:
         """End the line, so that the next output begins on a new one."""
         if self._rewritten:
             print(file=self.stream)
+            self._rewritten = False
+
+
+def about(seconds: float) -> str:
+    """Seconds in the unit that fits, without decimals: 40 s, 4 min, 3 h."""
+    unit, size = ("s", 1) if seconds < 90 else ("min", 60) if seconds < 5400 else ("h", 3600)
+    return f"{round(seconds / size)} {unit}"
 
 
 def minutes(seconds: float) -> str:

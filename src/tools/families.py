@@ -1,7 +1,7 @@
-"""python -m src.tools.families: draw the figures of docs/families.md from the published results, and fill its tables.
+"""python -m src.tools.families: draw the figures of docs/families.md from the published results, with tables of their numbers.
 
-The blocks between `<!-- NAME -->` and `<!-- /NAME -->` are replaced: FAMILIES from results/families.md, BINARY from
-results/binary.md, COMPUTE and STEPS by a table of the figure's numbers.
+The blocks between `<!-- NAME -->` and `<!-- /NAME -->` are replaced: STEPS if results/steps.json is there, COMPUTE if
+results/compute is there too. src/tools/readme.py fills the page's other blocks.
 """
 
 from collections import defaultdict
@@ -19,11 +19,12 @@ from src.config.errors import UserError
 from src.reporting.runs import Run, find_runs
 from src.reporting.words import number
 from src.system.files import read_json, write_atomic
-from src.tools.readme import read, replace_block
+from src.tools.readme import replace_block
 
 COLOURS = {"cdcgan": "#000000", "vae": "#0072b2", "autoregressive": "#009e73", "flow": "#d55e00", "diffusion": "#cc79a7"}
 MARKERS = {"cdcgan": "o", "vae": "s", "autoregressive": "^", "flow": "D", "diffusion": "v"}
 Point = tuple[float, float]
+BUDGET = 210  # CPU seconds of the study, see benchmarks/budget.py
 STYLE: Any = {
     "svg.hashsalt": "aigc-lab",  # the same bytes each time
     "svg.fonttype": "none",
@@ -36,55 +37,69 @@ STYLE: Any = {
 
 
 def families(config: dict[str, Any]) -> None:
-    """Write <results>/compute.svg and steps.svg, and fill the page's blocks."""
+    """Write <results>/compute.svg and steps.svg, and fill the page's blocks, where the results have been measured."""
     path, results = Path(config["page"]), Path(config["results"])
     if not path.is_file():
         raise UserError(f"page={path} is no file: run this where docs/ lies, or name another with page=")
-    runs = find_runs([str(results / "compute")])
-    steps = read_json(results / "steps.json", "make repro makes it again")["rows"]
-    with plt.rc_context(STYLE):
-        draw_compute(runs, results / "compute.svg")
-        draw_steps(steps, results / "steps.svg")
     text = path.read_text()
-    text = replace_block(text, "FAMILIES", lambda _: read(results / "families.md"))
-    text = replace_block(text, "BINARY", lambda _: read(results / "binary.md"))
-    text = replace_block(text, "COMPUTE", lambda _: compute_table(runs))
-    text = replace_block(text, "STEPS", lambda _: steps_table(steps))
+    if (results / "steps.json").is_file():
+        steps = read_json(results / "steps.json", "make repro makes it again")["rows"]
+        with plt.rc_context(STYLE):
+            draw_steps(steps, results / "steps.svg")
+            text = replace_block(text, "STEPS", lambda _: steps_table(steps))
+            if (results / "compute").is_dir():
+                found = curves(find_runs([str(results / "compute")]), find_runs([str(results / "families")]), steps)
+                draw_compute(found, steps[0]["floor"], results / "compute.svg")
+                text = replace_block(text, "COMPUTE", lambda _: compute_table(found))
     write_atomic(path, text.encode())
-    print(f"{path}: figures and tables of {results}")
+    print(f"{path}: figures of {results}")
 
 
-def family(run: Run) -> str:
-    return run.config["name"]
+def curves(runs: list[Run], study: list[Run], steps: list[dict[str, Any]]) -> dict[str, dict[str, list[Point]]]:
+    """metric -> family -> (budget in CPU seconds, value), in order; metrics: fd (2,000 samples), bits_per_dim.
 
-
-def curves(runs: list[Run], metric: str) -> dict[str, list[Point]]:
-    """family -> (CPU seconds of training, value of the metric) of its runs, in order."""
-    found: dict[str, list[Point]] = defaultdict(list)
+    A budget is the number of images by the rate at which the study's budget was turned into images, in one sitting: the CPU
+    seconds that a run took also hang on what else the machine did. runs: other budgets. study: of which seed 0 on MNIST is the
+    point of BUDGET; its distance of 2,000 samples is in `steps`.
+    """
+    found: dict[str, dict[str, list[Point]]] = {"fd": defaultdict(list), "bits_per_dim": defaultdict(list)}
+    distances = {row["run"]: row["value"] for row in steps if row["recipe"]}
+    rates = {}
+    for run in study:
+        name = run.config["name"]
+        if name in distances and (run.config["data"]["name"], run.seed) == ("mnist", 0):
+            rates[name] = run.cost["samples_seen"] / BUDGET
+            add(found, name, BUDGET, distances[name], run.metrics)
     for run in runs:
-        key = run.main if metric == "fd" else metric
-        if run.finished and key in run.metrics:
-            found[family(run)].append((run.cost["cpu_seconds"], run.metrics[key]))
-    return {name: sorted(points) for name, points in sorted(found.items(), key=lambda item: order(item[0]))}
+        name = run.config["name"]
+        if run.finished and name in rates:
+            add(found, name, run.cost["samples_seen"] / rates[name], run.metrics[run.main], run.metrics)
+    return {
+        metric: {name: sorted(families[name]) for name in sorted(families, key=order)} for metric, families in found.items()
+    }
+
+
+def add(found: dict[str, dict[str, list[Point]]], name: str, budget: float, distance: float, metrics: dict[str, float]) -> None:
+    found["fd"][name].append((budget, distance))
+    if "bits_per_dim" in metrics:
+        found["bits_per_dim"][name].append((budget, metrics["bits_per_dim"]))
 
 
 def order(name: str) -> int:
     return [*COLOURS].index(name) if name in COLOURS else len(COLOURS)
 
 
-def draw_compute(runs: list[Run], path: Path) -> None:
-    """Distance and bits per dimension over CPU seconds of training."""
+def draw_compute(found: dict[str, dict[str, list[Point]]], floor: float, path: Path) -> None:
+    """Distance and bits per dimension over the budget; floor: distance of real images."""
     figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
-    floors = [run.record["controls"]["real"][run.main] for run in runs if run.finished]
     for axis, metric, label in zip(axes, ("fd", "bits_per_dim"), ("FD (2,000 samples)", "bits / dim"), strict=True):
-        for name, points in curves(runs, metric).items():
+        for name, points in found[metric].items():
             draw_line(axis, name, points)
         axis.set(xscale="log", xlabel="CPU seconds of training", ylabel=label)
         plain(axis.xaxis)
     axes[0].set_yscale("log")
     plain(axes[0].yaxis)
-    if floors:
-        axes[0].axhline(floors[0], color="#777777", linestyle=":", label="real images (floor)")
+    axes[0].axhline(floor, color="#777777", linestyle=":", label="real images (floor)")
     axes[0].legend(frameon=False, fontsize=8)
     save(figure, path)
 
@@ -121,17 +136,20 @@ def save(figure: Any, path: Path) -> None:
     plt.close(figure)
 
 
-def compute_table(runs: list[Run]) -> str:
+def compute_table(found: dict[str, dict[str, list[Point]]]) -> str:
     """Families by rows, budgets by columns: FD, and bits per dimension where there are any."""
-    distances, bits = curves(runs, "fd"), curves(runs, "bits_per_dim")
-    budgets = max(map(len, distances.values()), default=0)
+    budgets = sorted({round(budget) for points in found["fd"].values() for budget, _ in points})
     lines = ["![FD and bits per dimension over CPU seconds of training](../results/compute.svg)", ""]
-    lines += ["| family | " + " | ".join(["CPU s: FD, bits / dim"] * budgets) + " |", "|-|" + "-|" * budgets]
-    for name, points in distances.items():
-        cells = [f"{seconds:,.0f}: {number(value)}" for seconds, value in points]
-        for index, (_, value) in enumerate(bits.get(name, [])):
-            cells[index] += f", {number(value)}"
-        lines.append(f"| {name} | " + " | ".join(cells + [""] * (budgets - len(cells))) + " |")
+    lines += [
+        "| FD, bits / dim after | " + " | ".join(f"{budget:,} s" for budget in budgets) + " |",
+        "|-|" + "-|" * len(budgets),
+    ]
+    for name in found["fd"]:
+        cells = dict.fromkeys(budgets, "")
+        for metric in ("fd", "bits_per_dim"):
+            for budget, value in found[metric].get(name, []):
+                cells[round(budget)] += (", " if cells[round(budget)] else "") + number(value)
+        lines.append(f"| {name} | " + " | ".join(cells.values()) + " |")
     return "\n".join(lines)
 
 

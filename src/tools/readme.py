@@ -1,10 +1,13 @@
-"""python -m src.tools.readme: write the tables of README.md from the published results; the rest of it stays.
+"""python -m src.tools.readme: write the tables of README.md and of docs/ from the published results; the rest of a page stays.
 
-The blocks between `<!-- NAME -->` and `<!-- /NAME -->` are replaced: TABLE from results/mlp_gan, STORY row by row (its second
-column stays), SEEDS and ZOO from results/seeds.md and results/zoo.md.
+The blocks between `<!-- NAME -->` and `<!-- /NAME -->` are replaced, in whichever page they stand: TABLE from results/mlp_gan,
+STORY row by row (its second column stays), SEEDS, ZOO and FAMILIES from results/seeds.md and others, BINARY likewise if it has
+been measured. Heads of tables become links to the glossary in docs/evaluation.md.
 """
 
+import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,31 +17,89 @@ from src.system.files import read_json, write_atomic
 
 COLUMNS = {"fd": 2, "kid": 3, "is": 2, "precision": 2, "recall": 2, "density": 2, "coverage": 2, "copies": 2}  # digits shown
 RARE = "class_min_share"
+GLOSSARY = Path("docs/evaluation.md")
+# Head of a column, without arrows and marks -> heading of the glossary.
+ANCHORS = {
+    "FD": "fd",
+    "KD": "kid",
+    "KID": "kid",
+    "IS": "is",
+    "precision": "precision",
+    "recall": "recall",
+    "density": "density",
+    "coverage": "coverage",
+    "copies": "copies",
+    "rarest class": "rarest-class",
+    "rarest digit": "rarest-class",
+    "times the floor": "times-the-floor",
+    "accuracy": "accuracy",
+    "class FD": "class-fd",
+    "bits / dim": "bits-per-dimension",
+    "one further seed (95 %)": "one-further-seed",
+}
 
 
-def readme(config: dict[str, Any]) -> str:
-    """Fill the blocks of a README, in its file. Returns the new text."""
-    path, results = Path(config["readme"]), Path(config["results"])
-    if not path.is_file():
-        raise UserError(f"readme={path} is no file: run this where README.md lies, or name another with readme=")
-    text = filled(path.read_text(), results)
-    write_atomic(path, text.encode())
-    print(f"{path}: tables of {results}")
+def readme(config: dict[str, Any]) -> dict[str, str]:
+    """Fill the blocks of the config's pages, in their files. Returns page -> new text."""
+    results, found = Path(config["results"]), {}
+    for page in config["pages"]:
+        path = Path(page)
+        if not path.is_file():
+            raise UserError(f"{path} is no file: run this in the repository's folder, or name other pages with pages=[...]")
+        found[page] = filled(path.read_text(), results, path)
+    for page, text in found.items():
+        write_atomic(Path(page), text.encode())
+        print(f"{page}: tables of {results}")
+    return found
+
+
+def filled(text: str, results: Path, page: Path) -> str:
+    """The text of a page with all its blocks filled from the results; raises UserError if a result is missing.
+
+    page: where the text stands, for links and pictures.
+    """
+    makers: dict[str, Callable[[str], str]] = {
+        "TABLE": lambda _: table(record(results / "mlp_gan"), page),
+        "STORY": lambda rows: story(rows, results, page),
+        "SEEDS": lambda _: read(results / "seeds.md"),
+        "ZOO": lambda _: read(results / "zoo.md"),
+        "FAMILIES": lambda _: read(results / "families.md"),
+        "BINARY": lambda text: read(path) if (path := results / "binary.md").is_file() else text,
+    }
+    for name, make in makers.items():
+        if f"<!-- {name} -->" in text:
+            text = replace_block(text, name, lambda rows, make=make: linked(make(rows), page))
     return text
 
 
-def filled(text: str, results: Path) -> str:
-    """README's text with all blocks filled from the results; raises UserError if a result is missing."""
-    text = replace_block(text, "TABLE", lambda _: table(record(results / "mlp_gan")))
-    text = replace_block(text, "STORY", lambda rows: story(rows, results))
-    text = replace_block(text, "SEEDS", lambda _: read(results / "seeds.md"))
-    return replace_block(text, "ZOO", lambda _: read(results / "zoo.md"))
+def relative(target: Path, page: Path) -> str:
+    """The path of a file as a link from a page."""
+    return Path(os.path.relpath(target, page.parent)).as_posix()
+
+
+def linked(text: str, page: Path) -> str:
+    """The text with a link to the glossary in each head of a table that the glossary explains."""
+    lines = text.splitlines()
+    for index, line in enumerate(lines[1:]):
+        if re.fullmatch(r"\|[-:| ]+\|", line) and "](" not in lines[index]:
+            lines[index] = "|".join(link(cell, page) for cell in lines[index].split("|"))
+    return "\n".join(lines)
+
+
+def link(cell: str, page: Path) -> str:
+    """ " precision ↑ † " to " [precision](...#precision) ↑ † "."""
+    parts = re.fullmatch(r"( *)(.*?)((?: [↑↓†‡§¶]+)* *)", cell)
+    assert parts
+    name = "FD" if parts[2].startswith("fd_") and " " not in parts[2] else parts[2]
+    if name not in ANCHORS:
+        return cell
+    return f"{parts[1]}[{parts[2]}]({relative(GLOSSARY, page)}#{ANCHORS[name]}){parts[3]}"
 
 
 def replace_block(text: str, name: str, make: Any) -> str:
     pattern = re.compile(rf"(<!-- {name} -->\n)(.*?)(<!-- /{name} -->)", re.DOTALL)
     if not pattern.search(text):
-        raise UserError(f"README has no block <!-- {name} --> ... <!-- /{name} -->: put it where its table shall stand")
+        raise UserError(f"the page has no block <!-- {name} --> ... <!-- /{name} -->: put it where its table shall stand")
     return pattern.sub(lambda match: match[1] + make(match[2]).strip() + "\n" + match[3], text)
 
 
@@ -57,7 +118,7 @@ def record(folder: Path) -> dict[str, Any]:
     return result
 
 
-def table(result: dict[str, Any]) -> str:
+def table(result: dict[str, Any], page: Path) -> str:
     """A Markdown table of one run and its controls."""
     extractor, controls = result["protocol"]["extractor"], result["controls"]
     rows = {
@@ -77,18 +138,18 @@ def table(result: dict[str, Any]) -> str:
         lines.append(f"| {label} | {' | '.join(cells)} |")
     times = result["metrics"][f"fd_{extractor}"] / controls["real"][f"fd_{extractor}"]
     return "\n".join(lines) + (
-        f"\n\nOne seed, MNIST test split, features of the digit classifier (all names carry `_{extractor}`, see below).\n"
-        f"The distance is {times:.1f} times the floor."
+        f"\n\nOne seed, MNIST test split, features of the digit classifier. The distance is {times:.1f} times\n"
+        f"[the floor]({relative(GLOSSARY, page)}#times-the-floor). The records name each metric with `_{extractor}`."
     )
 
 
-def story(rows: str, results: Path) -> str:
+def story(rows: str, results: Path, page: Path) -> str:
     """The existing rows, with numbers and pictures of the experiments in their first column."""
     lines = rows.strip().splitlines()
-    return "\n".join([*lines[:2], *(story_row(line, results) for line in lines[2:])])
+    return "\n".join([*lines[:2], *(story_row(line, results, page) for line in lines[2:])])
 
 
-def story_row(line: str, results: Path) -> str:
+def story_row(line: str, results: Path, page: Path) -> str:
     """| `experiment` | what it adds | distance | times the floor | share of the rarest class | picture |"""
     name, adds = (cell.strip() for cell in line.split("|")[1:3])
     experiment = name.strip("`")
@@ -96,7 +157,8 @@ def story_row(line: str, results: Path) -> str:
     extractor = result["protocol"]["extractor"]
     distance, floor = (part[f"fd_{extractor}"] for part in (result["metrics"], result["controls"]["real"]))
     rare = result["metrics"][f"{RARE}_{extractor}"]
-    picture = f'<img src="{(results / experiment).as_posix()}/samples.png" width="160">'
+    source = relative(results / experiment / "samples.png", page)
+    picture = f'<img src="{source}" width="160">'
     return f"| {name} | {adds} | {distance:.2f} | {distance / floor:.0f} | {rare:.1%} | {picture} |".replace("%", " %")
 
 

@@ -6,9 +6,11 @@ import signal
 import traceback
 import warnings
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.callbacks import ProgressBar
@@ -21,6 +23,7 @@ from src.data.dataset import Dataset
 from src.data.loader import DataModule, failure
 from src.evaluation.suite import Suite
 from src.models.capabilities import Samples
+from src.models.conditions import sources_of
 from src.models.model import Model, OneLoss
 from src.parallel.batch_norm import synchronise
 from src.parallel.collectives import is_first
@@ -58,11 +61,13 @@ def fit(
     loggers: Sequence[Logger] = (),
     replay: bool = True,
     callbacks: Sequence[Callback] = (),
+    evaluate: bool = True,
 ) -> None:
     """Train until `stop`, from a checkpoint or from the model's initial weights, and record the end in the manifest.
 
     loggers: rank 0's; other ranks pass the same number of `DummyLogger`s. replay: whether the loggers get the scalars from
-    before the checkpoint again. callbacks: the user's.
+    before the checkpoint again. callbacks: the user's. evaluate: whether an evaluation follows, which the estimate of the time
+    counts.
     Raises Diverged, which the manifest records too, and Interrupted after a signal, when everything is saved.
     """
     quiet_lightning()
@@ -76,11 +81,19 @@ def fit(
     own: list[Any] = [signals, LogScalars(record, cadence.log)]
     if settings.profile and is_first():
         own.insert(0, Profile(run.path / "profile", settings.profile))
+    previews = None
     if isinstance(model, Samples) and cadence.previews:
-        own.append(DrawSamples(run.samples, record, signals, modality, n=cadence.previews, per_decade=cadence.per_decade))
+        sources = None
+        if "source" in model.conditions([0]):
+            unseen = dataset.split("validation")
+            sources = sources_of(unseen, np.arange(cadence.previews) % len(unseen))
+        previews = DrawSamples(run.samples, record, signals, modality, cadence.previews, cadence.per_decade, sources)
+        own.append(previews)
     own += [validate, budget]
     if is_first() and not any(isinstance(callback, ProgressBar) for callback in callbacks):
-        own.append(Progress(validate, budget, last_step))
+        seconds = getattr(suite, "seconds", None)
+        measure = partial(seconds, dataset=dataset) if seconds and evaluate and not model.sharded else None
+        own.append(Progress(validate, budget, last_step, previews, measure))
     own.append(Checkpoint(run, record, signals, cadence.checkpoint, cadence.keep))
     data = DataModule(
         dataset,

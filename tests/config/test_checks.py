@@ -69,7 +69,6 @@ def test_a_good_config_passes(trusted: bool) -> None:
         ("model.penalties.r1.weight", -1),
         ("fresh", "maybe"),
         ("quick", None),
-        ("films", 1),
         ("trainer.channels_last", "no"),
         ("name", None),
         ("name", 3),

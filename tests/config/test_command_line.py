@@ -8,6 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+from src.config import command_line
+from src.config.command_line import quoted
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -20,6 +24,24 @@ CASES = {
         "no setting 'model.generator.z_dims': did you mean model.generator.z_dim",
     ),
     "unknown top key": (["train", "sed=3"], "no setting 'sed': did you mean seed"),
+    "a key without its sections": (
+        ["train", "lr=1"],
+        "no setting 'lr': did you mean model.d_optimizer.lr or model.g_optimizer.lr?",
+    ),
+    "a key without its sections, of another model": (
+        ["train", "+lr=1", "model=vae"],
+        "no setting 'lr': did you mean model.optimizer.lr?",
+    ),
+    "a key without its first section": (["train", "r1.weight=1"], "did you mean model.penalties.r1.weight?"),
+    "a key in the wrong section": (
+        ["train", "model.generator.lr=1"],
+        "did you mean model.d_optimizer.lr or model.g_optimizer.lr?",
+    ),
+    "a section without its section": (["train", "lr_schedule=null"], "did you mean model.lr_schedule?"),
+    "a loss that the model has none of": (
+        ["train", "model=vae", "loss=hinge"],
+        "loss: nothing reads it with this model",
+    ),
     "unknown group": (["train", "modle=mlp_gan"], "no setting 'modle': did you mean model"),
     "no group": (["train", "model=null"], "model=null: model takes the name of a config: known: acgan, "),
     "no group among several": (["train", "-m", "loss=hinge,null"], "loss=hinge,null: loss takes the name of a config"),
@@ -77,7 +99,7 @@ CASES = {
     "too small for the classifier": (["tools.extractor", "data=digits"], "the classifier takes grey images of 28 x 28"),
     "unwritable weights": (["tools.extractor", "output=/dev/null/x"], "cannot write to /dev/null"),
     "a folder for weights": (["tools.extractor", "output=src"], "output=src is a folder"),
-    "no README": (["tools.readme", "readme=nope"], "readme=nope is no file: run this where README.md lies"),
+    "no README": (["tools.readme", "pages=[nope]"], "nope is no file: run this in the repository's folder"),
     "two pages, one file": (["report", "runs=results", "out=x", "table=./x"], "must name different files"),
     "unknown run": (["evaluate", "run=runs/none"], "is not a run folder"),
     "no run": (["generate"], "say which run"),
@@ -174,6 +196,28 @@ def test_a_config_file_of_the_user_is_checked_like_the_command_line(case: str, i
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["-m", "data=mnist,digits", "--config-dir", "DIR", "seed=3"],
+        ["data=mnist,digits", "--config-dir", "DIR", "seed=3", "-m"],
+        ["--config-dir", "DIR", "data=mnist,digits", "-m", "seed=3"],
+    ],
+)
+def test_options_may_stand_anywhere(words: list[str]) -> None:
+    found = command_line.options_first(words)
+    assert found[-2:] == ["data=mnist,digits", "seed=3"]
+    assert sorted(found) == sorted(words)
+    assert found[found.index("--config-dir") + 1] == "DIR"
+
+
+def test_several_runs_with_a_folder_of_configs_in_the_middle(in_process: Any, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "mine.yaml").write_text((ROOT / "conf" / "data" / "digits.yaml").read_text())
+    answer = in_process("prepare", "-m", "data=mine,digits", "--config-dir", str(tmp_path), f"hydra.sweep.dir={tmp_path}")
+    assert (answer.returncode, answer.stdout.count("digits: complete")) == (0, 2), answer.stderr
+
+
 def test_torchrun_is_for_trainings(command: Any, no_torch: dict[str, str]) -> None:
     answer = command("evaluate", "run=runs/none", env={**no_torch, "TORCHELASTIC_RUN_ID": "x", "RANK": "1"})
     assert (answer.returncode, answer.stderr) == (
@@ -185,8 +229,11 @@ def test_torchrun_is_for_trainings(command: Any, no_torch: dict[str, str]) -> No
 def test_help_needs_no_torch(command: Any, no_torch: dict[str, str]) -> None:
     answer = command("train", "--help", env=no_torch)
     assert answer.returncode == 0
-    assert "model: acgan, " in answer.stdout
-    assert "Groups:" not in command("generate", "--help", env=no_torch).stdout
+    assert "  model=mlp_gan: acgan, " in answer.stdout
+    lines = answer.stdout.splitlines()
+    (line,) = [line for line in lines if line.startswith("  stop.minutes=null ")]
+    assert line.endswith(" of training, over all its resumptions [a number above 0 or null]")
+    assert "Groups" not in command("generate", "--help", env=no_torch).stdout
 
 
 def test_the_trap_works(command: Any, no_torch: dict[str, str], tmp_path: Path) -> None:
@@ -245,3 +292,18 @@ command_line.run("prepare", task)
     done = subprocess.run(["sh", "-c", shell], cwd=ROOT, env={**os.environ, "CODE": code}, capture_output=True, timeout=60)
     assert done.returncode == 0
     assert (tmp_path / "file").read_text() == "written"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["春風", "a,b", "it's", "back\\", "\\' x", "a=b", "{x}", "[x]", "a\nb", "007", "' x", "5,5,5,5", '"a," she said, "b"'],
+)
+def test_text_reaches_the_command_as_it_is(text: str) -> None:
+    parsed = OverridesParser.create().parse_override(quoted(f"prompt={text}", "generate"))
+    assert parsed.value() == text
+
+
+@pytest.mark.parametrize("word", ["prompt=null", "prompt='a b'", 'prompt="a b"', "n=3", "run=a,b"])
+def test_other_words_are_for_hydra(word: str) -> None:
+    assert quoted(word, "generate") == word
+    assert quoted("prompt=a,b", "train") == "prompt=a,b"

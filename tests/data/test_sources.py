@@ -18,7 +18,7 @@ import pytest
 
 from src.config.errors import UserError
 from src.data.clients import DebianPackage, DvcRemote, NpmPackage, commit_to_dvc
-from src.data.sources import Mirror, SourceError, digest, get
+from src.data.sources import Derived, Mirror, SourceError, digest, get
 
 ROOT = Path(__file__).parents[2]
 CONTENT = {name: random.Random(name).randbytes(30_000) for name in ("images", "labels")}
@@ -128,6 +128,42 @@ def test_only_what_is_missing_is_asked_for(serve, tmp_path):
     server = serve()
     get(tmp_path, FILES, [Mirror(server.url)])
     assert server.requests == [("/labels.gz", None)]
+
+
+def halves(archive: Path) -> dict[str, bytes]:
+    content = archive.read_bytes()
+    return {"first": content[:15_000], "second": content[15_000:]}
+
+
+HALVES = {
+    name: hashlib.sha256(part).hexdigest()
+    for name, part in (("first", CONTENT["images"][:15_000]), ("second", CONTENT["images"][15_000:]))
+}
+
+
+def test_files_are_made_of_an_archive_which_is_not_kept(serve, tmp_path, capsys):
+    server = serve()
+    source = Derived(Mirror(server.url), "images", FILES["images"], halves)
+    get(tmp_path / "a", HALVES, [source])
+    assert contents(tmp_path / "a") == {"first": CONTENT["images"][:15_000], "second": CONTENT["images"][15_000:]}
+    assert capsys.readouterr().out == f"{tmp_path}/a: images from {server.url} ... reading it ... got 2 files\n"
+
+
+def test_an_archive_that_is_there_is_checked_used_and_kept(tmp_path):
+    source = Derived(Mirror("http://127.0.0.1:1/"), "images", FILES["images"], halves)
+    (tmp_path / "images").write_bytes(b"another")
+    with pytest.raises(SourceError, match="images is damaged or another file: move it away"):
+        source.fetch(tmp_path, HALVES)
+    (tmp_path / "images").write_bytes(CONTENT["images"])
+    get(tmp_path, HALVES, [source])
+    assert sorted(contents(tmp_path)) == ["first", "images", "second"]
+
+
+def test_other_files_than_the_pinned_ones_are_not_made(serve, tmp_path):
+    source = Derived(Mirror(serve().url), "images", FILES["images"], lambda archive: {"first": b"other"})
+    with pytest.raises(SourceError, match="first has the wrong contents"):
+        source.fetch(tmp_path, {"first": HALVES["first"]})
+    assert contents(tmp_path) == {}
 
 
 @pytest.mark.parametrize(

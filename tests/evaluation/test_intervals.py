@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from src.evaluation.intervals import holm, mean_interval, p_value, prediction_interval
+from src.evaluation.intervals import holm, mean_interval, p_value, prediction_interval, wilson
 
 # Student 1908, section IX: additional hours of sleep by the two optical isomers of hyoscyamine, patients 1 to 10.
 FIRST = [0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0]
@@ -70,3 +70,9 @@ def test_p_values_are_uniform_where_there_is_no_difference() -> None:
     draws = np.random.default_rng(1).normal(0.0, 1.0, (2000, 5)).tolist()
     below = sum(p_value(differences) < 0.05 for differences in draws) / len(draws)
     assert below == pytest.approx(0.05, abs=4 * math.sqrt(0.05 * 0.95 / len(draws)))
+
+
+@pytest.mark.parametrize(("successes", "total"), [(0, 1), (0, 10), (7, 10), (10, 10), (52, 100)])
+def test_wilson_is_that_of_scipy(successes: int, total: int) -> None:
+    expected = stats.binomtest(successes, total).proportion_ci(method="wilson")
+    assert wilson(successes, total) == pytest.approx((expected.low, expected.high), abs=1e-12)

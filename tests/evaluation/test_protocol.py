@@ -16,7 +16,7 @@ from src.data.spec import Spec
 from src.data.stacked_mnist import StackedMNIST
 from src.evaluation import protocol as module
 from src.evaluation.extractors.extractor import load_extractor
-from src.evaluation.protocol import Protocol, evaluate, validation_distance
+from src.evaluation.protocol import Protocol, evaluate, left_out, validation_distance
 
 PROTOCOL = Protocol("digits")
 DATA = Digits()
@@ -101,6 +101,16 @@ def test_cache_is_keyed_by_data_weights_and_protocol(record: dict, cache: Path) 
         assert evaluate(validation, data, other, cache)["metrics"] != record["metrics"]
         assert files() == before + more
     assert not list(cache.glob("*.partial"))
+
+
+def test_metrics_that_need_more_images_are_left_out(cache: Path) -> None:
+    found = evaluate(validation, DATA, replace(PROTOCOL, samples=40), cache)
+    for measured in (found["metrics"], *found["controls"].values()):
+        assert {"fd_digits", "precision_digits", "recall_digits", "copies_digits"} < measured.keys()
+        assert not {f"{name}_digits" for name in ("kid", "kid_std", "is", "is_std", "density", "coverage")} & measured.keys()
+    assert {column["key"] for column in found["columns"]} <= found["metrics"].keys()
+    assert left_out(40) == "kid (needs 100), is (needs 100), density (needs 50), coverage (needs 50)"
+    assert left_out(100) == ""
 
 
 def test_against_the_training_split(cache: Path) -> None:

@@ -14,7 +14,7 @@ from training import train_all
 
 ROOT = Path(__file__).parents[2]
 MODELS = sorted(path.stem for path in (ROOT / "conf" / "model").glob("*.yaml"))
-FAST = ["cdcgan", "vae", "flow", "autoregressive", "autoregressive_images", "contrastive"]
+FAST = ["cdcgan", "vae", "flow", "gpt", "autoregressive_images", "contrastive"]
 TINY = [
     *("debug=tiny", "trainer.threads=1", "trainer.precision=64-true", "data.batch_size=16", "evaluate=false"),
     *("checkpoint.every=1000", "validation={every: 100, samples: 32}", "samples={n: 4, per_decade: 1}"),
@@ -47,16 +47,21 @@ def words_of(model: str) -> list[str]:
         return ["model=autoregressive", "data=digits", "model.conditional=true"]
     if model == "flow":  # pairs are those of the global batch
         return ["model=flow", "data=digits", "model.conditional=true", "model.optimal_transport=true"]
+    if model == "gpt":  # texts of different lengths, with sources
+        settings = ["data.length=24", "data.source_length=24", "model.network={width: 32, depth: 1, heads: 2, dropout: 0.0}"]
+        return ["model=gpt", "data=text_pairs", *settings]
     return [f"model={model}", f"data.path={ROOT / 'README.md'}" if model == "autoregressive" else "data=digits"]
 
 
 def made(
-    models: list[str], processes: int, steps: int, compose: Callable[..., dict[str, Any]], folder: Path
+    models: list[str], processes: int, steps: int, compose: Callable[..., dict[str, Any]], folder: Path, pairs: Path
 ) -> dict[str, dict[str, Any]]:
     """The last checkpoints of `steps` updates of each model, by so many processes."""
     runs, configs = {}, []
     for model in models:
         words = words_of(model)
+        if "data=text_pairs" in words:
+            words.append(f"data.path={pairs}")
         per_update = 16 * compose(*words, *TINY)["model"].get("d_steps", 1)
         runs[model] = RunFolder(folder / f"{model}-{processes}")
         words = [*words, *TINY, f"stop.samples={steps * per_update}", f"run_dir={runs[model].path}"]
@@ -69,10 +74,10 @@ def made(
     return {model: load_checkpoint(path) for model, path in checkpoints.items() if path}
 
 
-def assert_alike(models: list[str], counts: list[int], steps: int, compose: Any, folder: Path) -> None:
-    one = made(models, 1, steps, compose, folder)
+def assert_alike(models: list[str], counts: list[int], steps: int, compose: Any, folder: Path, pairs: Path) -> None:
+    one = made(models, 1, steps, compose, folder, pairs)
     for processes in counts:
-        several = made(models, processes, steps, compose, folder)
+        several = made(models, processes, steps, compose, folder, pairs)
         for model in models:
             assert (
                 several[model]["clock"]
@@ -85,10 +90,10 @@ def assert_alike(models: list[str], counts: list[int], steps: int, compose: Any,
                 )
 
 
-def test_two_processes_make_what_one_makes(compose: Any, tmp_path: Path) -> None:
-    assert_alike(["everything", *FAST], [2], 10, compose, tmp_path)
+def test_two_processes_make_what_one_makes(compose: Any, greetings: Path, tmp_path: Path) -> None:
+    assert_alike(["everything", *FAST], [2], 10, compose, tmp_path, greetings)
 
 
 @pytest.mark.slow
-def test_two_and_four_processes_make_what_one_makes_with_every_model(compose: Any, tmp_path: Path) -> None:
-    assert_alike(["everything", "autoregressive_images", *MODELS], [2, 4], 30, compose, tmp_path)
+def test_two_and_four_processes_make_what_one_makes_with_every_model(compose: Any, greetings: Path, tmp_path: Path) -> None:
+    assert_alike(["everything", "autoregressive_images", *MODELS], [2, 4], 30, compose, tmp_path, greetings)

@@ -1,73 +1,59 @@
-import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
-from src.reporting.charts import WIDTH, Axis, axis_for, colour, dots, short, training_curves
+from src.reporting import charts, markup
+from src.reporting.charts import COLOURS, PAGE, dots, file, inline, short, training_curves
 from src.reporting.runs import Run, find_runs
 from src.reporting.tables import make_tables
 
 MakeRun = Callable[..., Path]
-Edit = Callable[..., None]
 
 
-def test_axis() -> None:
-    linear = Axis(0, 10, 100, 200)
-    assert [linear.at(0), linear.at(5), linear.at(10)] == [100, 150, 200]
-    assert linear.ticks() == [0, 2, 4, 6, 8, 10]
-    log = Axis(1, 100, 200, 100, log=True)
-    assert [log.at(1), log.at(10), log.at(100), log.at(-3)] == [200, 150, 100, 200]
-    assert log.ticks() == [1, 2, 5, 10, 20, 50, 100]
+def lines(figure: Any, marker: str) -> list[list[tuple[float, float]]]:
+    """The points of each line of a chart that is drawn with this marker."""
+    return [[*zip(*line.get_data(), strict=True)] for line in figure.axes[0].lines if line.get_marker() == marker]
 
 
-@pytest.mark.parametrize("values", [[2.0, 2.0], [0.0, 0.0], [1.95, 2.05], [1e-4, 3.0], [-1.0, 4000.0]])
-def test_every_axis_has_ticks_and_room(values: list[float]) -> None:
-    axis = axis_for(values, 0, 100)
-    assert 2 <= len(axis.ticks()) <= 10
-    assert axis.low < min(values)
-    assert axis.high > max(values)
+def words(figure: Any) -> list[str]:
+    return [text.get_text() for text in figure.axes[0].texts]
 
 
 def test_ticks_read_well() -> None:
     assert [short(v) for v in (0.30000000000000004, 12.0, 5000, 250_000, 1_500_000)] == ["0.3", "12", "5000", "250k", "1.5M"]
 
 
-def test_colours_come_again_dashed() -> None:
-    assert len({colour(i) for i in range(14)}) == 14
-
-
 def test_dots_stand_where_their_numbers_are(five_seeds: list[Run]) -> None:
     (table,) = make_tables(five_seeds)
     chart = dots(table)
-    found = [
-        (float(x), float(value)) for x, value in re.findall(r'<circle class="dot" cx="([\d.]+)".*?: ([\d.]+)</title>', chart)
-    ]
-    assert len(found) == 15
-    (x0, v0), (x1, v1) = min(found, key=lambda pair: pair[1]), max(found, key=lambda pair: pair[1])
-    for x, value in found:  # one linear axis for all
-        assert x == pytest.approx(x0 + (x1 - x0) * (value - v0) / (v1 - v0), abs=0.5)
-    assert 0 < x0 < x1 < WIDTH
-    assert f">floor {table.floor:.3f}<" in chart
+    expected = [[(run.metrics["fd_digits"], row) for run in group.runs] for row, group in enumerate(table.groups)]
+    assert lines(chart, "o") == expected
+    assert lines(chart, "|") == [[(pytest.approx(mean), row)] for row, mean in enumerate((2.0, 1.02, 2.0))]
+    assert [group.label in words(chart) for group in table.groups] == [True] * 3
 
 
 def test_a_far_floor_does_not_press_the_dots_together(make_run: MakeRun, tmp_path: Path) -> None:
     for seed in range(3):
         make_run("mlp_gan", seed, 100 + seed)
     (table,) = make_tables(find_runs(str(tmp_path)))
-    assert "◂ floor" in dots(table)
-    assert "<line" not in dots(table)
+    chart: Any = dots(table)
+    assert "floor" in chart.axes[0].get_xlabel()
+    assert not any("floor" in text for text in words(chart))
+    assert chart.axes[0].get_xlim()[0] > 50
 
 
 def test_distances_far_apart_have_a_logarithmic_axis(make_run: MakeRun, tmp_path: Path) -> None:
     for seed, distance in enumerate((2.5, 25.0, 250.0)):
         make_run("mlp_gan", seed, distance)
     (table,) = make_tables(find_runs(str(tmp_path)))
-    x = [float(x) for x in re.findall(r'class="dot" cx="([\d.]+)"', dots(table))]
-    assert x[1] - x[0] == pytest.approx(x[2] - x[1], abs=0.2)
-    interval = re.search(r'class="interval" d="M([\d.]+) ', dots(table))
-    assert interval is not None
-    assert float(interval.group(1)) >= 0  # its low end is below zero
+    chart: Any = dots(table)
+    assert chart.axes[0].get_xscale() == "log"
+    assert f"floor {table.floor:.3f}" in words(chart)
+    interval = next(points for points in lines(chart, "None") if points[0][1] == points[1][1] == 0)
+    assert interval[0][0] > 0  # its low end is below zero
 
 
 def test_curves_mark_what_diverged(make_run: MakeRun, tmp_path: Path) -> None:
@@ -75,22 +61,40 @@ def test_curves_mark_what_diverged(make_run: MakeRun, tmp_path: Path) -> None:
     make_run("mlp_gan", 1, state="diverged")
     (table,) = make_tables(find_runs(str(tmp_path)))
     chart = training_curves(table)
-    assert chart.count('class="curve"') == 2
-    assert chart.count('class="mean"') == 1
+    curve = [*table.runs[0].curve.values()]
+    assert lines(chart, "") == [curve, curve]
+    assert lines(chart, "x") == [curve[-1:]]
 
 
 def test_without_numbers_no_chart(make_run: MakeRun, tmp_path: Path) -> None:
     (make_run("mlp_gan", 0, state="diverged") / "metrics.jsonl").unlink()
     (table,) = make_tables(find_runs(str(tmp_path)))
-    assert [dots(table), training_curves(table)] == ["", ""]
+    assert [dots(table), training_curves(table)] == [None, None]
+    assert inline(None, "") == ""
 
 
-def test_curves_over_minutes_end_where_the_training_did(make_run: MakeRun, edit: Edit, tmp_path: Path) -> None:
-    for seed, seconds in ((0, 60), (1, 120)):
-        folder = make_run("mlp_gan", seed)
-        edit(folder / "manifest.json", lambda manifest, seconds=seconds: manifest["ended"].update(seconds=seconds))
-    make_run("running", 0, state="unfinished")
-    chart = training_curves(make_tables(find_runs(str(tmp_path)))[0], over="minutes")
-    ends = [float(points.split()[-1].split(",")[0]) for points in re.findall(r'points="([^"]+)"', chart)]
-    assert len(ends) == 2  # of an unfinished one nothing is known
-    assert ends[1] - 52 == pytest.approx(2 * (ends[0] - 52), abs=0.2)
+def test_on_the_page_a_chart_has_the_colours_of_the_page_and_its_text_unchanged(five_seeds: list[Run]) -> None:
+    (table,) = make_tables(five_seeds)
+    text = inline(dots(table), "a <title>")
+    root = ElementTree.fromstring(text.replace("<svg", '<svg xmlns:xlink="http://www.w3.org/1999/xlink"', 1))
+    assert not any(colour in text for colour in PAGE)
+    assert "var(--c2)" in text
+    assert f"floor {table.floor:.3f}" in "".join(root.itertext())
+    assert 'aria-label="a &lt;title&gt;"' in text
+    assert len(COLOURS) == markup.COLOURS
+    style = markup.STYLE.read_text().split("@media")[0]
+    assert all(f"--c{n}: {colour};" in style for n, colour in enumerate(COLOURS))
+
+
+@pytest.mark.parametrize(("kind", "start"), [("pdf", b"%PDF"), ("svg", b"<?xml")])
+def test_files_are_the_same_each_time(kind: str, start: bytes, make_run: MakeRun, tmp_path: Path) -> None:
+    make_run("$\\bad{", 0)
+    (table,) = make_tables(find_runs(str(tmp_path)))
+    first, second = (file(training_curves(table), kind) for _ in range(2))  # type: ignore[arg-type]
+    assert first == second
+    assert first.startswith(start)
+
+
+def test_charts_of_any_number_of_recipes_are_told_apart() -> None:
+    """More recipes than colours are drawn dashed, and have a ring on the page."""
+    assert [charts.look(n)["linestyle"] for n in (0, 6, 7, 13, 14)] == ["-", "-", "--", "--", "-"]

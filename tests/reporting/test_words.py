@@ -1,10 +1,8 @@
-from dataclasses import replace
-
 import pytest
 
 from src.evaluation.intervals import Interval
-from src.reporting.tables import Comparison, Summary
-from src.reporting.words import mean, number, p_words, reasons
+from src.reporting.tables import Summary
+from src.reporting.words import mean, number
 
 
 @pytest.mark.parametrize(
@@ -40,20 +38,3 @@ def test_a_mean_has_the_decimals_of_its_interval(middle: float, half: float, wor
 def test_one_seed_has_no_interval() -> None:
     assert mean(Summary({0: 3.0}, 3.0, None, None)) == ("3.000", "")
     assert mean(None) == ("-", "")
-
-
-def test_reasons() -> None:
-    tested = Comparison("a", "b", "lower", [0, 1, 2, 3, 4], -0.52, Interval(-0.73, -0.31), 0.0032, lost=1)
-    assert tested.verdict == "better"
-    assert replace(tested, better="higher").verdict == "worse"
-    assert reasons(tested, "fd_digits") == (
-        "fd_digits is 0.52 lower than that of b (95 % interval of the difference -0.73 to -0.31), 5 common seeds, "
-        "Holm-adjusted p = 0.003; 1 run of the two did not finish and cannot be compared"
-    )
-    single = Comparison("a", "b", "lower", [0], 2.0, None, None, lost=0)
-    assert reasons(single, "fid") == "fid is 2.000 higher than that of b, 1 common seed"
-    assert reasons(replace(single, seeds=[], difference=None), "fid") == "no common seed with b"
-
-
-def test_p() -> None:
-    assert [p_words(0.0004), p_words(0.001), p_words(0.0496)] == ["p < 0.001", "p = 0.001", "p = 0.050"]

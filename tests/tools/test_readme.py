@@ -1,31 +1,57 @@
-"""README shows what the results say, and nothing that someone typed."""
+"""README and docs/ show what the results say, and nothing that someone typed."""
 
 import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 
 from src.config.errors import UserError
-from src.tools.readme import filled, record, replace_block
+from src.tools.readme import filled, linked, readme, record, replace_block
 
 ROOT = Path(__file__).parent.parent.parent
+PAGES = yaml.safe_load((ROOT / "conf" / "readme.yaml").read_text())["pages"]
 
 
-def test_readme_shows_the_published_results(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("page", PAGES)
+def test_pages_show_the_published_results(page: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    text = Path("README.md").read_text()
-    assert filled(text, Path("results")) == text
+    text = Path(page).read_text()
+    assert filled(text, Path("results"), Path(page)) == text
 
 
-def test_another_number_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    shutil.copytree(ROOT / "results", tmp_path / "results", ignore=shutil.ignore_patterns("*.gif", "*.ckpt"))
+def test_every_block_is_in_a_page() -> None:
+    text = "".join((ROOT / page).read_text() for page in PAGES)
+    for name in ("TABLE", "STORY", "SEEDS", "ZOO", "FAMILIES", "BINARY", "COMPUTE", "STEPS"):
+        assert text.count(f"<!-- {name} -->") == text.count(f"<!-- /{name} -->") == 1
+
+
+def test_another_number_shows_with_a_link_and_a_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("mlp_gan", "story_2_biases"):
+        files = shutil.ignore_patterns("*.gif", "*.safetensors")
+        shutil.copytree(ROOT / "results" / name, tmp_path / "results" / name, ignore=files)
     monkeypatch.chdir(tmp_path)
-    text = (ROOT / "README.md").read_text()
     path = tmp_path / "results" / "story_2_biases" / "metrics.json"
     path.write_text(path.read_text().replace('"fd_digits": ', '"fd_digits": 9', 1))
-    changed = [line for line in filled(text, Path("results")).splitlines() if line not in text.splitlines()]
-    assert len(changed) == 1
-    assert changed[0].startswith("| `story_2_biases` | biases | 9")
+    (page := tmp_path / "docs" / "page.md").parent.mkdir()
+    page.write_text("<!-- STORY -->\n| experiment | fd_digits |\n|-|-:|\n| `story_2_biases` | biases |\n<!-- /STORY -->\n")
+    (text,) = readme({"pages": ["docs/page.md"], "results": "results"}).values()
+    assert page.read_text() == text
+    _, head, _, row, _ = text.splitlines()
+    assert head == "| experiment | [fd_digits](evaluation.md#fd) |"
+    assert row.startswith("| `story_2_biases` | biases | 9")
+    assert row.endswith('<img src="../results/story_2_biases/samples.png" width="160"> |')
+    assert readme({"pages": ["docs/page.md"], "results": "results"}) == {"docs/page.md": text}
+
+
+def test_heads_are_linked_without_their_marks() -> None:
+    lines = ["| recipe | precision ↑ † | fd_x of seed | one further seed (95 %) |", "|-|-:|-:|-:|", "| precision | 1 | 2 | 3 |"]
+    head, *rest = linked("\n".join(lines), Path("README.md")).splitlines()
+    assert head == (
+        "| recipe | [precision](docs/evaluation.md#precision) ↑ † | fd_x of seed "
+        "| [one further seed (95 %)](docs/evaluation.md#one-further-seed) |"
+    )
+    assert rest == lines[1:]
 
 
 @pytest.mark.parametrize(
@@ -38,7 +64,9 @@ def test_a_result_that_cannot_be_read_is_named(text: str, message: str, tmp_path
 
 
 def test_what_is_missing_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="README has no block <!-- X -->"):
+    with pytest.raises(UserError, match="the page has no block <!-- X -->"):
         replace_block("text", "X", str)
     with pytest.raises(UserError, match=r"mlp_gan/metrics\.json is missing: make repro makes it"):
-        filled((ROOT / "README.md").read_text(), tmp_path)
+        filled((ROOT / "README.md").read_text(), tmp_path, Path("README.md"))
+    with pytest.raises(UserError, match=r"nope\.md is no file"):
+        readme({"pages": [str(tmp_path / "nope.md")], "results": "results"})

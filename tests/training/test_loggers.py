@@ -1,11 +1,12 @@
 """Where scalars and pictures go: metrics.jsonl, and Lightning's loggers as the config names them."""
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from pytorch_lightning.loggers import CSVLogger, Logger
+from pytorch_lightning.loggers import CSVLogger, Logger, WandbLogger
 
 from src.config.errors import UserError
 from src.config.experiment import Experiment
@@ -50,6 +51,21 @@ def test_what_is_made_again_is_dropped(folder: Path) -> None:
     # What was kept once more, as a logger's files begin anew.
     assert [step for step, _ in logger.told] == [5, 10, 11]
     assert logger.told[0] == (5, {"samples_seen": 160, "loss": 0.5})
+
+
+def test_wandb_warns_of_no_setting_of_lightnings(tmp_path: Path, capfd: Any) -> None:
+    make = partial(WandbLogger, mode="offline", settings={"console": "off", "silent": True})
+    (logger,) = make_loggers({"wandb": make}, {}, tmp_path, tmp_path)
+    logger.experiment.finish()
+    assert capfd.readouterr().err == ""
+
+
+def test_an_argument_that_no_logger_has(tmp_path: Path) -> None:
+    def make(save_dir: Path, **more: Any) -> Logger:
+        return CSVLogger(save_dir, **more, foo=3)
+
+    with pytest.raises(UserError, match=r"logger.csv: .* unexpected keyword argument 'foo': see the arguments of this logger"):
+        make_loggers({"csv": make}, {}, tmp_path / "run", tmp_path)
 
 
 def test_without_a_replay(folder: Path) -> None:
@@ -104,15 +120,21 @@ def test_each_run_has_a_name_of_its_own_at_wandb(path: str, name: str, seed: str
     assert names == {"id": f"{name}-{seed}", "name": f"{name}/{seed}", "group": name}
 
 
-def test_wandb_allows_the_id(tmp_path: Path, compose: Any) -> None:
+def test_wandb_allows_the_id_and_gets_text_as_a_table(tmp_path: Path, compose: Any) -> None:
     folder = tmp_path / "where#" / "it's" / "3"
     folder.mkdir(parents=True)
     (logger,) = made(["logger=wandb"], folder, compose)
     run = logger.experiment
     assert run.id == "it_s-3"
     assert run.config["model"]["_target_"] == "src.models.gan.gan.GAN"
-    run.finish()
     assert [path.name for path in folder.iterdir()] == ["wandb"]
+    preview = tmp_path / "step-000000001.txt"
+    preview.write_text("--- sample 1 ---\n春眠\n")
+    record = Record(folder, 0, [logger])
+    record.picture(1, "samples", preview)
+    record.close()
+    (table,) = folder.glob("wandb/offline-run-*/files/media/table/*.json")
+    assert json.loads(table.read_text())["data"] == [["1", "--- sample 1 ---\n春眠\n"]]
 
 
 def test_without_a_login_it_says_what_to_do(compose: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ Values are comparable only for the same extractor: with the official Inception w
 any other they end in the extractor's name, as in `fd_digits`.
 """
 
+import sys
 from pathlib import Path
 
 import torch
@@ -16,6 +17,8 @@ from src.evaluation.extractors.backbone import Backbone, Features
 from src.evaluation.extractors.classifiers import CLASSIFIERS, STACKED_DIGITS, load_classifier
 from src.evaluation.extractors.points import POINTS, load_points
 from src.evaluation.extractors.pretrained import INCEPTION, PRETRAINED
+from src.parallel.collectives import is_first
+from src.system.progress import Line
 
 NAMES = (*CLASSIFIERS, STACKED_DIGITS, *PRETRAINED, POINTS)
 
@@ -41,13 +44,21 @@ class Extractor:
         self._backbone, self.device = backbone, torch.device("cpu")
 
     @torch.inference_mode()
-    def __call__(self, samples: Tensor) -> Features:
-        """uint8 images [N, 1 or 3, H, W] in 0..255 (or float points [N, 2]) -> Features, all on the CPU."""
+    def __call__(self, samples: Tensor, show: bool = False) -> Features:
+        """uint8 images [N, 1 or 3, H, W] in 0..255 (or float points [N, 2]) -> Features, all on the CPU.
+
+        show: whether rank 0 says on stderr how far it is.
+        """
         if self.points != (samples.dim() == 2):
             raise UserError(f"{self.name} cannot measure samples of shape {list(samples.shape[1:])}: pick another extractor")
         if not self.points:
             self._check_images(samples)
-        found = [self._batch(batch.to(self.device)) for batch in samples.split(self._backbone.batch_size)]
+        line, found = Line(sys.stderr), []
+        for batch in samples.split(self._backbone.batch_size):
+            found.append(self._batch(batch.to(self.device)))
+            if show and is_first():
+                line.count(min(len(found) * self._backbone.batch_size, len(samples)), len(samples), "samples measured")
+        line.end()
         features, *logits = (torch.cat(parts) for parts in zip(*found, strict=True))
         return Features(features, *logits) if logits else Features(features, features.new_empty(len(features), 0))
 

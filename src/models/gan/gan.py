@@ -18,6 +18,8 @@ from src.parallel.collectives import world_size
 from src.training import rng
 from src.training.ema import EMA
 
+PROBE = 4  # samples
+
 RUNNING = "running_mean", "running_var", "w_mean", "means"  # names of buffers that average over batches
 
 
@@ -72,6 +74,17 @@ class GAN(LatentModel):
         )
         self._settings: list[dict[str, Any]] = []  # of the two optimizers
         self._last: dict[str, Tensor] = {}
+
+    def check_parts(self) -> None:
+        """See Model: a conditional generator needs a discriminator, or a penalty of its own, that looks at the class."""
+        teaching = [term for term in self.g_penalties.values() if not getattr(term.function, "ignores_class", False)]
+        if not self.classes or teaching or reads_class(self.discriminator, self.spec):
+            return
+        raise ValueError(
+            f"{type(self.generator).__name__} draws the class that it is given and {type(self.discriminator).__name__} ignores "
+            "classes, so that nothing teaches which is which: take model.discriminator.conditional=true or another "
+            "discriminator, or a generator without classes"
+        )
 
     def configure_optimizers(self) -> list[Optimizer]:
         g_optimizer, d_optimizer = self._optimizer_factories
@@ -180,3 +193,20 @@ class GAN(LatentModel):
 
     def discriminate(self, batch: Batch) -> Tensor:
         return self.discriminator(batch["x"], batch.get("y"))
+
+
+@torch.no_grad()
+def reads_class(discriminator: nn.Module, spec: Spec) -> bool:
+    """Whether a discriminator looks at the class at all; its state stays as it is."""
+    used = []
+
+    class Class(Tensor):
+        @classmethod
+        def __torch_function__(cls, *args: Any, **kwargs: Any) -> Any:
+            used.append(True)
+            return super().__torch_function__(*args, **kwargs)
+
+    training = discriminator.training
+    discriminator.eval()(torch.zeros(PROBE, *spec.shape), torch.zeros(PROBE, dtype=torch.int64).as_subclass(Class))
+    discriminator.train(training)
+    return bool(used)

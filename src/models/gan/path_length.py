@@ -31,6 +31,7 @@ class PathLength(nn.Module):
     """
 
     running_mean: Tensor
+    ignores_class = True  # its gradients do not tell the generator which class to draw
 
     def __init__(self, decay: float = 0.01, batch_shrink: int = 2) -> None:
         super().__init__()

@@ -39,7 +39,7 @@ class Validate(Callback):
         self.last: float | None = None
         self.best: float | None = None
         self.best_step: int | None = None
-        self._measured_at: int | None = None
+        self.measured_at: int | None = None
 
     def due(self, step: int) -> bool:
         return self.every is not None and is_every(step, self.every)
@@ -61,10 +61,10 @@ class Validate(Callback):
             self.validate(trainer, model)
 
     def validate(self, trainer: Trainer, model: Model) -> None:
-        if model.step == self._measured_at:
+        if model.step == self.measured_at:
             return
         check_finite(model)
-        self.last, self._measured_at = number(self.main.name, self.measure(model)), model.step
+        self.last, self.measured_at = number(self.main.name, self.measure(model)), model.step
         name = f"{VALIDATION}{self.main.name}"
         self.record.scalars(model.step, model.samples_seen, {name: self.last})
         trainer.callback_metrics[name] = torch.tensor(self.last)
@@ -73,8 +73,8 @@ class Validate(Callback):
             trainer.save_checkpoint(self.run.checkpoint_path("best", model.step))
 
     def state_dict(self) -> dict[str, Any]:
-        return {"last": self.last, "best": self.best, "best_step": self.best_step, "measured_at": self._measured_at}
+        return {"last": self.last, "best": self.best, "best_step": self.best_step, "measured_at": self.measured_at}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.last, self.best, self.best_step = state["last"], state["best"], state["best_step"]
-        self._measured_at = state["measured_at"]
+        self.measured_at = state["measured_at"]

@@ -17,8 +17,15 @@ from src.data.pixels import from_uint8
 from src.models.augment import Translate
 from src.models.gan.gan import GAN
 from src.models.gan.losses import AdversarialLoss, cross_entropy_discriminator, non_saturating_generator
-from src.models.gan.regularizers import Penalty, Update, clip_weights, r1
+from src.models.gan.path_length import PathLength
+from src.models.gan.regularizers import Penalty, Update, auxiliary_fake, clip_weights, r1
+from src.networks.biggan import BigGANDiscriminator, BigGANGenerator
+from src.networks.cgan_pd import CGANPDDiscriminator, CGANPDGenerator
+from src.networks.dcgan import DCGANDiscriminator, DCGANGenerator
 from src.networks.mlp import MLPDiscriminator, MLPGenerator
+from src.networks.r3gan import R3GANDiscriminator
+from src.networks.stylegan2_discriminator import StyleGAN2Discriminator
+from src.networks.transformer import TransformerDiscriminator
 from src.training import rng
 from src.training.ema import EMA
 
@@ -40,6 +47,41 @@ def make(**changes: Any) -> GAN:
         "d_optimizer": ADAM,
     }
     return GAN(**settings | changes)
+
+
+CONDITIONAL: dict[str, tuple[Any, Any, bool]] = {  # generator, discriminator, whether the latter looks at the class
+    "dcgan": (DCGANGenerator, DCGANDiscriminator, False),
+    "cdcgan": (DCGANGenerator, partial(DCGANDiscriminator, conditional=True), True),
+    "cgan_pd": (CGANPDGenerator, CGANPDDiscriminator, True),
+    "biggan": (BigGANGenerator, BigGANDiscriminator, True),
+    "r3gan": (DCGANGenerator, partial(R3GANDiscriminator, widths=[8, 8], cardinality=[1, 1], conditional=True), True),
+    "stylegan2": (DCGANGenerator, partial(StyleGAN2Discriminator, channel_max=8, conditional=True), True),
+    "transformer": (DCGANGenerator, partial(TransformerDiscriminator, width=8, heads=2, conditional=True), True),
+    "mlp": (DCGANGenerator, partial(MLPDiscriminator, widths=[8]), False),
+}
+
+
+@pytest.mark.parametrize("name", CONDITIONAL)
+def test_a_conditional_generator_needs_a_loss_that_looks_at_the_class(name: str) -> None:
+    generator, discriminator, reads = CONDITIONAL[name]
+    small = {"conditional": True} if generator is DCGANGenerator else {}
+    model = make(generator=partial(generator, width=8, **small), discriminator=discriminator)
+    before = copy.deepcopy(model.discriminator)
+    if reads:
+        model.check_parts()
+    else:
+        with pytest.raises(ValueError, match="ignores classes, so that nothing teaches which is which: take"):
+            model.check_parts()
+    assert_same(model.discriminator, before)
+    assert model.discriminator.training
+
+
+def test_a_penalty_of_the_generator_may_look_at_the_class() -> None:
+    parts = {"generator": partial(DCGANGenerator, width=8, conditional=True), "discriminator": DCGANDiscriminator}
+    make(**parts, g_penalties={"classify": Penalty(auxiliary_fake, 1.0)}).check_parts()
+    with pytest.raises(ValueError, match="ignores classes"):
+        make(**parts, g_penalties={"path_length": Penalty(PathLength(), 1.0)}).check_parts()
+    make(discriminator=DCGANDiscriminator).check_parts()
 
 
 def fit(model: GAN, stop: int, block: int = 1, workers: int = 0) -> GAN:

@@ -1,0 +1,60 @@
+"""Text: continue what a person writes."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from src.config.errors import UserError
+from src.modalities.text import Text
+from src.models.capabilities import Continues, Samples
+from src.page.panels.panel import Control, Item, LoadedRun, Output, Tab, arguments, drawn, given, sampling, seed
+
+
+def supports(run: LoadedRun) -> bool:
+    return isinstance(run.modality, Text)
+
+
+def tabs(run: LoadedRun, most: int) -> dict[str, Tab]:
+    model = run.model
+    if not (isinstance(model, Continues) and isinstance(model, Samples)):
+        return {}
+    prompt = Control("prompt", "text", "", high=run.model.spec.shape[0] - 1)
+    number = Control("n", "range", min(4, most), low=1, high=most)
+    return {"continue": Tab((prompt, number, *sampling(run, model.continue_from), seed()), judged=True)}
+
+
+def draw(run: LoadedRun, tab: str, settings: dict[str, Any]) -> Output:
+    seeds = range(settings["seed"], settings["seed"] + settings["n"])
+    how = {name: value for name, value in given(settings).items() if name not in ("n", "seed")}
+    texts = samples(run, seeds, how)
+    return Output("grid", [item(run, x, {"seed": number, **how}) for x, number in zip(texts, seeds, strict=True)])
+
+
+def save(run: LoadedRun, tab: str, settings: dict[str, Any], folder: Path) -> None:
+    seeds = range(settings["seed"], settings["seed"] + settings["n"])
+    run.modality.save([samples(run, seeds, settings)], folder, seeds, drawn(run, settings))
+
+
+def samples(run: LoadedRun, seeds: Sequence[int], settings: Mapping[str, Any]) -> Any:
+    """int64 [N, T], which begin with the prompt."""
+    prompt = tokens(run, settings.get("prompt", ""))
+    return run.modality.finish(run.model.continue_from(prompt, seeds, **arguments(run, settings, len(seeds))))
+
+
+def item(run: LoadedRun, sample: Any, settings: dict[str, Any] | None = None) -> Item:
+    return Item("text", run.modality.text(sample), settings)
+
+
+def tokens(run: LoadedRun, text: str) -> Any:
+    """int64 [P]: the longest symbols of the vocabulary that the text begins with, one after the other."""
+    names = {name: number for number, name in enumerate(run.model.spec.x.names)}
+    longest, found, at = max(map(len, names)), [], 0
+    while at < len(text):
+        piece = next((text[at : at + n] for n in range(longest, 0, -1) if text[at : at + n] in names), None)
+        if piece is None:
+            raise UserError(f"the model does not know the character {text[at]!r}: write without it")
+        found.append(names[piece])
+        at += len(piece)
+    return torch.tensor(found, dtype=torch.int64)

@@ -1,0 +1,133 @@
+"""Judging samples: marks, the export of what was kept, and the blind test."""
+
+import json
+import os
+import secrets
+import threading
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+from src.config.errors import UserError
+from src.config.identity import with_data_in
+from src.data.spec import Spec
+from src.page.panels.panel import Item, LoadedRun, panel_of
+from src.page.runs import Entry
+from src.runs import review
+from src.runs.sampling import load_test_split
+
+NOTE = 1000  # characters
+WAITING = 100  # questions of the blind test without an answer
+
+
+def mark(entry: Entry, settings: dict[str, Any], kind: str, note: Any) -> None:
+    """Keep the mark of one sample in the run folder."""
+    if not (isinstance(note, str) and len(note) <= NOTE):
+        raise UserError(f"a note has at most {NOTE:,} characters: shorten it")
+    write(entry, {"kind": "mark", "settings": settings, "mark": kind, "note": note})
+
+
+def write(entry: Entry, record: dict[str, Any]) -> None:
+    try:
+        review.append(entry.folder.path, record)
+    except OSError as error:
+        raise UserError(f"cannot write to {entry.name} ({error.strerror}): make it writable, or judge a copy of it") from error
+
+
+def writable(entry: Entry) -> bool:
+    file = entry.folder.path / review.FILE
+    return os.access(file if file.exists() else entry.folder.path, os.W_OK)
+
+
+def kept(entry: Entry) -> list[tuple[dict[str, Any], list[int], dict[int, str]]]:
+    """The kept samples by their settings without the seed: (settings, seeds, note of each seed)."""
+    groups: dict[str, tuple[dict[str, Any], list[int], dict[int, str]]] = {}
+    for found in review.marks(entry.folder.path):
+        if found.mark == "keep" and isinstance(found.settings.get("seed"), int):
+            settings = {name: value for name, value in found.settings.items() if name != "seed"}
+            group = groups.setdefault(json.dumps(settings, sort_keys=True), (settings, [], {}))
+            group[1].append(found.settings["seed"])
+            group[2][found.settings["seed"]] = found.note
+    return [*groups.values()]
+
+
+def kept_items(entry: Entry, run: LoadedRun, most: int) -> list[Item]:
+    """The kept samples, drawn again; at most `most`."""
+    panel = panel_of(run)
+    items: list[Item] = []
+    for settings, seeds, _ in kept(entry):
+        seeds = seeds[: most - len(items)]
+        if seeds:
+            samples = panel.samples(run, seeds, settings)
+            items += [panel.item(run, x, {"seed": seed, **settings}) for x, seed in zip(samples, seeds, strict=True)]
+    return items
+
+
+def export_kept(entry: Entry, run: LoadedRun, folder: Path) -> None:
+    """Write the kept samples as python -m src.generate does, one folder for each group of settings, notes in the provenance."""
+    groups = kept(entry)
+    if not groups:
+        raise UserError("nothing was kept yet: draw samples and keep some")
+    for number, (settings, seeds, notes) in enumerate(groups, start=1):
+        samples = panel_of(run).samples(run, seeds, settings)
+        written = {str(seed): note for seed, note in notes.items() if note}
+        provenance = {**run.provenance, **settings, **({"notes": written} if written else {})}
+        run.modality.save([samples], folder / f"kept-{number}", seeds, provenance)
+
+
+class BlindTest:
+    """Questions "generated or real?". What is right stays here until the answer comes."""
+
+    def __init__(self, data: str | None) -> None:
+        self.data = data
+        self._open: OrderedDict[str, tuple[str, bool, dict[str, Any]]] = OrderedDict()
+        self._splits: dict[str, Any] = {}
+        self._lock = threading.Lock()
+
+    def ask(self, entry: Entry, run: LoadedRun) -> tuple[str, Item]:
+        """A new question: (its token, a sample of the model or of the test split, by a fair coin)."""
+        panel, split = panel_of(run), self.split(entry, run.model.spec)
+        seed = secrets.randbelow(2**31)
+        sample = panel.samples(run, [seed], {})[0]  # always, because the time that it takes would tell
+        settings: dict[str, Any] = {"seed": seed}
+        generated = bool(secrets.randbelow(2))
+        if not generated:
+            import numpy as np
+            import torch
+
+            number = secrets.randbelow(len(split))
+            sample, settings = torch.from_numpy(split.batch(np.array([number]))["x"])[0], {"test_image": number}
+        token = secrets.token_hex(16)
+        with self._lock:
+            self._open[token] = entry.id, generated, settings
+            while len(self._open) > WAITING:
+                self._open.popitem(last=False)
+        return token, panel.item(run, sample)
+
+    def answer(self, entry: Entry, token: Any, answer: Any) -> bool:
+        """Keep an answer in the run folder; returns whether the image was generated."""
+        if answer not in review.ANSWERS:
+            raise UserError(f"answer={str(answer)[:40]} is not possible: {' or '.join(review.ANSWERS)}")
+        with self._lock:
+            asked = self._open.pop(token, None) if isinstance(token, str) else None
+        if asked is None or asked[0] != entry.id:
+            raise UserError("this question was answered before or is too old: take the next one")
+        write(entry, {"kind": "blind", "settings": asked[2], "generated": asked[1], "answer": answer})
+        return asked[1]
+
+    def split(self, entry: Entry, spec: Spec) -> Any:
+        """The test split of the run's data. UserError without them: a page downloads nothing."""
+        if entry.id not in self._splits:
+            source = with_data_in(self.data, entry.config)["data"]["source"]
+            place = source.get("folder") or source.get("path")
+            if place and not (Path(place).is_file() or (Path(place).is_dir() and any(Path(place).iterdir()))):
+                name = entry.config["data"]["name"]
+                raise UserError(f"the real data are not in {place}: get them with  python -m src.prepare data={name}")
+            self._splits[entry.id] = load_test_split(entry.folder, self.data)
+        return self._splits[entry.id]
+
+
+def hits(entry: Entry) -> dict[str, Any] | None:
+    """Right answers of the blind test as JSON; None without any."""
+    found = review.blind(entry.folder.path)
+    return found and found._asdict()

@@ -237,7 +237,7 @@ def test_an_interrupted_drawing_leaves_nothing_among_the_next(draw: Any, tiny_ru
     draw("n=2")
     words = [sys.executable, "-m", "src.generate", f"run={tiny_run}", "n=400000", "seed=100", f"out={out}"]
     with subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 200
         while not (out / "000100.png").exists() and time.monotonic() < deadline:
             time.sleep(0.05)
         process.kill()

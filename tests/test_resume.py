@@ -255,7 +255,7 @@ def test_killed_while_a_checkpoint_is_written(moment: str, stopped: Path, compos
     script.write_text(SAVING)
     environment = {**ENVIRONMENT, "PYTHONPATH": str(ROOT)}
     answer = subprocess.run(
-        [sys.executable, script, moment, *words], cwd=ROOT, env=environment, capture_output=True, timeout=100
+        [sys.executable, script, moment, *words], cwd=ROOT, env=environment, capture_output=True, timeout=300
     )
     assert answer.returncode == -signal.SIGKILL, answer.stderr
     assert "ended" not in RunFolder(tmp_path / "run").manifest()
@@ -297,7 +297,7 @@ def test_a_full_disk_keeps_what_there_is(stopped: Path, compose: Any, tmp_path: 
     size = max(path.stat().st_size for path in (tmp_path / "run").rglob("*.ckpt"))
     limited = LIMITED.format(size=size // 2)
     answer = subprocess.run(
-        [sys.executable, "-c", limited, *words], cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, timeout=100
+        [sys.executable, "-c", limited, *words], cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, timeout=300
     )
     assert answer.returncode == 2, answer.stderr
     assert "cannot save" in answer.stderr

@@ -50,7 +50,7 @@ def check_structure(command: str, values: Mapping[str, Any], user_dir: str | Non
             check_built(key, values[group][part] if part else values[group])
     known = {*base, *groups, "name"}
     named = references(values)
-    if "loss" in groups and values["loss"] and "loss" not in named:
+    if "loss" in groups and values["loss"] and "loss" not in named and "loss" not in values["model"]:  # there once resolved
         raise UserError("loss: nothing reads it with this model: leave loss= out")
     if unknown := next((key for key in keys_of(values) if not is_read(key, known, sections, user_dir, named)), None):
         place = file_of(unknown, None, user_dir)

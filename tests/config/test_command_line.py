@@ -227,7 +227,7 @@ def test_torchrun_is_for_trainings(command: Any, no_torch: dict[str, str]) -> No
 
 
 def test_help_needs_no_torch(command: Any, no_torch: dict[str, str]) -> None:
-    answer = command("train", "--help", env=no_torch)
+    answer = command("train", "--help", env={**no_torch, "COLUMNS": "160"})
     assert answer.returncode == 0
     assert "  model=mlp_gan: acgan, " in answer.stdout
     lines = answer.stdout.splitlines()

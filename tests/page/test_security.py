@@ -15,7 +15,7 @@ class Client:
         self.host = address.removeprefix("http://")
 
     def ask(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, bytes]:
-        connection = http.client.HTTPConnection(self.host, timeout=60)
+        connection = http.client.HTTPConnection(self.host, timeout=200)
         own = {"Host": self.host}
         if method == "POST":
             own |= {"Origin": f"http://{self.host}", "Content-Type": "application/json"}

@@ -6,6 +6,7 @@ from typing import Any
 from src.config import command_line
 from src.config.build import instantiate
 from src.data.clients import commit_to_dvc
+from src.data.dataset import SPLITS, notes_of
 
 
 def prepare(config: dict[str, Any]) -> None:
@@ -13,9 +14,11 @@ def prepare(config: dict[str, Any]) -> None:
     dataset.prepare()
     if folder := getattr(dataset, "folder", None):
         commit_to_dvc(Path(folder))  # also of files that were there
-    sizes = ", ".join(f"{name} {len(dataset.split(name)):,}" for name in ("train", "validation", "test"))
+    sizes = ", ".join(f"{name} {len(dataset.split(name)):,}" for name in SPLITS)
     fields = ", ".join(f"{name}: {field.kind} {list(field.shape)}" for name, field in dataset.spec.fields.items())
     print(f"{dataset.name}: complete and checked; {sizes}; {fields}")
+    if notes := notes_of(dataset):
+        print(", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in notes.items()))
 
 
 if __name__ == "__main__":

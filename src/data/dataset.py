@@ -57,6 +57,11 @@ class Dataset(Protocol):
         """The split `name`, one of SPLITS."""
 
 
+def notes_of(dataset: Any) -> dict[str, int]:
+    """What a prepared data set counts in `notes()`, such as samples left out; empty if it has no such method."""
+    return dataset.notes() if hasattr(dataset, "notes") else {}
+
+
 def check_dataset(dataset: Dataset) -> None:
     """Raise UserError unless a prepared data set is what it says: name, hashes, and a sample of each split against the spec."""
     kind = type(dataset).__name__

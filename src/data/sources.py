@@ -7,12 +7,13 @@ A file appears under its own name only after its hash has matched, so the files 
 import contextlib
 import gzip
 import hashlib
+import io
 import os
 import queue
 import threading
 import time
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from http.client import HTTPException
 from io import BufferedIOBase
@@ -137,6 +138,41 @@ def _download_lock(folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+@dataclass(frozen=True)
+class Derived:
+    """Files that a function makes of one archive, whose bytes are checked first.
+
+    An archive that lies in the folder is used and kept; one that had to be fetched is deleted when the files are made.
+
+    archive: where the archive is. name, sha256: of the archive. make: the archive's path -> the bytes of each file, by name.
+    """
+
+    archive: Source
+    name: str
+    sha256: str
+    make: Callable[[Path], Mapping[str, bytes]]
+
+    def __str__(self) -> str:
+        return f"{self.name} from {self.archive}"
+
+    def fetch(self, folder: Path, files: Mapping[str, str]) -> None:
+        """See Source."""
+        path = folder / self.name
+        there = path.is_file()
+        if not there:
+            self.archive.fetch(folder, {self.name: self.sha256})
+        elif digest(path) != self.sha256:
+            raise SourceError(f"{path} is damaged or another file: move it away")
+        try:
+            print("reading it ... ", end="", flush=True)
+            made = self.make(path)
+            for name, sha256 in files.items():
+                install(io.BytesIO(made[name]), folder / name, sha256)
+        finally:
+            if not there:
+                path.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ from src.config.errors import UserError
 from src.data.dataset import SPLITS, Arrays
 from src.data.files import kinds, list_files, unreadable
 from src.data.spec import Field, Spec
+from src.data.vocabulary import UNKNOWN, Vocabulary, code_points
 
 SUFFIXES = (".md", ".txt")
-UNKNOWN = "<unknown>"  # token 0: a character that is not in the training part
 FEWEST = {"train": 20, "validation": 2, "test": 2}  # samples per split
 
 
@@ -59,8 +59,7 @@ class Text:
     @cached_property
     def spec(self) -> Spec:
         """The vocabulary is read from the text."""
-        names = (UNKNOWN, *map(chr, self._alphabet))
-        return Spec({"x": Field("tokens", (self.length,), "int64", names=names)})
+        return Spec({"x": Field("tokens", (self.length,), "int64", names=self._vocabulary.names)})
 
     def prepare(self) -> None:
         """Read the text; raises UserError if it is missing, not UTF-8 or too short."""
@@ -81,7 +80,7 @@ class Text:
         unknown = {f"unknown_{name}": int((self._tokens[name] == 0).sum()) for name in SPLITS[1:]}
         return {
             "characters": len(self._source.codes),
-            "vocabulary": 1 + len(self._alphabet),
+            "vocabulary": len(self._vocabulary.names),
             "crlf": self._source.line_ends,
             **unknown,
         }
@@ -103,14 +102,13 @@ class Text:
         return dict(zip(SPLITS, np.split(codes, ends), strict=True))
 
     @cached_property
-    def _alphabet(self) -> np.ndarray:
-        """Code points of the training part, sorted."""
-        return np.unique(self._parts["train"])
+    def _vocabulary(self) -> Vocabulary:
+        return Vocabulary((UNKNOWN, *map(chr, np.unique(self._parts["train"]))))
 
     @cached_property
     def _tokens(self) -> dict[str, np.ndarray]:
         """int64 tokens by split."""
-        return {name: encode(codes, self._alphabet) for name, codes in self._parts.items()}
+        return {name: self._vocabulary.encode_codes(codes) for name, codes in self._parts.items()}
 
     @cached_property
     def _source(self) -> Source:
@@ -128,7 +126,7 @@ class Text:
         if others:
             print(f"{self.path}: left out: {others}")
         joined = "\n".join([text.removesuffix("\n") for text in texts[:-1]] + texts[-1:])
-        return Source(np.frombuffer(joined.encode("utf-32-le"), "<u4"), hashes, line_ends)
+        return Source(code_points(joined), hashes, line_ends)
 
     def _files(self) -> tuple[dict[str, Path], str]:
         """The files by name, sorted; and how many others there are, by kind."""
@@ -157,11 +155,3 @@ def decode(data: bytes, path: Path) -> str:
             f"{path} is not UTF-8: byte 0x{data[offset]:02x} at offset {offset:,} ({error.reason}): save it as UTF-8, "
             "in an editor or with iconv"
         ) from error
-
-
-def encode(codes: np.ndarray, alphabet: np.ndarray) -> np.ndarray:
-    """Code points [N] as tokens, int64 [N]: 1 + the position in the sorted alphabet, 0 for characters outside it."""
-    if not len(alphabet):
-        return np.zeros(len(codes), np.int64)
-    place = np.searchsorted(alphabet, codes).clip(max=len(alphabet) - 1)
-    return np.where(alphabet[place] == codes, place + 1, 0).astype(np.int64)

@@ -4,7 +4,6 @@ Samples are tokens [N, T], whole numbers; the names of the field `x` are the voc
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +11,10 @@ from torch import Tensor
 
 from src.config.errors import UserError
 from src.data.spec import Spec
+from src.data.vocabulary import Vocabulary
 from src.modalities.sidecars import begin_samples, earlier_files, end_samples, marks_of, write_archive, write_marked
 from src.system.files import write_atomic
 
-END, PAD = "<end>", "<pad>"  # names in the vocabulary, if it has them
 PREVIEW = 16  # samples
 
 
@@ -28,19 +27,15 @@ class Text:
         if spec.kind != "tokens" or len(spec.shape) != 1 or not spec.x.names:
             found = f"{spec.kind} {list(spec.shape)} with {len(spec.x.names)} names"
             raise UserError(f"text is tokens [T] with their vocabulary, not {found}: choose another modality for this data")
-        self.spec = spec
+        self.spec, self.vocabulary = spec, Vocabulary(spec.x.names)
 
     def finish(self, x: Tensor) -> Tensor:
         """The tokens as they are, int64, on the CPU."""
         return x.cpu().long()
 
     def text(self, tokens: Tensor) -> str:
-        """One sample [T] as a string: up to `END`, without `PAD`."""
-        names, numbers = self.spec.x.names, tokens.tolist()
-        if not all(0 <= number < len(names) for number in numbers):
-            raise ValueError(f"tokens {min(numbers)} to {max(numbers)}, but the vocabulary has 0 to {len(names) - 1}")
-        pieces = takewhile(lambda piece: piece != END, (names[number] for number in numbers))
-        return "".join(piece for piece in pieces if piece != PAD)
+        """One sample [T] as a string: up to END, without PAD; ValueError for tokens outside the vocabulary."""
+        return self.vocabulary.decode(tokens.tolist())
 
     def save(self, samples: Iterable[Tensor], folder: str | Path, seeds: Sequence[int], provenance: Mapping[str, Any]) -> None:
         """`samples.txt` with all samples, each below a line with its seed, and `samples.json` with the exact texts.

@@ -7,6 +7,7 @@ from typing import Any
 from src.config.errors import UserError
 from src.config.experiment import Experiment
 from src.config.identity import differences, short_hash
+from src.data.dataset import notes_of
 from src.data.spec import Spec
 from src.parallel.place import Place
 from src.runs.checkpoints import digest_path, load_checkpoint, step_of
@@ -72,6 +73,7 @@ def begin(run: RunFolder, experiment: Experiment, spec: Spec, hashes: dict[str, 
         **software(experiment.config),
         **now,
         data=hashes,
+        notes=notes_of(experiment.dataset),
         spec=spec.record(),
         parameters={name: count(network) for name, network in model.networks().items()},
         initial_weights=state_hash(model.state_dict()),

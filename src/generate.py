@@ -1,12 +1,16 @@
 """python -m src.generate run=PATH [n=64 class=3 interpolate=8 format=files|npz|safetensors|onnx]: run folder to samples.
 
-reconstruct= and traverse= also read the run's data.
+Of text: prompt=, source=, heads=, form=; chat=true answers lines on stdin. reconstruct=, traverse= and samples of a model that
+reads a source, without source=, also read the run's data.
 """
 
+import contextlib
+import hashlib
 import inspect
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import chain, tee
 from pathlib import Path
 from typing import Any
@@ -14,6 +18,8 @@ from typing import Any
 from src.config import command_line
 from src.config.errors import UserError, nearest
 from src.config.experiment import Experiment
+from src.config.structure import CONF, read
+from src.data.text import decode
 from src.runs.folder import RunFolder
 from src.runs.manifest import data_changes
 from src.system.files import NO_ROOM, check_writable
@@ -23,7 +29,10 @@ FILES = ".gif", ".jpeg", ".jpg", ".npz", ".onnx", ".png", ".safetensors", ".txt"
 NETWORK = "safetensors", "onnx"  # formats of the network, not of samples
 # Of sampling; each model supports some of them.
 SETTINGS = "truncation", "side", "temperature", "top_k", "top_p", "nfe", "solver", "guidance"
-SAMPLING_KEYS = "class", *SETTINGS  # recorded with the samples where they are given
+TEXT = "prompt", "source", "heads", "form"  # of text
+SAMPLING_KEYS = "class", *TEXT, *SETTINGS  # recorded with the samples where they are given
+NOT_NAMED = "run", "format", "out", "paths", "data", "seed", "film", "chat"  # not in a file's name, or elsewhere in it
+LONGEST_WORD = 24  # characters of a setting in a file's name
 PICTURES = "interpolate", "reconstruct", "traverse", "film"  # settings that each ask for one picture instead of samples
 # Capability -> what a model without it cannot do.
 CANNOT = {
@@ -41,8 +50,17 @@ SEEDS = 2**63  # archives store seeds as int64: all must be below this
 PORTION = 1024  # samples drawn at a time, while the portion before is written
 
 
+def answer(config: dict[str, Any]) -> None:
+    """What the command does: `chat` or `generate`."""
+    if config["chat"]:
+        chat(config)
+    else:
+        generate(config)
+
+
 def generate(config: dict[str, Any]) -> Path:
     """Draw samples from a run's model, or export it, as the config says. Returns the folder or file that was written."""
+    config = config | {"source": source_text(config["source"])}
     run = RunFolder.existing(config["run"])
     experiment = run.experiment()  # UserError if its config is damaged or names a class that is not allowed
     checkpoint = run.weights(config["checkpoint"])
@@ -104,20 +122,21 @@ def write(config: dict[str, Any], run: RunFolder, experiment: Experiment, checkp
         modality.strip(modality.finish(rows[picture](model, config, run)), out, drawn)
     else:
         seeds = range(config["seed"], config["seed"] + (config["n"] or SAMPLES))
-        portions = draw(model, config, seeds, modality.finish)
+        cond, shown = conditions(model, config, modality, run, len(seeds))
+        portions = draw(model, config, modality, seeds, cond)
         portions = chain([next(portions)], portions)  # what cannot be drawn is refused before anything is deleted
         if kind == "files" and out.suffix.lower() in FILES:
             if out.suffix != modality.suffix:
                 raise UserError(
                     f"out={out}: name a folder for the samples, or a {modality.suffix} file for one picture of them"
                 )
-            modality.preview(torch.cat(list(portions)), out, provenance=drawn)
+            modality.preview(torch.cat(list(portions)), out, provenance=drawn, **shown)
         elif kind == "files":
             grid = out / f"grid{modality.suffix}"
             remove_marked(grid)
             portions, again = tee(portions)
-            modality.save(portions, out, seeds, drawn)
-            modality.preview(torch.cat(list(again)), grid, provenance=drawn)
+            modality.save(portions, out, seeds, drawn, **shown)
+            modality.preview(torch.cat(list(again)), grid, provenance=drawn, **shown)
         else:
             modality.save_archive(torch.cat(list(portions)), out, seeds, drawn)
 
@@ -187,6 +206,8 @@ def output_path(config: dict[str, Any], run: RunFolder) -> Path:
     kind, picture = config["format"], picture_asked(config)
     if picture and kind != "files":
         raise UserError(f"{picture}= makes one picture, format={kind} has no place for it: leave one of them out")
+    if picture and (asked_text := [key for key in TEXT if config[key] is not None]):
+        raise UserError(f"{asked_text[0]}= is for samples of text and {picture}= makes a picture: leave one of them out")
     if picture == "reconstruct" and config["class"] is not None:
         raise UserError("reconstruct= takes each image with its own class: leave class= out")
     meant = [key for key in ("n", *SAMPLING_KEYS) if config[key] is not None]
@@ -203,14 +224,34 @@ def output_path(config: dict[str, Any], run: RunFolder) -> Path:
         out = Path(config["out"])
         out = out if out.suffix == suffix else out.with_name(out.name + suffix)
     else:
-        asked_for = "".join(f"-{key}{config[key]}" for key in ("n", *SAMPLING_KEYS) if config[key] is not None)
-        name = "film" if picture == "film" else f"{picture}{config[picture]}" if picture else "samples"
-        name = "network" if kind in NETWORK else f"{name}{asked_for}-seed{config['seed']}".replace("/", "_")
+        name = "network" if kind in NETWORK else picture or "samples"
+        name = f"{name}{settings_in_name(config, picture)}" + (f"-seed{config['seed']}" if kind not in NETWORK else "")
         out = run.path / "generated" / (name + suffix)
     if suffix and out.is_dir():
         raise UserError(f"out={out} is a folder: name another file with out=")
     check_writable(out if not suffix else out.parent, "out")
     return out
+
+
+def settings_in_name(config: dict[str, Any], picture: str) -> str:
+    """All settings that differ from the defaults in conf/generate.yaml, as part of a file's name: "8-n4-class3-weights=raw".
+
+    So no other settings write to the same place. The value of the picture's own setting comes first, without its name.
+    """
+    defaults = read(CONF / "generate.yaml")
+    changed = {key: config[key] for key in defaults if key in config and key not in NOT_NAMED and config[key] != defaults[key]}
+    first = str(changed.pop(picture, ""))
+    words = [f"{key}{'=' * (isinstance(value, str) and key != 'class')}{short(value)}" for key, value in changed.items()]
+    return "".join([first, *(f"-{word}" for word in words)]).replace("/", "%2F")
+
+
+def short(value: Any) -> str:
+    """A value for a file's name; a long text, or one of several lines, is cut and gets a digest."""
+    text = str(value)
+    if len(text) <= LONGEST_WORD and text.isprintable():
+        return text
+    begin = "".join(character for character in text[: LONGEST_WORD // 2] if character.isprintable())
+    return f"{begin}~{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
 def picture_asked(config: dict[str, Any]) -> str:
@@ -221,16 +262,100 @@ def picture_asked(config: dict[str, Any]) -> str:
     return asked[0] if asked else ""
 
 
-def draw(model: Any, config: dict[str, Any], seeds: range, finish: Callable[[Any], Any]) -> Iterator[Any]:
-    """Yield the seeds' samples in order, after `finish`, at most PORTION at a time; progress goes to stderr."""
-    cond, settings = condition(model, config["class"], len(seeds)), sampling_settings(config, model.sample)
+def draw(model: Any, config: dict[str, Any], modality: Any, seeds: range, cond: Any) -> Iterator[Any]:
+    """Yield the seeds' samples in order, as the modality finishes them, at most PORTION at a time; progress goes to stderr."""
+    sample = sampler(model, config, modality)
     line = Line(sys.stderr)
     for start in range(0, len(seeds), PORTION):
         rows = slice(start, start + PORTION)
         asked = None if cond is None else {name: part[rows] for name, part in cond.items()}
-        yield finish(model.sample(seeds[rows], asked, **settings))
+        yield modality.finish(sample(seeds[rows], asked))
         line.count(min(start + PORTION, len(seeds)), len(seeds), "samples")
     line.end()
+
+
+def sampler(model: Any, config: dict[str, Any], modality: Any) -> Callable[..., Any]:
+    """The model's function of (seeds, cond) that draws samples, with the settings of the config."""
+    from src.modalities.modality import ReadsText
+    from src.models.capabilities import Continues
+    from src.models.constraints import constraints_of
+
+    sample = model.sample
+    for name in ("prompt", "heads", "form"):
+        if config[name] is None:
+            continue
+        if not isinstance(modality, ReadsText) or not isinstance(model, Continues):
+            raise UserError(f"this model knows no {name}=, which is for text: leave it out")
+    if config["prompt"] is not None:
+        sample = partial(model.continue_from, modality.encode(config["prompt"], "prompt"))
+    settings = sampling_settings(config, sample)
+    if constraints := constraints_of(model.spec, config["heads"], config["form"]):
+        settings["constraints"] = constraints
+    return partial(sample, **settings)
+
+
+def conditions(model: Any, config: dict[str, Any], modality: Any, run: RunFolder, n: int) -> tuple[Any, dict[str, Any]]:
+    """The conditions of n samples, None for the default ones; and the sources to show with them, by the name of the argument.
+
+    Without source=, a model that reads a source gets those of test samples, from number `seed` on.
+    """
+    cond = condition(model, config["class"], n)
+    if "source" not in model.conditions([0]):
+        if config["source"] is not None:
+            raise UserError("this model reads no source: leave source= out, or say prompt=, how the samples begin")
+        return cond, {}
+    if config["source"] is not None:
+        if unknown := modality.vocabulary.unknown(config["source"]):
+            print(f"source: not in the vocabulary of the data, read as unknown: {' '.join(unknown)}", file=sys.stderr)
+        given = modality.encode_source(config["source"])
+        return {**(cond or {}), **{name: part.expand(n, *part.shape[1:]) for name, part in given.items()}}, {}
+    batch = test_batch(model, config, run, n)
+    found = {name: batch[name] for name in model.conditions([0])} | (cond or {})
+    return found, {"sources": found["source"]}
+
+
+def source_text(value: str | None) -> str | None:
+    """The text that source= says, or that the .txt or .md file has which it names."""
+    if value is None or not value.endswith((".txt", ".md")):
+        return value
+    try:
+        return decode(Path(value).read_bytes(), Path(value)).strip()
+    except OSError as error:
+        raise UserError(f"source={value}: cannot read it ({error.strerror}): name a file, or write the text itself") from error
+
+
+def chat(config: dict[str, Any]) -> None:
+    """Answer each line of stdin with one sample, until its end or Ctrl-C. The k-th answer has seed + k."""
+    for key in ("n", "out", "source"):
+        if config[key] is not None:
+            raise UserError(f"chat=true answers each line of stdin with one sample: leave {key}= out")
+    if config["format"] != "files" or picture_asked(config):
+        raise UserError("chat=true writes no files: leave format= and pictures out")
+    from src.runs.load import load_run
+
+    run = RunFolder.existing(config["run"])
+    experiment, model = run.experiment(), load_run(run.path, config["checkpoint"])
+    modality = experiment.modality(model.spec)
+    if "source" not in getattr(model, "conditions", lambda _: ())([0]):
+        raise UserError(
+            f"{experiment.name} reads no source, so that it cannot answer: leave chat=true out, or take data=dialogue"
+        )
+    sample, seed = sampler(model, config, modality), config["seed"]
+    cond = condition(model, config["class"], 1) or {}
+    with contextlib.suppress(KeyboardInterrupt, EOFError):
+        while True:
+            line = input("> " if sys.stdin.isatty() else "").strip()
+            if not line:
+                continue
+            try:
+                answer = sample([seed], {**cond, **modality.encode_source(line)})
+            except UserError as error:
+                print(error, file=sys.stderr)
+                continue
+            print(modality.text(modality.finish(answer)[0]), flush=True)
+            seed += 1
+    if sys.stdin.isatty():
+        print()
 
 
 def condition(model: Any, name: Any, n: int) -> Any:
@@ -248,4 +373,4 @@ def condition(model: Any, name: Any, n: int) -> Any:
 
 
 if __name__ == "__main__":
-    command_line.run("generate", generate, nullable=("n", "paths.data", "data.path"))
+    command_line.run("generate", answer, nullable=("n", "paths.data", "data.path"), literal=("class", *TEXT))

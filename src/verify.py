@@ -1,6 +1,7 @@
 """python -m src.verify run=PATH [--quick | start=STEP steps=N]: does the recipe still reproduce this result?
 
-Exit code 0: yes, as exactly as docs/reproducing.md promises for this machine. 1: no. 2: it could not be checked.
+Exit code 0: yes, as exactly as docs/reproducing.md promises for this machine. 1: no. 2: it could not be checked. 3: nothing
+differs, but --quick found no weights to compare.
 """
 
 import contextlib
@@ -24,6 +25,7 @@ from src.runs.folder import RunFolder
 from src.runs.manifest import MANIFEST_DEFAULTS, data_changes, machine_changes, software, software_changes
 from src.system.files import sha256
 
+NO_WEIGHTS = 3  # exit code
 STATE = ("state_dict", "optimizer_states", "clock")  # parts of a checkpoint to compare; the rest contains times
 
 
@@ -38,10 +40,16 @@ def verify(config: dict[str, Any]) -> None:
         raise UserError(f"the data is not what the run was made with ({'; '.join(changes)}): get that version of it")
     start, end = segment(config, run)
 
-    wrong = check_files(run) if config["quick"] else check_by_recomputing(config, run, experiment, start, end)
+    if config["quick"]:
+        wrong, absent = check_files(run)
+    else:
+        wrong, absent = check_by_recomputing(config, run, experiment, start, end), []
     if wrong:
         print(f"NOT verified: {run.path}\n" + "\n".join(f"  {line}" for line in wrong))
         sys.exit(1)
+    if absent:
+        print(f"nothing differs, but the weights could not be compared: {run.path} has no {' and no '.join(absent)}")
+        sys.exit(NO_WEIGHTS)
     print(f"verified: {run.path}")
 
 
@@ -68,8 +76,11 @@ def checkpoint_at(run: RunFolder, step: int) -> Path | None:
 # Hashes
 
 
-def check_files(run: RunFolder) -> list[str]:
-    """List the files of a run that do not match their hashes; print what was compared."""
+def check_files(run: RunFolder) -> tuple[list[str], list[str]]:
+    """Compare the files of a run with their hashes, and print what was compared.
+
+    Returns (what does not match, what is absent if no weights could be compared).
+    """
     from src.runs.export import load_safetensors, state_hash
     from src.runs.load import load_run
 
@@ -84,7 +95,7 @@ def check_files(run: RunFolder) -> list[str]:
         if result and state_hash(network) != result["protocol"]["network_sha256"]:
             wrong.append("metrics.json was measured on another network than the chosen checkpoint's")
 
-    networks = [path for path in [run.path / "weights.safetensors"] if run.is_published() and path.is_file()]
+    networks = [path for path in [run.path / "weights.safetensors"] if result and run.is_published() and path.is_file()]
     for path in networks:
         if result and state_hash(load_safetensors(path)[0]) != result["protocol"]["network_sha256"]:
             wrong.append(f"{path} is not the network that metrics.json was measured on")
@@ -97,7 +108,9 @@ def check_files(run: RunFolder) -> list[str]:
         if not path.is_file() or sha256(path) != manifest["samples"][name]:
             wrong.append(f"{path} is not what the run drew")
     print(f"compared by hash: data, {len(checkpoints)} checkpoints, {len(networks)} networks, {len(previews)} samples")
-    return wrong
+    if last or networks or (checkpoints and result):
+        return wrong, []
+    return wrong, ["last checkpoint" if checkpoints else "checkpoints", "weights.safetensors" if result else "metrics.json"]
 
 
 # Recomputation

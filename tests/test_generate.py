@@ -1,5 +1,7 @@
 import json
+import re
 import resource
+import shutil
 import subprocess
 import sys
 import time
@@ -13,7 +15,7 @@ from PIL import Image
 
 from src.config.errors import UserError
 from src.data.pixels import to_uint8
-from src.generate import generate, output_path
+from src.generate import generate, output_path, short
 from src.modalities.pictures import read_provenance
 from src.runs.folder import RunFolder
 from src.runs.load import load_run
@@ -185,9 +187,40 @@ def test_what_is_refused_deletes_nothing(draw: Any) -> None:
     assert sorted(folder.iterdir()) == before
 
 
-def test_other_settings_have_another_place(compose: Any, tmp_path: Path) -> None:
-    config = compose(f"run={tmp_path}", "n=2", "class=3", "truncation=1", name="generate", nullable=("paths.data", "data.path"))
-    assert output_path(config, RunFolder(tmp_path)).name == "samples-n2-class3-truncation1-seed0"
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        ([], "samples-seed0"),
+        (["weights=ema", "checkpoint=best"], "samples-seed0"),
+        (["n=2", "class=3", "truncation=1"], "samples-n2-class3-truncation1-seed0"),
+        (["class=a/b"], "samples-classa%2Fb-seed0"),
+        (["weights=raw", "checkpoint=last", "nfe=5", "solver=heun", "guidance=2"],
+         "samples-nfe5-solver=heun-guidance2-weights=raw-checkpoint=last-seed0"),
+        (["temperature=0.5", "top_k=3", "top_p=0.9", "side=20", "format=npz"],
+         "samples-side20-temperature0.5-top_k3-top_p0.9-seed0.npz"),
+        (["interpolate=8", "n=4", "seed=2"], "interpolate8-n4-seed2.png"),
+        (["film=true", "weights=raw"], "film-weights=raw-seed0.gif"),
+        (["format=onnx"], "network.onnx"),
+        (["format=safetensors", "weights=raw"], "network-weights=raw.safetensors"),
+    ],
+)  # fmt: skip
+def test_other_settings_have_another_place(words: list[str], name: str, compose: Any, tmp_path: Path) -> None:
+    config = compose(f"run={tmp_path}", *words, name="generate", nullable=("n", "paths.data", "data.path"))
+    assert output_path(config, RunFolder(tmp_path)) == tmp_path / "generated" / name
+
+
+def test_only_the_same_command_writes_to_the_same_place(draw: Any, tiny_run: Path, tmp_path: Path) -> None:
+    run = f"run={shutil.copytree(tiny_run, tmp_path / 'run')}"
+
+    def files(folder: Path) -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+    folder = draw(run, "n=2", "out=null")
+    first = files(folder)
+    assert draw(run, "n=2", "out=null", "weights=raw") != folder
+    assert files(folder) == first
+    assert draw(run, "n=2", "out=null") == folder
+    assert files(folder) == first
 
 
 def test_a_folder_holds_no_samples_of_before(draw: Any) -> None:
@@ -336,3 +369,61 @@ def test_a_function_of_coordinates_has_any_side(drawn_from: Any) -> None:
 def test_what_a_model_cannot_do_is_said(drawn_from: Any, model: str, words: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         drawn_from(model, words)
+
+
+# Text
+
+
+@pytest.fixture(scope="module")
+def text_run(compose: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("runs") / "text" / "0"
+    words = ["model=gpt", "data=text", f"data.path={ROOT / 'README.md'}", "model.network={width: 16, depth: 1, heads: 2}"]
+    words += ["debug=tiny", "stop.samples=64", "evaluate=false", "validation=null", "samples=null", "trainer.threads=1"]
+    train(compose(*words, f"run_dir={run}"))
+    return run
+
+
+def test_text_begins_with_the_prompt(text_run: Path, in_process: Any, tmp_path: Path) -> None:
+    """Signs that mean something to Hydra, on a real command line."""
+    words = [f"run={text_run}", "n=3", "temperature=0.8", "top_p=0.95", 'prompt=It\'s a "run",', "heads=I"]
+    answer = in_process("generate", *words, f"out={tmp_path}/out")
+    assert answer.returncode == 0, answer.stderr
+    record = json.loads((tmp_path / "out" / "samples.json").read_text())
+    assert all(sample["text"].startswith('It\'s a "run",') for sample in record["samples"])
+    asked = {"prompt": 'It\'s a "run",', "heads": "I", "temperature": 0.8, "top_p": 0.95}
+    assert record["provenance"].items() >= asked.items()
+    assert in_process("generate", *words).stdout.strip().endswith('-prompt=It\'s a "run",-heads=I-seed0')
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["prompt='ab春c'"], "prompt: the vocabulary of the data has no '春'"),
+        (["prompt=The", "heads=A"], "the prompt's symbol 1, 'T', is not what heads=A asks for"),
+        (["heads=ab", "form='5,5,5'"], "heads=ab is for 2 lines and form=5,5,5 has 3"),
+        (["form='5,5'"], "the data have no <end>"),
+        (["source=x"], "reads no source"),
+        (["film=true", "prompt=a"], "prompt= is for samples of text and film= makes a picture"),
+        (["format=onnx", "prompt=a"], "leave prompt= out"),
+    ],
+)
+def test_text_that_cannot_be_had(words: list[str], message: str, text_run: Path, draw: Any) -> None:
+    with pytest.raises(UserError, match=re.escape(message)) as error:
+        draw(f"run={text_run}", *words)
+    assert "\n" not in str(error.value)
+
+
+def test_images_have_no_prompt(draw: Any) -> None:
+    for word in ("prompt=a", "heads=a", "form=5"):
+        with pytest.raises(UserError, match="which is for text: leave it out"):
+            draw(word if word != "form=5" else "form='5'")
+    with pytest.raises(UserError, match="reads no source"):
+        draw("source=a")
+
+
+def test_a_long_text_is_short_in_the_name_of_a_file() -> None:
+    assert short("春風") == "春風"
+    long = [short("春風" * 100 + end) for end in "ab"]
+    assert long[0] != long[1]
+    assert all(len(name.encode()) < 60 for name in long)
+    assert short("a\nb").startswith("ab~")

@@ -96,6 +96,15 @@ def test_a_published_folder_is_enough(run: Path, check: Any, capsys: Any, tmp_pa
     assert "0 checkpoints, 1 networks, 1 samples" in capsys.readouterr().out
     with pytest.raises(UserError, match="there is no intact checkpoint of that step"):
         check(kept, f"start={RunFolder(run).manifest()['ended']['best_step']}")
+    (kept / "weights.safetensors").rename(tmp_path / "elsewhere")
+    with pytest.raises(SystemExit) as stop:
+        check(kept, "quick=true")
+    assert stop.value.code == 3
+    said = capsys.readouterr().out
+    assert "compared by hash: data, 0 checkpoints, 0 networks, 1 samples" in said
+    assert "the weights could not be compared" in said
+    assert "has no checkpoints and no weights.safetensors" in said
+    assert "verified" not in said.replace(str(kept), "")
     save_safetensors(load_run(run, "last").network("raw"), kept / "weights.safetensors", {})
     with pytest.raises(SystemExit):
         check(kept, "quick=true")

@@ -66,7 +66,8 @@ KEYS = {
     **dict.fromkeys(("run", "run_dir", "extend", "publish", "published", "out", "output", "readme", "results", "store"), PATH),
     **dict.fromkeys(("table", "json", "curves", "metrics"), PATH),
     "runs": PATHS,
-    **dict.fromkeys(("fresh", "evaluate", "flagship", "quick", "films", "film"), BOOL),
+    **dict.fromkeys(("fresh", "evaluate", "flagship", "quick", "films", "film", "chat"), BOOL),
+    **dict.fromkeys(("prompt", "source", "heads", "form"), TEXT),
     **dict.fromkeys(("trainer.channels_last", "trainer.sync_batchnorm", "trainer.deterministic"), BOOL),
     **dict.fromkeys(
         ("seed", "start", "interpolate", "reconstruct", "traverse", "data.workers", "evaluation.seed", "samples.per_decade"),
@@ -133,6 +134,7 @@ CHOICES = {
 NULLABLE = (
     *("stop.", "trainer.threads", "trainer.profile", "evaluation.extractor", "evaluation.weights", "evaluation.device"),
     *("truncation", "side", "temperature", "top_k", "top_p", "nfe", "solver", "guidance"),
+    *("prompt", "source", "heads", "form"),
     *("run_dir", "extend", "publish", "out", "store", "baseline", "table", "json", "curves", "metrics"),
 )
 

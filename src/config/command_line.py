@@ -37,8 +37,16 @@ CONF = str(Path(__file__).parents[2] / "conf")
 NO_NAME = re.compile(r"null|true|false|[-+]?[\d.]+|\[\s*\]|\{.*\}", re.IGNORECASE)  # values that cannot name a config
 
 
-def run(config_name: str, task: Callable[[dict[str, Any]], object], nullable: tuple[str, ...] = ()) -> NoReturn:
-    """Compose `conf/<config_name>.yaml` with the command line's overrides, check it, call `task` with it, and exit."""
+def run(
+    config_name: str,
+    task: Callable[[dict[str, Any]], object],
+    nullable: tuple[str, ...] = (),
+    literal: tuple[str, ...] = (),
+) -> NoReturn:
+    """Compose `conf/<config_name>.yaml` with the command line's overrides, check it, call `task` with it, and exit.
+
+    literal: keys whose values are text, with all signs that mean something to Hydra.
+    """
     open_standard_streams()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then passes exceptions on
 
@@ -69,9 +77,12 @@ def run(config_name: str, task: Callable[[dict[str, Any]], object], nullable: tu
 
     try:
         for word in sys.argv[1:]:  # before Hydra: with -m it writes the command line to a file
+            if word.startswith(tuple(f"{key}=" for key in literal)):
+                continue
             for key in re.findall(r"([\w.]+)\s*[=:]", word):
                 check_secret(key, word)
         check_groups(sys.argv[1:])
+        sys.argv[1:] = [quoted(word, literal) for word in sys.argv[1:]]
         if launch.launched() and config_name != "train":
             raise UserError("torchrun and srun are for python -m src.train: leave them out here")
         hydra.main(version_base="1.3", config_path=CONF, config_name=config_name)(checked)()
@@ -80,6 +91,17 @@ def run(config_name: str, task: Callable[[dict[str, Any]], object], nullable: tu
     except Exception as error:
         codes.append(report_error(error, config_name))
     sys.exit(max(codes, key=[0, 2, 1].index))
+
+
+def quoted(word: str, literal: Sequence[str]) -> str:
+    """A word key=value of the command line; in Hydra's quotes, if the key is `literal` and the value not null or in quotes."""
+    key, sign, value = word.partition("=")
+    if not sign or key not in literal or value == "null" or re.fullmatch(r"""'[^']*'|"[^"]*\"""", value):
+        return word
+    # Within quotes, backslashes count only before a quote: \\ is a backslash, \' is the quote.
+    escaped = re.sub(r"(\\*)'", r"\1\1\\'", value)
+    ending = escaped[len(escaped.rstrip("\\")) :]
+    return f"{key}='{escaped}{ending}'"
 
 
 def open_standard_streams() -> None:

@@ -18,6 +18,7 @@ from src.evaluation.metrics.sequences import Sequences, longest_copies
 from src.evaluation.scoring import BATCH, score, subset
 from src.evaluation.suite import Column, Main, record
 from src.models.capabilities import Likelihood, Samples
+from src.models.conditions import sources_of
 from src.models.model import Model
 from src.parallel.collectives import from_first, shared
 
@@ -141,10 +142,18 @@ class LikelihoodSuite:
     def search_copies(self, model: Samples, dataset: Dataset) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
         """The copy metrics of the model's samples, and of the controls: unseen real samples and training samples."""
         seeds = range(self.seed, self.seed + self.copies)
-        parts = shared(lambda rows: model.sample(seeds[rows]).numpy(), self.copies, BATCH)
+        unseen, train = dataset.split(self.split), dataset.split("train")
+        sources = {}
+        if "source" in model.conditions([0]):
+            sources = sources_of(unseen, np.arange(self.copies) % len(unseen))
+
+        def draw(rows: slice) -> np.ndarray:
+            cond = model.conditions(seeds[rows]) | {name: part[rows] for name, part in sources.items()}
+            return model.sample(seeds[rows], cond).numpy()
+
+        parts = shared(draw, self.copies, BATCH)
 
         def search() -> dict[str, dict[str, float]]:
-            unseen, train = dataset.split(self.split), dataset.split("train")
             groups = {
                 "model": Sequences.of({"x": np.concatenate(parts)}),
                 "real": Sequences.of(unseen.batch(subset(len(unseen), self.copies, self.seed, "real"))),

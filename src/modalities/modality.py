@@ -12,6 +12,8 @@ import numpy as np
 from torch import Tensor
 
 from src.config.errors import Diverged
+from src.data.spec import Batch
+from src.data.vocabulary import Vocabulary
 
 
 class Modality(Protocol):
@@ -80,6 +82,21 @@ class ShowsNeighbours(Protocol):
         self, samples: Tensor, nearest: Tensor, path: str | Path, provenance: Mapping[str, Any] | None = None
     ) -> None:
         """nearest: [N, K, *spec.shape], the K neighbours of each sample; all in one file."""
+        ...
+
+
+@runtime_checkable
+class ReadsText(Protocol):
+    """Makes tokens of text: prompts and sources that a user types."""
+
+    vocabulary: Vocabulary
+
+    def encode(self, text: str, key: str) -> Tensor:
+        """Tokens [P]; UserError, which names the setting `key`, for what the vocabulary does not have."""
+        ...
+
+    def encode_source(self, text: str) -> Batch:
+        """The conditions of one sample, for data of pairs: "source" [1, S] and "source_length" [1]."""
         ...
 
 

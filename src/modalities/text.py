@@ -7,10 +7,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from src.config.errors import UserError
-from src.data.spec import Spec
+from src.data.spec import Batch, Spec
 from src.data.vocabulary import Vocabulary
 from src.modalities.sidecars import begin_samples, earlier_files, end_samples, marks_of, write_archive, write_marked
 from src.system.files import write_atomic
@@ -37,30 +38,70 @@ class Text:
         """One sample [T] as a string: up to END, without PAD; ValueError for tokens outside the vocabulary."""
         return self.vocabulary.decode(tokens.tolist())
 
-    def save(self, samples: Iterable[Tensor], folder: str | Path, seeds: Sequence[int], provenance: Mapping[str, Any]) -> None:
+    def encode(self, text: str, key: str) -> Tensor:
+        """A text as tokens [P]; UserError, which names the setting `key`, for characters that are not in the vocabulary."""
+        if unknown := self.vocabulary.unknown(text):
+            raise UserError(f"{key}: the vocabulary of the data has no {', '.join(map(repr, unknown))}: write it without")
+        return torch.from_numpy(self.vocabulary.encode(text))
+
+    def encode_source(self, text: str) -> Batch:
+        """A text as the conditions of one sample, {"source": [1, S], "source_length": [1]}; UserError if it is too long.
+
+        Characters that are not in the vocabulary become UNKNOWN.
+        """
+        width = self.spec.fields["source"].shape[0]
+        if len(text) >= width:
+            raise UserError(f"the source has {len(text):,} characters and this model reads {width - 1:,}: shorten it")
+        tokens, length = self.vocabulary.encode_padded([text], width)
+        return {"source": torch.from_numpy(tokens), "source_length": torch.from_numpy(length)}
+
+    def save(
+        self,
+        samples: Iterable[Tensor],
+        folder: str | Path,
+        seeds: Sequence[int],
+        provenance: Mapping[str, Any],
+        sources: Tensor | None = None,
+    ) -> None:
         """`samples.txt` with all samples, each below a line with its seed, and `samples.json` with the exact texts.
 
-        samples: consecutive portions [n, T]; T may differ.
+        samples: consecutive portions [n, T]; T may differ. sources: what each sample was generated from, [N, S].
         """
         folder, name = Path(folder), "samples.txt"
         earlier = earlier_files(folder, [name])
         texts = [text for portion in samples for text in self._texts(portion)]
         if len(seeds) != len(texts):
             raise ValueError(f"{len(texts)} samples, but {len(seeds)} seeds")
-        listed = [{"seed": seed, "text": text} for seed, text in zip(seeds, texts, strict=True)]
+        listed: list[dict[str, Any]] = [{"seed": seed, "text": text} for seed, text in zip(seeds, texts, strict=True)]
+        if sources is not None:
+            listed = [{**sample, "source": self.text(source)} for sample, source in zip(listed, sources, strict=True)]
         begin_samples(folder, earlier, {**marks_of(provenance), "provenance": provenance, "samples": listed})
-        write_atomic(folder / name, _with_headings([f"seed {seed}" for seed in seeds], texts))
+        write_atomic(folder / name, self._page("seed", seeds, texts, sources))
         end_samples(folder)
 
     def save_archive(self, samples: Tensor, path: str | Path, seeds: Sequence[int], provenance: Mapping[str, Any]) -> None:
         """All samples in one NumPy archive: `tokens` is int64 [N, T], `seeds` int64 [N]."""
         write_archive(path, seeds, provenance, tokens=_tokens(samples).numpy())
 
-    def preview(self, samples: Tensor, path: str | Path, provenance: Mapping[str, Any] | None = None) -> None:
-        """The first `PREVIEW` samples, numbered from 1."""
+    def preview(
+        self,
+        samples: Tensor,
+        path: str | Path,
+        provenance: Mapping[str, Any] | None = None,
+        sources: Tensor | None = None,
+    ) -> None:
+        """The first `PREVIEW` samples, numbered from 1; sources: see `save`."""
         texts = list(self._texts(samples[:PREVIEW]))
-        data = _with_headings([f"sample {number}" for number in range(1, len(texts) + 1)], texts)
+        data = self._page("sample", range(1, len(texts) + 1), texts, None if sources is None else sources[:PREVIEW])
         write_marked(path, lambda _: data, provenance)
+
+    def _page(self, word: str, numbers: Sequence[int], texts: Sequence[str], sources: Tensor | None) -> bytes:
+        """Texts below headings such as "--- seed 3 ---", each after its source, if it has one."""
+        titles = [f"{word} {number}" for number in numbers]
+        if sources is None:
+            return _with_headings(titles, texts)
+        titles = [part for title in titles for part in (f"{title}: source", title)]
+        return _with_headings(titles, [part for pair in zip(map(self.text, sources), texts, strict=True) for part in pair])
 
     def _texts(self, samples: Tensor) -> Iterator[str]:
         return map(self.text, _tokens(samples))

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -9,10 +10,13 @@ from torch.nn import functional as F
 
 from src.config.errors import UserError
 from src.data.spec import Batch, Spec
+from src.data.vocabulary import END
 from src.models.conditions import conditions_of
+from src.models.constraints import Constraint, Endings, check_prompt, combined
 from src.models.model import OneLoss, evaluating
 from src.networks.decoder import Decoder
 from src.networks.patch_decoder import PatchDecoder
+from src.parallel.collectives import from_all_processes
 from src.training import rng
 from src.training.ema import EMA
 
@@ -22,8 +26,10 @@ SAMPLE_BATCH = 64  # sampling always runs batches of this size: the last bits of
 class Autoregressive(OneLoss):
     """Predicts each symbol of a sequence from the symbols before it; those of an image are its pixels, patch by patch.
 
-    network: called with `spec=` and `conditional=`, maps (symbols [B, T], y) to logits [B, T, V], or (images, y) to parameters
-    of the pixels' distributions; see src.networks.decoder.decoder.
+    Data with a field "source" are pairs: the source is read first, and x is predicted from it.
+
+    network: called with `spec=` and `conditional=`, maps (symbols [B, T], y, source, source_length) to logits [B, T, V], or
+    (images, y) to parameters of the pixels' distributions; see src.networks.decoder.decoder.
     optimizer, ema, lr_schedule: see OneLoss.
     conditional: the class is the start symbol.
     """
@@ -48,14 +54,15 @@ class Autoregressive(OneLoss):
         self.set_network(network(spec=spec, conditional=conditional))
 
     def loss(self, batch: Batch) -> Tensor:
-        """Mean nats per symbol of each sample, [B]."""
+        """Nats of each sample divided by the mean number of symbols in the global batch, [B]: every symbol has one weight."""
         nats, symbols = self.nats(self.learner, batch)
-        return nats / symbols.clamp(min=1)
+        return nats / from_all_processes(symbols.to(nats.dtype)).mean().clamp(min=1)
 
     def nats(self, network: Decoder | PatchDecoder, batch: Batch) -> tuple[Tensor, Tensor]:
         """-log p(x) = -sum_t log p(x_t | x_<t) in nats and its number of terms, both [B]; terms after `length` do not count."""
         x = batch["x"]
-        nats = network.nats(network(x, batch.get("y")), x)  # [B, T]
+        given = {name: batch[name] for name in network.conditions}
+        nats = network.nats(network(x, **given), x)  # [B, T]
         length = batch.get("length", torch.full_like(nats[:, 0], nats.shape[1], dtype=torch.int64))  # [B]
         counted = torch.arange(nats.shape[1], device=x.device) < length[:, None]  # [B, T]
         return torch.where(counted, nats, 0.0).sum(1), counted.sum(1)
@@ -69,8 +76,13 @@ class Autoregressive(OneLoss):
             return self.nats(network, batch)
 
     def conditions(self, seeds: Sequence[int]) -> Batch:
-        """See `conditions_of`."""
-        return conditions_of(seeds, self.learner.classes)
+        """See `conditions_of`; sources are empty texts."""
+        found = conditions_of(seeds, self.learner.classes)
+        if "source" in self.learner.conditions:
+            names = self.spec.x.names
+            length = torch.full((len(seeds),), int(END in names))
+            found |= {"source": length[:, None] * (names.index(END) if END in names else 0), "source_length": length}
+        return found
 
     def sample(
         self,
@@ -80,25 +92,35 @@ class Autoregressive(OneLoss):
         temperature: float = 1.0,
         top_k: int | None = None,
         top_p: float | None = None,
+        constraints: Sequence[Constraint] = (),
     ) -> Tensor:
-        """See Samples: int64 [N, T], or images [N, C, H, W]. temperature, top_k, top_p: see `probabilities`."""
+        """See Samples: int64 [N, T], or images [N, C, H, W].
+
+        cond: "y" [N], "source" [N, S] and "source_length" [N]; what is missing has its default. temperature, top_k, top_p: see
+        `probabilities`. constraints: on the symbols of text; its end and padding follow from the vocabulary.
+        """
         none = torch.empty(0, dtype=torch.int64)
-        return self.finish(self.draw_symbols(none, seeds, cond, weights, temperature, top_k, top_p))
+        return self.finish(self.draw_symbols(none, seeds, cond, weights, temperature, top_k, top_p, constraints))
 
     def continue_from(
         self,
         prompt: Tensor,
         seeds: Sequence[int],
+        cond: Batch | None = None,
         weights: str = "ema",
         temperature: float = 1.0,
         top_k: int | None = None,
         top_p: float | None = None,
+        constraints: Sequence[Constraint] = (),
     ) -> Tensor:
-        """See Continues: int64 [N, T], of tokens. Symbol t is drawn with the t-th number of its seed for any prompt [P]."""
+        """See Continues: int64 [N, T], of tokens. Symbol t is drawn with the t-th number of its seed for any prompt [P].
+
+        cond, temperature ...: see `sample`.
+        """
         if self.spec.kind == "image":
             raise UserError("an image has no prompt of symbols: ask for samples")
-        check_prompt(prompt, self.spec)
-        return self.draw_symbols(prompt, seeds, None, weights, temperature, top_k, top_p)
+        check_prompt(prompt, self.spec, constraints)
+        return self.draw_symbols(prompt, seeds, cond, weights, temperature, top_k, top_p, constraints)
 
     def unfold(
         self,
@@ -137,33 +159,68 @@ class Autoregressive(OneLoss):
         temperature: float,
         top_k: int | None,
         top_p: float | None,
+        constraints: Sequence[Constraint] = (),
     ) -> Tensor:
         """Symbols int64 [N, T] on the CPU that begin with the prompt [P], one row per seed."""
         check_settings(temperature, top_k, top_p)
-        cond = self.conditions(seeds) if cond is None else cond
         network: Decoder | PatchDecoder = self.network(weights)  # type: ignore[assignment]
-        if unknown := sorted(cond.keys() - ({"y"} if network.classes else set())):
-            raise UserError(f"this model knows no conditions: leave out {', '.join(unknown)}")
-        device = next(network.parameters()).device
+        cond = self.full_conditions(seeds, cond)
         uniform = uniforms(seeds, math.prod(self.spec.shape))  # [N, T]
+        choose = partial(probabilities, temperature=temperature, top_k=top_k, top_p=top_p)
         samples = []
         with evaluating(network):
             for start in range(0, len(uniform), SAMPLE_BATCH):
                 rows = slice(start, start + SAMPLE_BATCH)
-                u = uniform[rows]
-                size, length = u.shape
-                u = F.pad(u, (0, 0, 0, SAMPLE_BATCH - size))
-                y = F.pad(cond["y"][rows], (0, SAMPLE_BATCH - size)).to(device) if "y" in cond else None
-                x = torch.zeros(u.shape, dtype=torch.int64)  # [B, T]
-                x[:, : len(prompt)] = prompt
-                symbol, cache = network.start(SAMPLE_BATCH, y), network.cache(SAMPLE_BATCH, length)
-                for t in range(length):
-                    logits = network.step(symbol, cache).cpu()  # type: ignore[arg-type]  # [B, V]
-                    if t >= len(prompt):
-                        x[:, t] = draw(probabilities(logits, temperature, top_k, top_p), u[:, t])
-                    symbol = x[:, t : t + 1].to(device)
-                samples.append(x[:size])
+                given = {name: part[rows] for name, part in cond.items()}
+                samples.append(self.draw_batch(network, prompt, uniform[rows], given, choose, constraints))
         return torch.cat(samples) if samples else torch.empty(uniform.shape, dtype=torch.int64)
+
+    def draw_batch(
+        self,
+        network: Decoder | PatchDecoder,
+        prompt: Tensor,
+        uniform: Tensor,
+        cond: Batch,
+        choose: Callable[[Tensor], Tensor],
+        constraints: Sequence[Constraint],
+    ) -> Tensor:
+        """Symbols int64 [N, T] for N <= SAMPLE_BATCH rows of numbers from U(0, 1). choose: logits to probabilities."""
+        size, length = uniform.shape
+        endings = Endings(self.spec) if self.spec.x.names else None
+        device = next(network.parameters()).device
+        cond = {
+            name: F.pad(part, (0,) * (2 * part.ndim - 1) + (SAMPLE_BATCH - size,)).to(device) for name, part in cond.items()
+        }
+        u = F.pad(uniform, (0, 0, 0, SAMPLE_BATCH - size))
+        x = torch.full(u.shape, endings.pad if endings and endings.pad is not None else 0)  # [B, T]
+        x[:, : len(prompt)] = prompt
+        symbol = network.start(SAMPLE_BATCH, cond.pop("y", None))
+        cache = network.cache(SAMPLE_BATCH, length, **cond)
+        for t in range(length):
+            logits = network.step(symbol, cache).cpu()  # type: ignore[arg-type]  # [B, V]
+            if t >= len(prompt):
+                if endings:
+                    logits = logits.masked_fill(~combined(constraints, endings, x[:, :t]), -torch.inf)
+                x[:, t] = draw(choose(logits), u[:, t])
+                if endings and endings.ended(x[:size, : t + 1]).all():
+                    break
+            symbol = x[:, t : t + 1].to(device)
+        return x[:size]
+
+    def full_conditions(self, seeds: Sequence[int], cond: Batch | None) -> Batch:
+        """The conditions of these seeds by field, with defaults for those that are missing; UserError for unknown ones.
+
+        Sources have the data's width: the last bits of a sample depend on it.
+        """
+        cond = self.conditions(seeds) | (cond or {})
+        if unknown := sorted(cond.keys() - set(self.learner.conditions)):
+            raise UserError(f"this model knows no conditions: leave out {', '.join(unknown)}")
+        if "source" in cond:
+            width, longest = self.spec.fields["source"].shape[0], int(cond["source_length"].max()) if len(seeds) else 0
+            if longest > width:
+                raise UserError(f"the source has {longest} symbols and those of the data {width}: shorten it")
+            cond["source"] = F.pad(cond["source"], (0, width - cond["source"].shape[1]))  # also cuts padding
+        return cond
 
 
 def uniforms(seeds: Sequence[int], length: int) -> Tensor:
@@ -197,15 +254,6 @@ def draw(p: Tensor, u: Tensor) -> Tensor:
     cumulative = p.cumsum(dim=1)
     # The last cumulative value is 1 only up to rounding. u times it is always below it, because u is below 1.
     return torch.searchsorted(cumulative, u[:, None] * cumulative[:, -1:], right=True).squeeze(1)
-
-
-def check_prompt(prompt: Tensor, spec: Spec) -> None:
-    """Raise UserError for a prompt [P] that is too long or has symbols outside the vocabulary."""
-    length, vocabulary = spec.shape[0], len(spec.x.names)
-    if len(prompt) >= length:
-        raise UserError(f"the prompt has {len(prompt)} symbols and samples have {length}: shorten it to {length - 1} or fewer")
-    if len(prompt) and not 0 <= int(prompt.min()) <= int(prompt.max()) < vocabulary:
-        raise UserError(f"the prompt has symbols outside 0 .. {vocabulary - 1}: encode it with the vocabulary of the data")
 
 
 def check_settings(temperature: float, top_k: int | None, top_p: float | None) -> None:

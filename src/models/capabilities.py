@@ -125,8 +125,8 @@ class Discriminates(Protocol):
 class Continues(Protocol):
     """Continues a given beginning."""
 
-    def continue_from(self, prompt: Tensor, seeds: Sequence[int], weights: str = "ema") -> Tensor:
-        """Sequences [N, T] that begin with the prompt [P], one per seed."""
+    def continue_from(self, prompt: Tensor, seeds: Sequence[int], cond: Batch | None = None, weights: str = "ema") -> Tensor:
+        """Sequences [N, T] that begin with the prompt [P], one per seed; cond: as in `Samples.sample`."""
         ...
 
 

@@ -1,11 +1,18 @@
-"""Classes of samples: the default ones, and dropping them in training for classifier-free guidance (Ho and Salimans 2022)."""
+"""Conditions of samples: classes and their defaults, dropping them in training for classifier-free guidance, sources of data.
+
+Classifier-free guidance: Ho and Salimans 2022.
+"""
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from src.data.dataset import Split
 from src.data.spec import Batch
+
+SOURCE = "source", "source_length"  # fields of pairs: what x is generated from
 
 
 def conditions_of(seeds: Sequence[int], classes: int) -> Batch:
@@ -19,3 +26,9 @@ def drop(y: Tensor, null: int, share: float, uniform: Tensor) -> Tensor:
     uniform: from U(0, 1), so that each sample loses its class with probability `share`.
     """
     return torch.where(uniform < share, null, y)
+
+
+def sources_of(split: Split, rows: np.ndarray) -> Batch:
+    """The sources of these rows [N] of a split: {"source": [N, S], "source_length": [N]}; empty for data without any."""
+    batch = split.batch(rows)
+    return {name: torch.from_numpy(batch[name]) for name in SOURCE if name in batch}

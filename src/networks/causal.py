@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from src.networks.mlp import Dropout
+
 BASE = 10_000.0  # base of the rotary wavelengths (Su et al. 2021, section 3.2.2)
 
 
@@ -18,21 +20,24 @@ class Cache:
     """Keys and values of the earlier positions of `CausalTransformer.step_on`.
 
     keys, values: [depth, B, heads, T, d] for up to T positions; keys are rotated. used: number of positions stored.
+    visible: which positions are attended to, [B, 1, 1, T]; None for all. before: how many come before position 0.
     """
 
     keys: Tensor
     values: Tensor
     used: int = 0
+    visible: Tensor | None = None
+    before: int = 0
 
 
 class CausalTransformer(nn.Module):
     """Maps inputs [B, T, width] to contexts of the same shape, where context t depends on the inputs up to t alone.
 
     embedding: makes the inputs, in a subclass. width: channels of a position. depth: blocks. heads: attention heads, each with
-    d = width / heads channels.
+    d = width / heads channels. dropout: probability of dropping a number that a layer adds.
     """
 
-    def __init__(self, embedding: nn.Embedding | nn.Linear, width: int, depth: int, heads: int) -> None:
+    def __init__(self, embedding: nn.Embedding | nn.Linear, width: int, depth: int, heads: int, dropout: float = 0.0) -> None:
         super().__init__()
         if width % (2 * heads):
             raise ValueError(
@@ -40,13 +45,13 @@ class CausalTransformer(nn.Module):
             )
         self.heads, self.channels = heads, width // heads
         self.embedding = embedding
-        self.blocks = nn.ModuleList(Block(width, heads, layers=2 * depth) for _ in range(depth))
+        self.blocks = nn.ModuleList(Block(width, heads, 2 * depth, dropout) for _ in range(depth))
         self.norm = nn.LayerNorm(width)
 
-    def contexts(self, x: Tensor, rotation: Tensor) -> Tensor:
-        """Inputs [B, T, width] to contexts [B, T, width]; rotation [T, d / 2, 2]."""
+    def contexts(self, x: Tensor, rotation: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Inputs [B, T, width] to contexts [B, T, width]; rotation [T, d / 2, 2]. mask: see Block."""
         for block in self.blocks:
-            x = block(x, rotation)
+            x = block(x, rotation, mask=mask)
         return self.norm(x)
 
     def empty_cache(self, batch: int, length: int) -> Cache:
@@ -54,44 +59,54 @@ class CausalTransformer(nn.Module):
         shape = len(self.blocks), batch, self.heads, length, self.channels
         return Cache(self.embedding.weight.new_zeros(shape), self.embedding.weight.new_zeros(shape))
 
-    def step_on(self, x: Tensor, rotation: Tensor, cache: Cache) -> Tensor:
-        """The input [B, 1, width] of the next position to its context [B, width]; adds to the cache. rotation [1, d / 2, 2]."""
-        cache.used += 1
+    def step_on(self, x: Tensor, rotation: Tensor, cache: Cache, mask: Tensor | None = None) -> Tensor:
+        """Inputs [B, T, width] of the next T positions to the context [B, width] of the last; adds to the cache.
+
+        rotation: [T, d / 2, 2]. mask: see Block; None for one position, which attends to all that the cache says are visible.
+        """
+        cache.used += x.shape[1]
+        if mask is None and cache.visible is not None:
+            mask = cache.visible[..., : cache.used]
         for block, keys, values in zip(self.blocks, cache.keys, cache.values, strict=True):
-            x = block(x, rotation, (keys[:, :, : cache.used], values[:, :, : cache.used]))
-        return self.norm(x.squeeze(1))
+            x = block(x, rotation, (keys[:, :, : cache.used], values[:, :, : cache.used]), mask)
+        return self.norm(x[:, -1])
 
 
 class Block(nn.Module):
     """Causal self-attention with rotary positions and a two-layer perceptron, both residual with normalised input.
 
     layers: number of both kinds in the network; scales their initial output weights by layers^(-1/2).
+    dropout: of what they add.
     """
 
-    def __init__(self, width: int, heads: int, layers: int) -> None:
+    def __init__(self, width: int, heads: int, layers: int, dropout: float = 0.0) -> None:
         super().__init__()
         self.heads = heads
         self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
         self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
         self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), last := nn.Linear(4 * width, width))
+        self.dropout = Dropout(dropout) if dropout else nn.Identity()
         for layer in (self.out, last):
             nn.init.normal_(layer.weight, std=(layers * layer.in_features) ** -0.5)
 
-    def forward(self, x: Tensor, rotation: Tensor, past: tuple[Tensor, Tensor] | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor, rotation: Tensor, past: tuple[Tensor, Tensor] | None = None, mask: Tensor | None = None
+    ) -> Tensor:
         """Positions [B, T, width] to the same shape; rotation [T, d / 2, 2].
 
-        past: keys and values [B, heads, S, d] to attend to, for a single position x (T = 1), whose own become the last.
+        past: keys and values [B, heads, S, d] to attend to, of which those of x become the last T. mask: where a position
+        attends to another, bool [B, 1, T, S]; None for all earlier ones, with `past` for T = 1 only.
         """
         q, k, v = self.qkv(self.norm1(x)).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # [B, heads, T, d] each
         q, k = rotate(q, rotation), rotate(k, rotation)
         if past is None:
-            attended = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+            attended = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None)
         else:
             keys, values = past
-            keys[:, :, -1:], values[:, :, -1:] = k, v
-            attended = F.scaled_dot_product_attention(q, keys, values)
-        x = x + self.out(attended.transpose(1, 2).flatten(2))  # [B, T, width]
-        return x + self.mlp(self.norm2(x))
+            keys[:, :, -x.shape[1] :], values[:, :, -x.shape[1] :] = k, v
+            attended = F.scaled_dot_product_attention(q, keys, values, attn_mask=mask)
+        x = x + self.dropout(self.out(attended.transpose(1, 2).flatten(2)))  # [B, T, width]
+        return x + self.dropout(self.mlp(self.norm2(x)))
 
 
 def rotations(positions: Tensor, channels: int) -> Tensor:

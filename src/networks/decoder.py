@@ -16,25 +16,58 @@ from src.networks.sizes import count_classes
 class Decoder(CausalTransformer):
     """Symbols to the logits of each symbol, given the symbols before it. The vocabulary is that of the data's field "x".
 
+    Data with a field "source" are read as one sequence: the source, the start symbol, then x. A source that is shorter than
+    others is shifted to the right, next to the start symbol, and nothing attends to what lies before it. Positions are counted
+    from the start symbol, so that the width of the source's tensor changes nothing.
+
     width: channels of a position. depth: blocks. heads: attention heads, each with d = width / heads channels.
-    conditional: every class has a start symbol of its own.
+    conditional: every class has a start symbol of its own. Data with a source and without classes need none. dropout: see
+    CausalTransformer.
     """
 
-    def __init__(self, spec: Spec, width: int = 128, depth: int = 4, heads: int = 4, conditional: bool = False) -> None:
+    def __init__(
+        self,
+        spec: Spec,
+        width: int = 128,
+        depth: int = 4,
+        heads: int = 4,
+        conditional: bool = False,
+        dropout: float = 0.0,
+    ) -> None:
         if not spec.x.names:
             raise ValueError(f"a decoder takes symbols of a vocabulary and the data are {spec.kind}: choose data of tokens")
-        classes, vocabulary = count_classes(spec, conditional), len(spec.x.names)
+        source = spec.fields.get("source")
+        if source and source.names != spec.x.names:
+            raise ValueError("the vocabulary of source is not that of x: take data in which they are the same")
+        classes, vocabulary = count_classes(spec, conditional and (bool(spec.classes) or not source)), len(spec.x.names)
         embedding = nn.Embedding(vocabulary + max(classes, 1), width)  # the last rows are the start symbols
         # GPT-2's 0.02 is for wide networks: narrow ones learn slower with it.
         nn.init.normal_(embedding.weight, std=width**-0.5)
-        super().__init__(embedding, width, depth, heads)
+        super().__init__(embedding, width, depth, heads, dropout)
         self.classes, self.vocabulary = classes, vocabulary
+        self.conditions = (("y",) if classes else ()) + (("source", "source_length") if source else ())
 
-    def forward(self, tokens: Tensor, y: Tensor | None = None) -> Tensor:
-        """Symbols [B, T], y [B] if conditional, to logits [B, T, V]; logits at t depend only on y and the symbols before t."""
-        x = self.embedding(torch.cat([self.start(len(tokens), y), tokens[:, :-1]], dim=1))  # [B, T, width]
-        rotation = rotations(torch.arange(tokens.shape[1], device=tokens.device), self.channels)
-        return self.logits(self.contexts(x, rotation))
+    def forward(
+        self,
+        tokens: Tensor,
+        y: Tensor | None = None,
+        source: Tensor | None = None,
+        source_length: Tensor | None = None,
+    ) -> Tensor:
+        """Symbols [B, T] to logits [B, T, V]; logits at t depend only on the conditions and the symbols before t.
+
+        y [B] if conditional; source [B, S] and source_length [B] if the data have them.
+        """
+        read = torch.cat([self.start(len(tokens), y), tokens[:, :-1]], dim=1)  # [B, T]
+        before, mask = 0, None
+        if source is not None:
+            assert source_length is not None
+            before = source.shape[1]
+            source, visible = shifted_right(source, source_length)
+            read = torch.cat([source, read], dim=1)  # [B, S + T]
+            mask = causal_mask(F.pad(visible, (0, tokens.shape[1]), value=True))
+        rotation = rotations(torch.arange(-before, tokens.shape[1], device=tokens.device), self.channels)
+        return self.logits(self.contexts(self.embedding(read), rotation, mask)[:, before:])
 
     def nats(self, logits: Tensor, tokens: Tensor) -> Tensor:
         """-log p of each symbol [B, T] from its logits [B, T, V]."""
@@ -47,19 +80,42 @@ class Decoder(CausalTransformer):
             return self.vocabulary + y[:, None]
         return torch.full((batch, 1), self.vocabulary, device=self.embedding.weight.device)
 
-    def cache(self, batch: int, length: int) -> Cache:
-        """An empty cache for `length` steps."""
-        return self.empty_cache(batch, length)
+    @torch.no_grad()
+    def cache(self, batch: int, length: int, source: Tensor | None = None, source_length: Tensor | None = None) -> Cache:
+        """A cache for `length` steps, which holds the sources [B, S], if the data have them."""
+        if source is None:
+            return self.empty_cache(batch, length)
+        assert source_length is not None
+        before = source.shape[1]
+        source, visible = shifted_right(source, source_length)
+        cache = self.empty_cache(batch, before + length)
+        cache.before, cache.visible = before, F.pad(visible, (0, length), value=True)[:, None, None]
+        rotation = rotations(torch.arange(-before, 0, device=source.device), self.channels)
+        self.step_on(self.embedding(source), rotation, cache, causal_mask(visible))
+        return cache
 
     @torch.no_grad()
     def step(self, token: Tensor, cache: Cache) -> Tensor:
         """The last symbol so far [B, 1], at first `start`, to the logits [B, V] of the next one; adds to the cache."""
-        rotation = rotations(torch.tensor([cache.used], device=token.device), self.channels)
+        rotation = rotations(torch.tensor([cache.used - cache.before], device=token.device), self.channels)
         return self.logits(self.step_on(self.embedding(token), rotation, cache))
 
     def logits(self, contexts: Tensor) -> Tensor:
         """[..., width] to [..., V]."""
         return contexts @ self.embedding.weight[: self.vocabulary].T
+
+
+def shifted_right(x: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
+    """Sequences [B, S] of `length` [B] symbols, moved to the end of their rows; and where they are, bool [B, S]."""
+    place = torch.arange(x.shape[1], device=x.device) - (x.shape[1] - length[:, None])  # [B, S], below 0 before the sequence
+    return x.gather(1, place.clamp(min=0)), place >= 0
+
+
+def causal_mask(visible: Tensor) -> Tensor:
+    """Where a position attends to another, bool [B, 1, T, T]: to itself, and to earlier ones that are visible [B, T]."""
+    ones = torch.ones(visible.shape[1], visible.shape[1], dtype=torch.bool, device=visible.device)
+    # Positions that are not visible attend to themselves: a softmax over nothing would be NaN.
+    return ((ones.tril() & visible[:, None]) | torch.eye(len(ones), dtype=torch.bool, device=visible.device))[:, None]
 
 
 def decoder(
@@ -71,8 +127,12 @@ def decoder(
     hidden: int = 64,
     mixture: int = 10,
     conditional: bool = False,
+    dropout: float = 0.0,
 ) -> Decoder | PatchDecoder:
-    """The decoder for this kind of data: a PatchDecoder for images, else a Decoder, which has no patch, hidden and mixture."""
+    """The decoder for this kind of data: a PatchDecoder for images, else a Decoder, which has no patch, hidden and mixture.
+
+    dropout: of a Decoder.
+    """
     if spec.kind == "image":
         return PatchDecoder(spec, width, depth, heads, patch, hidden, mixture, conditional)
-    return Decoder(spec, width, depth, heads, conditional)
+    return Decoder(spec, width, depth, heads, conditional, dropout)

@@ -77,6 +77,7 @@ class PatchDecoder(CausalTransformer):
         super().__init__(nn.Linear(len(offsets) * size, width), width, depth, heads)
         self.field, self.patch, self.grid, self.size, self.offsets = spec.x, patch, (rows, columns), size, offsets
         self.classes = count_classes(spec, conditional)
+        self.conditions = ("y",) if self.classes else ()
         self.starts = nn.Embedding(max(self.classes, 1), width)
         self.position = nn.Parameter(0.02 * torch.randn(rows * columns, width))
         self.mixture = mixture if spec.x.levels == 256 else 0

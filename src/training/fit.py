@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.callbacks import ProgressBar
@@ -21,6 +22,7 @@ from src.data.dataset import Dataset
 from src.data.loader import DataModule, failure
 from src.evaluation.suite import Suite
 from src.models.capabilities import Samples
+from src.models.conditions import sources_of
 from src.models.model import Model, OneLoss
 from src.parallel.batch_norm import synchronise
 from src.parallel.collectives import is_first
@@ -77,7 +79,11 @@ def fit(
     if settings.profile and is_first():
         own.insert(0, Profile(run.path / "profile", settings.profile))
     if isinstance(model, Samples) and cadence.previews:
-        own.append(DrawSamples(run.samples, record, signals, modality, n=cadence.previews, per_decade=cadence.per_decade))
+        sources = None
+        if "source" in model.conditions([0]):
+            unseen = dataset.split("validation")
+            sources = sources_of(unseen, np.arange(cadence.previews) % len(unseen))
+        own.append(DrawSamples(run.samples, record, signals, modality, cadence.previews, cadence.per_decade, sources))
     own += [validate, budget]
     if is_first() and not any(isinstance(callback, ProgressBar) for callback in callbacks):
         own.append(Progress(validate, budget, last_step))

@@ -32,7 +32,7 @@ class Record:
         if replay and self.loggers:
             for line in kept:
                 self.tell(line["step"], {name: value for name, value in line.items() if name != "step"})
-            for path in sorted((folder / "samples").glob("step-*.png")):
+            for path in sorted((folder / "samples").glob("step-*")):
                 if (drawn_at := int(path.stem.removeprefix("step-"))) <= step:
                     self.picture(drawn_at, "samples", path)
 
@@ -51,9 +51,12 @@ class Record:
             logger.log_metrics(dict(values), step)
 
     def picture(self, step: int, name: str, path: Path) -> None:
+        """Send a preview to W&B: an image, or a text as a table."""
         for logger in self.loggers:
             if isinstance(logger, WandbLogger) and path.suffix == ".png":
                 logger.log_image(name, [str(path)], step=step)
+            elif isinstance(logger, WandbLogger) and path.suffix == ".txt":
+                logger.log_text(name, columns=["step", "text"], data=[[str(step), path.read_text("utf-8")]], step=step)
 
     def sync(self) -> None:
         """Wait until all lines so far are on the disk."""

@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+from src.config.command_line import quoted
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -245,3 +248,17 @@ command_line.run("prepare", task)
     done = subprocess.run(["sh", "-c", shell], cwd=ROOT, env={**os.environ, "CODE": code}, capture_output=True, timeout=60)
     assert done.returncode == 0
     assert (tmp_path / "file").read_text() == "written"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["春風", "a,b", "it's", "back\\", "\\' x", "a=b", "{x}", "[x]", "a\nb", "007", "' x", "5,5,5,5", '"a," she said, "b"'],
+)
+def test_text_reaches_the_command_as_it_is(text: str) -> None:
+    parsed = OverridesParser.create().parse_override(quoted(f"prompt={text}", ("prompt",)))
+    assert parsed.value() == text
+
+
+@pytest.mark.parametrize("word", ["prompt=null", "prompt='a b'", 'prompt="a b"', "n=3", "run=a,b"])
+def test_other_words_are_for_hydra(word: str) -> None:
+    assert quoted(word, ("prompt",)) == word

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from src.config.errors import UserError
 from src.data.spec import Field, Spec
-from src.modalities.modality import Films, Modality, ShowsInterpolations, ShowsNeighbours
+from src.modalities.modality import Films, Modality, ReadsText, ShowsInterpolations, ShowsNeighbours
 from src.modalities.text import Text
 
 VOCABULARY = ("<pad>", "<end>", "春", "眠", "ing", "\n", "-", " seed 1 ")
@@ -135,3 +135,42 @@ def test_what_is_no_text_is_refused(tmp_path: Path, x: Tensor) -> None:
 def test_data_without_a_vocabulary_is_refused(field: Field) -> None:
     with pytest.raises(UserError, match="choose another modality"):
         Text(Spec({"x": field}))
+
+
+# Text that a user types
+
+
+def pairs() -> Text:
+    names = ("<pad>", "<end>", "<unknown>", "a", "b", "\n")
+    fields = {name: Field("tokens", (5,), "int64", names) for name in ("x", "source")}
+    return Text(Spec(fields))
+
+
+def test_a_prompt_is_encoded_or_refused_by_its_characters() -> None:
+    assert pairs().encode("ab\na", "prompt").tolist() == [3, 4, 5, 3]
+    assert isinstance(pairs(), ReadsText)
+    with pytest.raises(UserError, match="prompt: the vocabulary of the data has no 'x', '春': write it without") as error:
+        pairs().encode("xa春x", "prompt")
+    assert "\n" not in str(error.value)
+
+
+def test_a_source_ends_and_is_padded_as_those_of_the_data() -> None:
+    cond = pairs().encode_source("ax")
+    assert cond["source"].tolist() == [[3, 2, 1, 0, 0]]
+    assert cond["source_length"].tolist() == [3]
+    with pytest.raises(UserError, match="the source has 5 characters and this model reads 4: shorten it"):
+        pairs().encode_source("aaaaa")
+
+
+def test_samples_below_their_sources(tmp_path: Path) -> None:
+    sources = tokens([3, 1, 0, 0, 0], [4, 4, 1, 0, 0])
+    pairs().save([tokens([4, 1], [3, 1])], tmp_path, [7, 8], PROVENANCE, sources=sources)
+    expected = [
+        *("--- seed 7: source ---", "a", "", "--- seed 7 ---", "b", ""),
+        *("--- seed 8: source ---", "bb", "", "--- seed 8 ---", "a"),
+    ]
+    assert (tmp_path / "samples.txt").read_text().splitlines() == expected
+    listed = json.loads((tmp_path / "samples.json").read_text())["samples"]
+    assert listed == [{"seed": 7, "text": "b", "source": "a"}, {"seed": 8, "text": "a", "source": "bb"}]
+    pairs().preview(tokens(*[[3, 1]] * 20), tmp_path / "preview.txt", sources=sources[:1].expand(20, -1))
+    assert (tmp_path / "preview.txt").read_text().count(": source ---\na\n") == 16

@@ -291,3 +291,115 @@ def test_what_images_and_tokens_cannot_do(trained: Autoregressive) -> None:
         make().unfold([0], 3)
     with pytest.raises(UserError, match="leave out caption"):
         trained.sample([0], {"caption": torch.zeros(1)})
+
+
+# Pairs: a source, then x
+
+NAMES = ("<pad>", "<end>", "<unknown>", *"abcd")
+PAIRS = Spec(
+    {
+        "x": Field("tokens", (5,), "int64", NAMES),
+        "length": Field("length", (), "int64"),
+        "source": Field("tokens", (6,), "int64", NAMES),
+        "source_length": Field("length", (), "int64"),
+    }
+)
+
+
+def pairs(batch: int = 8) -> Batch:
+    """Sources of one to three letters, then the end; x is the first letter as often as the source has letters, then the end."""
+    source, x = torch.zeros(batch, 6, dtype=torch.int64), torch.zeros(batch, 5, dtype=torch.int64)
+    sizes = 1 + torch.arange(batch) % 3
+    for row, size in enumerate(sizes.tolist()):
+        letters = 3 + (row + torch.arange(size)) % 4
+        source[row, : size + 1] = torch.cat([letters, torch.tensor([1])])
+        x[row, : size + 1] = torch.cat([letters[:1].expand(size), torch.tensor([1])])
+    return {"x": x, "length": sizes + 1, "source": source, "source_length": sizes + 1}
+
+
+def padded(batch: Batch, columns: int, value: int = 0) -> Batch:
+    wider = {name: torch.nn.functional.pad(batch[name], (0, columns), value=value) for name in ("x", "source")}
+    return batch | wider
+
+
+@pytest.fixture(scope="module")
+def answering() -> Autoregressive:
+    model, batch = make(spec=PAIRS, conditional=True, network=partial(Decoder, width=32, depth=2, heads=2)), pairs(12)
+    model.train_on({name: part.expand(130, *part.shape) for name, part in batch.items()}, model.configure_optimizers())
+    return model
+
+
+def test_columns_of_padding_change_nothing() -> None:
+    model, batch = make(spec=PAIRS, sharp=3), pairs()
+    nats, symbols = model.nll(batch)
+    assert torch.equal(symbols, batch["length"])
+    for columns, value in ((1, 0), (3, 4)):
+        torch.testing.assert_close(model.nll(padded(batch, columns, value))[0], nats, rtol=0, atol=1e-5)
+    other = batch | {"source": torch.where(batch["source"] == 0, 5, batch["source"])}
+    assert torch.equal(model.nll(other)[0], nats)
+    with torch.no_grad():
+        torch.testing.assert_close(model.loss(padded(batch, 2)), model.loss(batch), rtol=0, atol=1e-6)
+    alone = model.nll({name: part[2:3] for name, part in batch.items()})[0]
+    torch.testing.assert_close(alone, nats[2:3], rtol=0, atol=1e-5)
+
+
+def test_only_x_is_counted_and_each_symbol_of_a_batch_has_one_weight() -> None:
+    model, batch = make(spec=PAIRS), pairs()
+    nats, symbols = model.nll(batch, weights="raw")
+    torch.testing.assert_close(model.loss(batch).mean(), nats.sum() / symbols.sum())
+
+
+def test_a_source_is_read_in_its_order_and_from_its_beginning() -> None:
+    model, batch = make(spec=PAIRS, sharp=3), pairs()
+    changed = batch["source"].clone()
+    changed[2, 0] = 6 - changed[2, 0] + 3
+    moved = model.nll(batch | {"source": changed})[0] != model.nll(batch)[0]
+    assert moved.tolist() == [row == 2 for row in range(8)]
+    swapped = batch["source"].clone()
+    swapped[2, :2] = swapped[2, :2].flip(0)
+    assert model.nll(batch | {"source": swapped})[0][2] != model.nll(batch)[0][2]
+
+
+def test_sources_tell_and_the_loss_rises_when_they_are_shuffled(answering: Autoregressive) -> None:
+    batch = pairs(12)
+    nats = answering.nll(batch)[0]
+    assert nats.max() < 0.5
+    shuffled = batch | {name: batch[name].roll(1, dims=0) for name in ("source", "source_length")}
+    assert answering.nll(shuffled)[0].mean() > nats.mean() + 1
+    cond = {name: batch[name] for name in ("source", "source_length")}
+    assert torch.equal(answering.sample(range(12), cond), batch["x"])
+
+
+def test_an_answer_depends_on_its_seed_prompt_and_source_alone() -> None:
+    model, batch = make(spec=PAIRS, sharp=2), pairs(70)
+    cond = {name: batch[name] for name in ("source", "source_length")}
+    samples = model.sample(range(70), cond)
+    for rows in ([3], [68, 0, 5]):
+        some = {name: part[rows] for name, part in cond.items()}
+        assert torch.equal(model.sample(rows, some), samples[rows])
+        cut = some | {"source": some["source"][:, : int(some["source_length"].max())]}
+        assert torch.equal(model.sample(rows, cut), samples[rows])
+    assert not torch.equal(model.sample(range(70), {name: part.roll(1, dims=0) for name, part in cond.items()}), samples)
+    prompt = torch.tensor([4, 5])
+    continued = model.continue_from(prompt, range(70), cond)
+    assert (continued[:, :2] == prompt).all()
+    assert torch.equal(model.continue_from(prompt, [9], {name: part[9:10] for name, part in cond.items()})[0], continued[9])
+    assert model.sample([1, 2]).shape == (2, 5)  # empty sources
+
+
+def test_cached_keys_of_a_source_give_the_logits_of_the_whole() -> None:
+    model, batch = make(spec=PAIRS, sharp=3), pairs()
+    network, x = model.learner, batch["x"]
+    assert isinstance(network, Decoder)
+    cond = {name: batch[name] for name in ("source", "source_length")}
+    cache = network.cache(8, 5, **cond)
+    steps = [network.step(symbol, cache) for symbol in [network.start(8), *x[:, :-1].split(1, dim=1)]]
+    torch.testing.assert_close(torch.stack(steps, dim=1), network(x, **cond).detach(), rtol=0, atol=1e-5)
+
+
+def test_sources_that_cannot_be_read() -> None:
+    with pytest.raises(UserError, match="the source has 7 symbols and those of the data 6"):
+        make(spec=PAIRS).sample([0], {"source": torch.zeros(1, 7, dtype=torch.int64), "source_length": torch.tensor([7])})
+    fields = {**PAIRS.fields, "source": Field("tokens", (6,), "int64", ("a", "b"))}
+    with pytest.raises(ValueError, match="the vocabulary of source is not that of x"):
+        make(spec=Spec(fields))

@@ -13,7 +13,7 @@ from src.runs.folder import RunFolder
 from training import train_all
 
 ROOT = Path(__file__).parents[2]
-MODELS = sorted(path.stem for path in (ROOT / "conf" / "model").glob("*.yaml"))
+MODELS = sorted(path.stem for path in (ROOT / "conf" / "model").glob("*.yaml") if path.stem != "gpt")  # autoregressive's class
 FAST = ["cdcgan", "vae", "flow", "autoregressive", "autoregressive_images", "contrastive"]
 TINY = [
     *("debug=tiny", "trainer.threads=1", "trainer.precision=64-true", "data.batch_size=16", "evaluate=false"),

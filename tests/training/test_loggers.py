@@ -104,15 +104,21 @@ def test_each_run_has_a_name_of_its_own_at_wandb(path: str, name: str, seed: str
     assert names == {"id": f"{name}-{seed}", "name": f"{name}/{seed}", "group": name}
 
 
-def test_wandb_allows_the_id(tmp_path: Path, compose: Any) -> None:
+def test_wandb_allows_the_id_and_gets_text_as_a_table(tmp_path: Path, compose: Any) -> None:
     folder = tmp_path / "where#" / "it's" / "3"
     folder.mkdir(parents=True)
     (logger,) = made(["logger=wandb"], folder, compose)
     run = logger.experiment
     assert run.id == "it_s-3"
     assert run.config["model"]["_target_"] == "src.models.gan.gan.GAN"
-    run.finish()
     assert [path.name for path in folder.iterdir()] == ["wandb"]
+    preview = tmp_path / "step-000000001.txt"
+    preview.write_text("--- sample 1 ---\n春眠\n")
+    record = Record(folder, 0, [logger])
+    record.picture(1, "samples", preview)
+    record.close()
+    (table,) = folder.glob("wandb/offline-run-*/files/media/table/*.json")
+    assert json.loads(table.read_text())["data"] == [["1", "--- sample 1 ---\n春眠\n"]]
 
 
 def test_without_a_login_it_says_what_to_do(compose: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

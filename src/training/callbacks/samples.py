@@ -1,11 +1,13 @@
 """Draw samples of the same seeds repeatedly during training, and make a film of them at the end."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pytorch_lightning import Callback, Trainer
 
 from src.config.errors import Diverged
+from src.data.spec import Batch
 from src.modalities.modality import Films, Modality
 from src.models.model import Model
 from src.training.callbacks.stop_on_signal import StopOnSignal
@@ -18,14 +20,22 @@ FIXED_SEEDS = 2_000_000  # differ from the evaluation's: recipes must not be tun
 class DrawSamples(Callback):
     """A preview of `n` samples from fixed seeds at log-spaced steps; a film of them all when training ends.
 
-    The model needs the capability Samples; a film needs the modality's capability Films.
+    The model needs the capability Samples; a film needs the modality's capability Films. sources: what the samples are
+    generated from (`sources_of`), for models that read a source.
     """
 
     def __init__(
-        self, folder: Path, record: Record, signals: StopOnSignal, modality: Modality, n: int, per_decade: int
+        self,
+        folder: Path,
+        record: Record,
+        signals: StopOnSignal,
+        modality: Modality,
+        n: int,
+        per_decade: int,
+        sources: Batch | None = None,
     ) -> None:
         self.folder, self.record, self.signals, self.per_decade = folder, record, signals, per_decade
-        self.seeds, self.modality = range(FIXED_SEEDS, FIXED_SEEDS + n), modality
+        self.seeds, self.modality, self.sources = range(FIXED_SEEDS, FIXED_SEEDS + n), modality, sources or {}
 
     def due(self, step: int) -> bool:
         return is_log_spaced(step, self.per_decade)
@@ -63,7 +73,12 @@ class DrawSamples(Callback):
 
     def draw(self, model: Any) -> None:
         path = self.folder / f"step-{model.step:09d}{self.modality.suffix}"
-        self.modality.preview(self.modality.finish(model.sample(self.seeds)), path)
+        if self.sources:
+            samples = model.sample(self.seeds, {**model.conditions(self.seeds), **self.sources})
+            preview: Any = partial(self.modality.preview, sources=self.sources["source"])  # type: ignore[call-arg]
+        else:
+            samples, preview = model.sample(self.seeds), self.modality.preview
+        preview(self.modality.finish(samples), path)
         self.record.picture(model.step, "samples", path)
 
 

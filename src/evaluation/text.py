@@ -5,6 +5,7 @@ and copies of training text; see src/evaluation/text_protocol.py.
 """
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,18 @@ import torch
 from src.config.errors import UserError
 from src.data.dataset import Dataset
 from src.data.spec import Spec
+from src.evaluation.extractors.text_features import NGramFeatures
+from src.evaluation.metrics.distances import Statistics, frechet_distance, statistics
 from src.evaluation.metrics.texts import overlap
 from src.evaluation.scoring import BATCH, subset
 from src.evaluation.suite import Main, record
-from src.evaluation.text_protocol import COLUMNS, CONTROL_NAMES, Reference, likelihood, texts_of
+from src.evaluation.text_protocol import COLUMNS, CONTROL_NAMES, FD, Reference, likelihood, split_texts, texts_of
 from src.models.capabilities import Likelihood, Samples
 from src.models.model import Model
-from src.parallel.collectives import is_first, shared
+from src.parallel.collectives import from_first, is_first, shared
 from src.system.progress import Line
+
+VALIDATION_SEED = 1_000_000  # first seed of validation samples: the final evaluation draws others
 
 
 class TextSuite:
@@ -35,7 +40,6 @@ class TextSuite:
     """
 
     better = "lower"
-    main = Main("nats", better)
 
     def __init__(
         self,
@@ -50,25 +54,48 @@ class TextSuite:
     ) -> None:
         if samples < 2 or group < 2:
             raise UserError(f"evaluation.samples={samples}, evaluation.group={group}: both must be at least 2")
+        self.scores = True
         self.samples, self.validation_samples, self.scored = samples, validation_samples, scored
         self.seed, self.split, self.group = seed, split, group
         self.device, self.cache = device, Path(cache)
+        self.training: dict[str, Statistics] = {}  # of each data set, for `validate`
 
     def check(self, spec: Spec) -> None:
         """See Suite."""
         if (spec.kind, len(spec.shape)) != ("tokens", 1) or "int" not in spec.x.dtype or not spec.x.names:
             raise UserError(f"evaluation=text measures tokens with a vocabulary, not {spec.kind}: take another evaluation=")
 
+    @property
+    def main(self) -> Main:
+        """Nats per character; the distance of samples after `check_model` has seen a model without likelihood."""
+        return Main("nats" if self.scores else FD, self.better)
+
     def check_model(self, model: Model) -> None:
-        """See Suite."""
-        if not isinstance(model, Likelihood):
-            raise UserError(f"{type(model).__name__} has no likelihood (nll): take another evaluation=")
+        """See Suite; chooses `main`."""
+        self.scores = isinstance(model, Likelihood)
+        if not self.scores and not isinstance(model, Samples):
+            raise UserError(
+                f"{type(model).__name__} has no likelihood (nll) and draws no samples: evaluation=text measures nothing of it"
+            )
 
     def validate(self, model: Model, dataset: Dataset) -> float:
-        """Nats per character of `validation_samples` texts of the validation split."""
-        split = dataset.split("validation")
-        rows = subset(len(split), self.validation_samples, 0, "validation")
-        return likelihood(model, dataset.spec, split, rows)["nats"]
+        """`main` of `validation_samples` texts of the validation split, or samples, whose distance is that to training texts.
+
+        The distance is biased upwards for few samples: compare only values of the same number.
+        """
+        if self.scores:
+            split = dataset.split("validation")
+            rows = subset(len(split), self.validation_samples, 0, "validation")
+            return likelihood(model, dataset.spec, split, rows)["nats"]
+        drawn = self.draw(model, dataset, VALIDATION_SEED, self.validation_samples, "validation")  # type: ignore[arg-type]
+        return from_first(lambda: self.distance(drawn, dataset))
+
+    def distance(self, drawn: Sequence[str], dataset: Dataset) -> float:
+        """Fréchet distance of samples to the training texts."""
+        if dataset.name not in self.training:
+            texts = split_texts(dataset.split("train"), dataset.spec.x.names)
+            self.training[dataset.name] = statistics(NGramFeatures()(texts))
+        return frechet_distance(statistics(NGramFeatures()(drawn)), self.training[dataset.name])
 
     def evaluate(self, model: Model, dataset: Dataset, modality: Any, folder: Path) -> dict[str, Any]:
         """See Suite; nothing is written to the folder."""
@@ -76,9 +103,12 @@ class TextSuite:
         if self.device:
             model.to(self.device)
         split, metrics = dataset.split(self.split), dict[str, Any]()
-        if isinstance(model, Likelihood):
+        self.check_model(model)
+        if self.scores:
             metrics |= likelihood(model, dataset.spec, split, subset(len(split), self.scored, 0, "scored"), show=True)
-        drawn = self.draw(model, dataset, self.seed, self.samples, show=True) if isinstance(model, Samples) else None
+        drawn = (
+            self.draw(model, dataset, self.seed, self.samples, self.split, show=True) if isinstance(model, Samples) else None
+        )
         if not is_first():
             return {}
         reference = Reference(dataset, self.split, self.samples, self.scored, self.group)
@@ -92,9 +122,9 @@ class TextSuite:
         names = {name: CONTROL_NAMES[name] for name in controls}
         return record(self.main, columns, metrics, controls, names, reference.described, device=str(model.device))
 
-    def draw(self, model: Samples, dataset: Dataset, seed: int, count: int, show: bool = False) -> list[str]:
-        """Texts of the seeds seed .. seed + count - 1. What they are conditioned on is that of the split's texts, in turn."""
-        split = dataset.split(self.split)
+    def draw(self, model: Samples, dataset: Dataset, seed: int, count: int, name: str, show: bool = False) -> list[str]:
+        """Texts of the seeds seed .. seed + count - 1. Their conditions are those of a split's texts, in turn."""
+        split = dataset.split(name)
 
         def part(rows: slice) -> np.ndarray:
             line, found = Line(sys.stderr), []

@@ -140,6 +140,33 @@ def test_samples_for_given_sources(tmp_path: Path) -> None:
     assert controls["nearest"].keys() == controls["lead"].keys() == {"bleu", "chrf", "rouge_1", "rouge_2", "rouge_l"}
 
 
+class Drawer(Model):
+    """Draws the training texts in turn, or the first one alone, and has no likelihood."""
+
+    def __init__(self, data: Four, variety: int) -> None:
+        super().__init__(data.spec, 0)
+        self.data, self.variety = data, variety
+
+    def conditions(self, seeds: Any) -> Batch:
+        return {}
+
+    def sample(self, seeds: Any, cond: Batch | None = None, weights: str = "ema") -> Tensor:
+        return torch.from_numpy(self.data.split("train")["x"][np.array(seeds) % self.variety])
+
+
+def test_a_model_without_likelihood(tmp_path: Path) -> None:
+    """Its main metric is the distance of samples."""
+    data, suite = Four(), TextSuite(samples=6, validation_samples=6, cache=tmp_path)
+    suite.check_model(Drawer(data, 2))
+    assert suite.main == ("fd_ngrams", "lower")
+    found = plain_record(suite.evaluate(Drawer(data, 2), data, None, Path("unused")))
+    assert found["main"]["name"] == "fd_ngrams"
+    assert "nats" not in found["metrics"]
+    assert suite.validate(Drawer(data, 2), data) < suite.validate(Drawer(data, 1), data)
+    with pytest.raises(UserError, match="and draws no samples"):
+        TextSuite().check_model(Model(data.spec, 0))
+
+
 def test_what_it_refuses() -> None:
     with pytest.raises(UserError, match="tokens with a vocabulary, not image"):
         TextSuite().check(Spec.of("image", (1, 4, 4)))

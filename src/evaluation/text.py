@@ -15,8 +15,7 @@ import torch
 from src.config.errors import UserError
 from src.data.dataset import Dataset
 from src.data.spec import Spec
-from src.evaluation.extractors.text_features import NGramFeatures
-from src.evaluation.metrics.distances import Statistics, frechet_distance, statistics
+from src.evaluation.metrics.text_distance import TextDistance
 from src.evaluation.metrics.texts import overlap
 from src.evaluation.scoring import BATCH, subset
 from src.evaluation.suite import Main, record
@@ -58,7 +57,7 @@ class TextSuite:
         self.samples, self.validation_samples, self.scored = samples, validation_samples, scored
         self.seed, self.split, self.group = seed, split, group
         self.device, self.cache = device, Path(cache)
-        self.training: dict[str, Statistics] = {}  # of each data set, for `validate`
+        self.distances: dict[str, TextDistance] = {}  # of each data set, for `validate`
 
     def check(self, spec: Spec) -> None:
         """See Suite."""
@@ -92,10 +91,9 @@ class TextSuite:
 
     def distance(self, drawn: Sequence[str], dataset: Dataset) -> float:
         """Fréchet distance of samples to the training texts."""
-        if dataset.name not in self.training:
-            texts = split_texts(dataset.split("train"), dataset.spec.x.names)
-            self.training[dataset.name] = statistics(NGramFeatures()(texts))
-        return frechet_distance(statistics(NGramFeatures()(drawn)), self.training[dataset.name])
+        if dataset.name not in self.distances:
+            self.distances[dataset.name] = TextDistance(split_texts(dataset.split("train"), dataset.spec.x.names))
+        return self.distances[dataset.name](drawn)
 
     def evaluate(self, model: Model, dataset: Dataset, modality: Any, folder: Path) -> dict[str, Any]:
         """See Suite; nothing is written to the folder."""

@@ -14,11 +14,10 @@ from src.data.dataset import Dataset, Split, read_all
 from src.data.spec import Spec
 from src.data.vocabulary import END, PAD, UNKNOWN
 from src.evaluation.cache import cached, digest
-from src.evaluation.extractors.text_features import NGramFeatures
-from src.evaluation.metrics.distances import Statistics, frechet_distance, statistics
 from src.evaluation.metrics.ngrams import NGrams
 from src.evaluation.metrics.quatrains import LOST, form_metrics, form_of
 from src.evaluation.metrics.sequences import Sequences, longest_copies
+from src.evaluation.metrics.text_distance import TextDistance
 from src.evaluation.metrics.texts import Training, distinct, groups, lead, nearest_texts, overlap, self_bleu
 from src.evaluation.scoring import BATCH, score, subset
 from src.evaluation.suite import Column
@@ -28,13 +27,13 @@ from src.parallel.collectives import is_first, shared
 from src.system.progress import Line
 
 REVISION = 1  # increase it when a metric or a control changes its meaning: older caches are then not used
-FD = f"fd_{NGramFeatures.name}"
+FD = "fd_pairs"
 COPIED = 10  # characters in a row that a sample and a training text share, for the sample to count as copied
 
 COLUMNS = [
     Column("nats", "nats / character", "negative log-likelihood per character of unseen texts; their ends count as characters"),
     Column("perplexity", "perplexity", "exp(nats): among how many equally probable characters the model chooses"),
-    Column(FD, "FD ↓", "Fréchet distance between the features of samples and of training texts, in groups of equal size"),
+    Column(FD, "FD ↓", "Fréchet distance of samples to training texts, by which characters follow each other"),
     Column("structure", "structure ↑", "share of samples with the line lengths and the punctuation of the data", "higher"),
     Column("rhyme", "rhyme ↑", "share of samples whose second and fourth line rhyme (Pingshui rhymes)", "higher"),
     Column("tones", "tones ↑", "share of samples that follow the tone rules of regulated verse", "higher"),
@@ -190,8 +189,6 @@ class Reference:
             "unknown": "characters that training does not have are read, not scored",
             "vocabulary": len(self.names),
             "form": self.form or "none",
-            "extractor": NGramFeatures.name,
-            "extractor_sha256": NGramFeatures.sha256,
         }
 
     @cached_property
@@ -221,13 +218,12 @@ class Reference:
         parts = groups(len(texts), self.group)
         found = [distinct(texts[rows]) | {"self_bleu": self_bleu(texts[rows])} for rows in parts]
         metrics = {key: float(np.mean([metrics[key] for metrics in found])) for key in found[0]}
-        features = NGramFeatures()(texts)
-        distances = [frechet_distance(statistics(features[rows]), self.training_statistics) for rows in parts]
+        distances = [self.distance(texts[rows]) for rows in parts]
         return metrics | {FD: float(np.mean(distances))}
 
     @cached_property
-    def training_statistics(self) -> Statistics:
-        return statistics(NGramFeatures()(self.train))
+    def distance(self) -> TextDistance:
+        return TextDistance(self.train)
 
     @cached_property
     def training(self) -> Training:

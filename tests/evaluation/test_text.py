@@ -158,9 +158,9 @@ def test_a_model_without_likelihood(tmp_path: Path) -> None:
     """Its main metric is the distance of samples."""
     data, suite = Four(), TextSuite(samples=6, validation_samples=6, cache=tmp_path)
     suite.check_model(Drawer(data, 2))
-    assert suite.main == ("fd_ngrams", "lower")
+    assert suite.main == ("fd_pairs", "lower")
     found = plain_record(suite.evaluate(Drawer(data, 2), data, None, Path("unused")))
-    assert found["main"]["name"] == "fd_ngrams"
+    assert found["main"]["name"] == "fd_pairs"
     assert "nats" not in found["metrics"]
     assert suite.validate(Drawer(data, 2), data) < suite.validate(Drawer(data, 1), data)
     with pytest.raises(UserError, match="and draws no samples"):

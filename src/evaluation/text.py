@@ -17,7 +17,7 @@ from src.data.dataset import Dataset
 from src.data.spec import Spec
 from src.evaluation.metrics.text_distance import TextDistance
 from src.evaluation.metrics.texts import overlap
-from src.evaluation.scoring import BATCH, subset
+from src.evaluation.scoring import BATCH, bound_of, subset
 from src.evaluation.suite import Main, record
 from src.evaluation.text_protocol import COLUMNS, CONTROL_NAMES, FD, Reference, likelihood, split_texts, texts_of
 from src.models.capabilities import Likelihood, Samples
@@ -118,7 +118,10 @@ class TextSuite:
                 metrics |= overlap(drawn[:count], reference.unseen[:count])
         columns = [column for column in COLUMNS if column.key in metrics]
         names = {name: CONTROL_NAMES[name] for name in controls}
-        return record(self.main, columns, metrics, controls, names, reference.described, device=str(model.device))
+        more: dict[str, Any] = {"device": str(model.device)}
+        if self.scores and (bound := bound_of(model)):
+            more["bounds"] = dict.fromkeys(("nats", "perplexity"), bound)
+        return record(self.main, columns, metrics, controls, names, reference.described, **more)
 
     def draw(self, model: Samples, dataset: Dataset, seed: int, count: int, name: str, show: bool = False) -> list[str]:
         """Texts of the seeds seed .. seed + count - 1. Their conditions are those of a split's texts, in turn."""

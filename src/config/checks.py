@@ -14,7 +14,7 @@ from src.config.errors import UserError, nearest
 # Targets that an untrusted config (from a run folder or a checkpoint) may build. A config that the user types may build any.
 ALLOWED_TARGETS = (
     *("src.data.", "src.models.", "src.networks.", "src.modalities."),
-    *("src.evaluation.images.", "src.evaluation.likelihood.", "src.evaluation.representation."),
+    *("src.evaluation.images.", "src.evaluation.likelihood.", "src.evaluation.representation.", "src.evaluation.text."),
     *("src.training.ema.", "src.training.schedules.", "torch.optim."),
     *("pytorch_lightning.callbacks.", "pytorch_lightning.loggers."),
 )

@@ -60,12 +60,17 @@ class Autoregressive(OneLoss):
 
     def nats(self, network: Decoder | PatchDecoder, batch: Batch) -> tuple[Tensor, Tensor]:
         """-log p(x) = -sum_t log p(x_t | x_<t) in nats and its number of terms, both [B]; terms after `length` do not count."""
+        nats, counted = self.symbol_nats(network, batch)
+        return nats.sum(1), counted.sum(1)
+
+    def symbol_nats(self, network: Decoder | PatchDecoder, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The terms of `nats`, 0 where they do not count, and whether they count, both [B, T]."""
         x = batch["x"]
         given = {name: batch[name] for name in network.conditions}
         nats = network.nats(network(x, **given), x)  # [B, T]
         length = batch.get("length", torch.full_like(nats[:, 0], nats.shape[1], dtype=torch.int64))  # [B]
         counted = torch.arange(nats.shape[1], device=x.device) < length[:, None]  # [B, T]
-        return torch.where(counted, nats, 0.0).sum(1), counted.sum(1)
+        return torch.where(counted, nats, 0.0), counted
 
     # Capabilities
 
@@ -74,6 +79,12 @@ class Autoregressive(OneLoss):
         """See Likelihood; exact."""
         with evaluating(self.network(weights)) as network:
             return self.nats(network, batch)
+
+    @torch.no_grad()
+    def nll_by_symbol(self, batch: Batch, weights: str = "ema") -> tuple[Tensor, Tensor]:
+        """See SymbolLikelihood; exact."""
+        with evaluating(self.network(weights)) as network:
+            return self.symbol_nats(network, batch)
 
     def conditions(self, seeds: Sequence[int]) -> Batch:
         """See `conditions_of`; sources are empty texts."""

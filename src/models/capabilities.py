@@ -81,6 +81,15 @@ class Likelihood(Protocol):
 
 
 @runtime_checkable
+class SymbolLikelihood(Likelihood, Protocol):
+    """Computes how probable each symbol of a sequence is, given those before it."""
+
+    def nll_by_symbol(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """(nats, whether they count), both [B, T]: the terms that `nll` sums."""
+        ...
+
+
+@runtime_checkable
 class BoundsLikelihood(Likelihood, Protocol):
     """Computes upper bounds of the negative log-likelihood: `nll` a cheap one, for training, `tight_nll` the one to report."""
 

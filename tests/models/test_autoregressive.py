@@ -67,6 +67,10 @@ def test_what_lies_beyond_the_length_changes_nothing() -> None:
     changed = torch.where(torch.arange(8) < length[:, None], x, (x + 1) % 3)
     nats, symbols = model.nll({"x": x, "length": length})
     assert torch.equal(nats, model.nll({"x": changed, "length": length})[0])
+    by_symbol, counted = model.nll_by_symbol({"x": x, "length": length})
+    assert torch.equal(counted.sum(1), length)
+    assert not by_symbol[~counted].any()
+    torch.testing.assert_close(by_symbol.sum(1), nats)
     assert torch.equal(symbols, length)
     assert nats[3] == 0
     assert torch.equal(model.loss({"x": x, "length": length}), model.loss({"x": changed, "length": length}))

@@ -12,7 +12,7 @@ import matplotlib
 
 matplotlib.use("svg")
 import matplotlib.pyplot as plt
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from src.config import command_line
 from src.config.errors import UserError
@@ -92,16 +92,22 @@ def order(name: str) -> int:
 def draw_compute(found: dict[str, dict[str, list[Point]]], floor: float, path: Path) -> None:
     """Distance and bits per dimension over the budget; floor: distance of real images."""
     figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
+    budgets = budgets_of(found)
     for axis, metric, label in zip(axes, ("fd", "bits_per_dim"), ("FD (2,000 samples)", "bits / dim"), strict=True):
         for name, points in found[metric].items():
             draw_line(axis, name, points)
         axis.set(xscale="log", xlabel="CPU seconds of training", ylabel=label)
-        plain(axis.xaxis)
+        axis.set_xticks(budgets, [f"{budget:,}" for budget in budgets])
+        axis.xaxis.set_minor_formatter(NullFormatter())
     axes[0].set_yscale("log")
     plain(axes[0].yaxis)
     axes[0].axhline(floor, color="#777777", linestyle=":", label="real images (floor)")
     axes[0].legend(frameon=False, fontsize=8)
     save(figure, path)
+
+
+def budgets_of(found: dict[str, dict[str, list[Point]]]) -> list[int]:
+    return sorted({round(budget) for points in found["fd"].values() for budget, _ in points})
 
 
 def draw_steps(rows: list[dict[str, Any]], path: Path) -> None:
@@ -138,7 +144,7 @@ def save(figure: Any, path: Path) -> None:
 
 def compute_table(found: dict[str, dict[str, list[Point]]]) -> str:
     """Families by rows, budgets by columns: FD, and bits per dimension where there are any."""
-    budgets = sorted({round(budget) for points in found["fd"].values() for budget, _ in points})
+    budgets = budgets_of(found)
     lines = ["![FD and bits per dimension over CPU seconds of training](../results/compute.svg)", ""]
     lines += [
         "| FD, bits / dim after | " + " | ".join(f"{budget:,} s" for budget in budgets) + " |",
@@ -157,7 +163,7 @@ def steps_table(rows: list[dict[str, Any]]) -> str:
     """Families by rows: FD and CPU seconds per 1,000 samples for each number of function evaluations."""
     counts = sorted({row["nfe"] for row in rows if row["nfe"]})
     lines = ["![FD over CPU seconds per 1,000 samples](../results/steps.svg)", ""]
-    lines += ["| family | one pass | " + " | ".join(f"{count} evaluations" for count in counts) + " |"]
+    lines += ["| family | one pass | " + " | ".join(f"{count} evaluation{'s' * (count > 1)}" for count in counts) + " |"]
     lines.append("|-|" + "-|" * (1 + len(counts)))
     for name in sorted({row["run"] for row in rows}, key=order):
         own = [row for row in rows if row["run"] == name]

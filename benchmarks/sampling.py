@@ -53,8 +53,8 @@ def main(words: list[str] | None = None) -> None:
             command("src.generate", f"run={run}", f"n={arguments.n}", f"format={form}", f"out={out}")
 
         def save(form: str, out: Path) -> None:
-            asked = {"class": None, "weights": "ema", **dict.fromkeys(SETTINGS)}
-            portions = draw(model, asked, seeds, modality.finish)
+            asked = {"weights": "ema", **dict.fromkeys(("prompt", "heads", "form", *SETTINGS))}
+            portions = draw(model, asked, modality, seeds, cond=None)
             if form == "files":
                 modality.save(portions, out, seeds, {"model": "0" * 64})
             else:

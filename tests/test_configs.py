@@ -41,7 +41,7 @@ def two_steps(config: dict[str, Any]) -> None:
 def test_models(model: str, compose: Any, greetings: Path, tmp_path: Path) -> None:
     small = [*SMALL[1:], f"data.path={BOOK}"] if model == "autoregressive" else SMALL
     if model == "gpt":
-        small = [*SMALL[1:], "data=text_pairs", f"data.path={greetings}", "model.network.width=32", "evaluation.copies=8"]
+        small = [*SMALL[1:], "data=text_pairs", f"data.path={greetings}", "model.network.width=32"]
     if model in ("flow", "diffusion"):
         small = [*small, *SMALL_UNET]
     two_steps(compose(f"model={model}", *small, f"run_dir={tmp_path}"))

@@ -179,6 +179,7 @@ def asked(module: str, *having: str) -> list[Command]:
 STAND_INS = {"results/cdcgan_mnist": "results/families/cdcgan-mnist/0"}
 QUICK = {"n": "n=2", "nfe": "nfe=2"}
 ELSEWHERE = "format=onnx"  # takes as long as all others together: tests/runs/test_export.py
+OF_TEXT = {"prompt", "source", "heads", "form", "chat", "temperature"}  # of runs of text: tests/test_generate.py
 
 
 def ways_to_draw() -> dict[str, Command]:
@@ -186,7 +187,9 @@ def ways_to_draw() -> dict[str, Command]:
     found: dict[str, Command] = {}
     for command in asked("generate", "run="):
         keys = (word if word.startswith("format") else word.partition("=")[0] for word in command.words)
-        found.setdefault(" ".join(sorted({*keys} - {"run", "n", "out", "seed"})) or "samples", command)
+        settings = {*keys} - {"n", "out", "seed"}
+        if not (f"run={RUN}" in command.words and settings & OF_TEXT):
+            found.setdefault(" ".join(sorted(settings - {"run"})) or "samples", command)
     del found[ELSEWHERE]
     return found
 

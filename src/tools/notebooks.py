@@ -24,7 +24,7 @@ from src.tools.readme import relative
 GREYS, COLOURS = 16, 256  # in the palette of a figure; 16 take half a byte for each pixel
 FIRST_LINES = {
     "": "*Made by `{command}` from [{file}]({link}) on {machine}.*",
-    "zh": "*本页由 `{command}` 执行 [{file}]({link}) 生成，机器是 {machine}。*",  # noqa: RUF001
+    "zh": "*本页由 `{command}` 执行 [{file}]({link}) 生成，机器是 {machine}。*",
 }
 # Of a training's progress lines a terminal shows the last, because each replaces the one before.
 REPLACED = re.compile(r"^step .* samples/s  left .*\n(?=step .* samples/s  left )", re.MULTILINE)

@@ -32,7 +32,7 @@ def read(text: str, known: Collection[str]) -> Reading:
     OpenCC's conversion of the whole text comes first: it tells 白发 (白髮) from 发生 (發生). Known characters stay, even where
     they are also simplified forms of others (后 and 後): traditional texts have both.
     """
-    ideographs = tuple(sorted(filter(HAN.match, known)))
+    ideographs = tuple(sorted(filter(HAN.fullmatch, known)))
     if not ideographs or not HAN.search(text):
         return Reading(text, {})
     script, forms = _script(ideographs), _forms(ideographs)

@@ -6,9 +6,9 @@ from itertools import product
 
 from src.data.rhymes import rhymes
 from src.data.scripts import IDEOGRAPHS
+from src.data.vocabulary import LOST
 
-LOST = "\N{REPLACEMENT CHARACTER}"  # an ideograph that the vocabulary does not have
-HAN = f"[{IDEOGRAPHS}{LOST}]"
+HAN = f"[{IDEOGRAPHS}{LOST}]"  # LOST stands for an ideograph that the vocabulary does not have
 LEVEL = "上平聲", "下平聲"  # begin the names of the rhymes with level tone (平); the others are oblique (仄)
 
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from src.evaluation.metrics.quatrains import LOST, form_metrics, form_of, lines_of, regulated, rhymed, tones
+from src.data.vocabulary import LOST
+from src.evaluation.metrics.quatrains import form_metrics, form_of, lines_of, regulated, rhymed, tones
 
 STORKS = "白日依山盡，黃河入海流。欲窮千里目，更上一層樓。"  # regulated; rhyme 下平聲十一尤
 DEER = "空山不見人，但聞人語響。返景入深林，復照青苔上。"  # an old-style quatrain; rhyme 上聲二十二養

@@ -23,7 +23,7 @@ from typing import Any
 import torch
 
 from benchmarks import ours, plain_loop, timing
-from src.generate import SETTINGS, draw
+from src.generate import draw
 from src.runs.folder import RunFolder
 from src.runs.load import load_run
 from src.train import train
@@ -53,8 +53,7 @@ def main(words: list[str] | None = None) -> None:
             command("src.generate", f"run={run}", f"n={arguments.n}", f"format={form}", f"out={out}")
 
         def save(form: str, out: Path) -> None:
-            asked = {"weights": "ema", **dict.fromkeys(("prompt", "heads", "form", *SETTINGS))}
-            portions = draw(model, asked, modality, seeds, cond=None)
+            portions = draw(lambda *row: modality.finish(model.sample(*row)), seeds, cond=None)
             if form == "files":
                 modality.save(portions, out, seeds, {"model": "0" * 64})
             else:

@@ -7,8 +7,9 @@ from typing import Any
 from src.config import command_line
 from src.config.errors import UserError
 from src.parallel.place import check_device
-from src.runs.folder import RunFolder, summary
+from src.runs.folder import RunFolder
 from src.runs.manifest import MANIFEST_DEFAULTS
+from src.runs.summary import summary
 from src.system.files import check_writable, sha256, write_json
 
 PLACES = ("cache", "device")  # settings of where an evaluation runs, not of what it measures

@@ -1,16 +1,13 @@
 """python -m src.generate run=PATH [n=64 class=3 interpolate=8 format=files|npz|safetensors|onnx]: run folder to samples.
 
-Of text: prompt=, source=, heads=, form=; chat=true answers lines on stdin. reconstruct=, traverse= and samples of a model that
-reads a source, without source=, also read the run's data.
+Of text: prompt=, source=, heads=, form=, rhyme=true, script=; chat=true answers lines on stdin. reconstruct=, traverse= and
+samples of a model that reads a source, without source=, also read the run's data.
 """
 
-import contextlib
 import hashlib
-import inspect
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from functools import partial
 from itertools import chain, tee
 from pathlib import Path
 from typing import Any
@@ -19,18 +16,15 @@ from src.config import command_line
 from src.config.errors import UserError
 from src.config.experiment import Experiment
 from src.config.structure import CONF, read
-from src.data.encodings import decode
+from src.runs import prompts
 from src.runs.folder import RunFolder
-from src.runs.sampling import batch_of, condition, load_test_split, provenance_of, source_condition, text_sampler
+from src.runs.sampling import SETTINGS, batch_of, condition, load_test_split, provenance_of, sampling_settings
 from src.system.files import NO_ROOM, check_writable
 from src.system.progress import Line
 
 FILES = ".gif", ".jpeg", ".jpg", ".npz", ".onnx", ".png", ".safetensors", ".txt", ".webp"  # out= names a file, not a folder
 NETWORK = "safetensors", "onnx"  # formats of the network, not of samples
-# Of sampling; each model supports some of them.
-SETTINGS = "truncation", "side", "temperature", "top_k", "top_p", "nfe", "solver", "guidance"
-TEXT = "prompt", "source", "heads", "form"  # of text
-SAMPLING_KEYS = "class", *TEXT, *SETTINGS  # recorded with the samples where they are given
+SAMPLING_KEYS = "class", *SETTINGS  # recorded with the samples where they are given, as settings of text are
 NOT_NAMED = "run", "format", "out", "paths", "data", "seed", "film", "chat"  # not in a file's name, or elsewhere in it
 LONGEST_WORD = 24  # characters of a setting in a file's name
 PICTURES = "interpolate", "reconstruct", "traverse", "film"  # settings that each ask for one picture instead of samples
@@ -52,15 +46,22 @@ PORTION = 1024  # samples drawn at a time, while the portion before is written
 
 def chat_or_generate(config: dict[str, Any]) -> None:
     """What the command does."""
-    if config["chat"]:
-        chat(config)
-    else:
+    if not config["chat"]:
         generate(config)
+        return
+    for key in ("n", "out", "source"):
+        if config[key] is not None:
+            raise UserError(f"chat=true answers each line of stdin with one sample: leave {key}= out")
+    if config["format"] != "files" or picture_asked(config):
+        raise UserError("chat=true writes no files: leave format= and pictures out")
+    from src.runs.chat import chat
+
+    chat(config)
 
 
 def generate(config: dict[str, Any]) -> Path:
     """Draw samples from a run's model, or export it, as the config says. Returns the folder or file that was written."""
-    config = config | {"source": source_text(config["source"])}
+    config = config | {"source": prompts.source_text(config["source"])}
     run = RunFolder.existing(config["run"])
     experiment = run.experiment()  # UserError if its config is damaged or names a class that is not allowed
     checkpoint = run.weights(config["checkpoint"])
@@ -115,8 +116,11 @@ def write(config: dict[str, Any], run: RunFolder, experiment: Experiment, checkp
         modality.strip(modality.finish(rows[picture](model, config, run)), out, drawn)
     else:
         seeds = range(config["seed"], config["seed"] + (config["n"] or SAMPLES))
-        cond, shown = conditions(model, config, modality, run, len(seeds))
-        portions = draw(model, config, modality, seeds, cond)
+        typed = prompts.typed(model, modality, config)
+        modality, drawn = typed.modality, drawn | typed.record
+        cond, shown = conditions(model, config, typed, run, len(seeds))
+        settings = sampling_settings(config, model.sample)
+        portions = draw(lambda *row: modality.finish(typed.sample(*row, **settings)), seeds, cond)
         portions = chain([next(portions)], portions)  # what cannot be drawn is refused before anything is deleted
         if kind == "files" and out.suffix.lower() in FILES:
             if out.suffix != modality.suffix:
@@ -175,27 +179,20 @@ def test_batch(model: Any, config: dict[str, Any], run: RunFolder, n: int) -> An
     return batch_of(model, load_test_split(run, config["paths"]["data"], config["data"]["path"]), config["seed"], n)
 
 
-def sampling_settings(config: dict[str, Any], function: Callable[..., Any]) -> dict[str, Any]:
-    """The config's sampling settings as keyword arguments; UserError for one that `function` does not take."""
-    given = {name: config[name] for name in SETTINGS if config[name] is not None}
-    for name in given:
-        if name not in inspect.signature(function).parameters:
-            raise UserError(f"this model knows no {name}=: leave it out")
-    return {"weights": config["weights"], **given}
-
-
 def output_path(config: dict[str, Any], run: RunFolder) -> Path:
     """The folder or file to write to; UserError for settings that the format does not support, or an unwritable place."""
     kind, picture = config["format"], picture_asked(config)
     if picture and kind != "files":
         raise UserError(f"{picture}= makes one picture, format={kind} has no place for it: leave one of them out")
-    if picture and (asked_text := [key for key in TEXT if config[key] is not None]):
-        raise UserError(f"{asked_text[0]}= is for samples of text and {picture}= makes a picture: leave one of them out")
+    if picture and (text := [*prompts.given(config)]):
+        raise UserError(f"{text[0]}= is for samples of text and {picture}= makes a picture: leave one of them out")
     if picture == "reconstruct" and config["class"] is not None:
         raise UserError("reconstruct= takes each image with its own class: leave class= out")
-    meant = [key for key in ("n", *SAMPLING_KEYS) if config[key] is not None]
+    meant = [key for key in ("n", *SAMPLING_KEYS) if config[key] is not None] + [*prompts.given(config)]
     if kind in NETWORK and meant:
         raise UserError(f"format={kind} exports the network and draws no samples: leave {meant[0]}= out")
+    if kind == "npz" and config["script"]:
+        raise UserError("script= is for what people read, and format=npz holds symbols: leave one of them out")
     if kind == "npz" and config["seed"] + (config["n"] or SAMPLES) > SEEDS:
         raise UserError(f"seed={config['seed']}: format=npz holds seeds of 64 bits, up to {SEEDS - 1}: choose a smaller one")
     asked = Path(config["out"] or "").suffix
@@ -245,81 +242,33 @@ def picture_asked(config: dict[str, Any]) -> str:
     return asked[0] if asked else ""
 
 
-def draw(model: Any, config: dict[str, Any], modality: Any, seeds: range, cond: Any) -> Iterator[Any]:
-    """Yield the seeds' samples in order, as the modality finishes them, at most PORTION at a time; progress goes to stderr."""
-    sample = sampler(model, config, modality)
+def draw(sample: Callable[[range, Any], Any], seeds: range, cond: Any) -> Iterator[Any]:
+    """Yield the seeds' samples in order, at most PORTION at a time; progress goes to stderr.
+
+    sample: finished samples of (seeds, their conditions).
+    """
     line = Line(sys.stderr)
     for start in range(0, len(seeds), PORTION):
         rows = slice(start, start + PORTION)
         asked = None if cond is None else {name: part[rows] for name, part in cond.items()}
-        yield modality.finish(sample(seeds[rows], asked))
+        yield sample(seeds[rows], asked)
         line.count(min(start + PORTION, len(seeds)), len(seeds), "samples")
     line.end()
 
 
-def sampler(model: Any, config: dict[str, Any], modality: Any) -> Callable[..., Any]:
-    """The model's function of (seeds, cond) that draws samples, with the settings of the config."""
-    sample, settings = text_sampler(model, modality, config["prompt"], config["heads"], config["form"])
-    return partial(sample, **settings, **sampling_settings(config, sample))
-
-
-def conditions(model: Any, config: dict[str, Any], modality: Any, run: RunFolder, n: int) -> tuple[Any, dict[str, Any]]:
+def conditions(model: Any, config: dict[str, Any], typed: prompts.Typed, run: RunFolder, n: int) -> tuple[Any, dict[str, Any]]:
     """The conditions of n samples, None for the default ones; and the sources to show with them, by the name of the argument.
 
     Without source=, a model that reads a source gets those of test samples, from number `seed` on.
     """
     cond = condition(model, config["class"], n)
-    if config["source"] is not None:
-        return source_condition(model, modality, config["source"], n) | (cond or {}), {}
+    if typed.source is not None:
+        return prompts.source_condition(model, typed.modality, typed.source, n) | (cond or {}), {}
     if "source" not in model.conditions([0]):
         return cond, {}
     batch = test_batch(model, config, run, n)
     found = {name: batch[name] for name in model.conditions([0])} | (cond or {})
     return found, {"sources": found["source"]}
-
-
-def source_text(value: str | None) -> str | None:
-    """The text that source= says, or that the .txt or .md file has which it names."""
-    if value is None or not value.endswith((".txt", ".md")):
-        return value
-    try:
-        return decode(Path(value).read_bytes(), Path(value)).strip()
-    except OSError as error:
-        raise UserError(f"source={value}: cannot read it ({error.strerror}): name a file, or write the text itself") from error
-
-
-def chat(config: dict[str, Any]) -> None:
-    """Answer each line of stdin with one sample, until its end or Ctrl-C. The k-th answer has seed + k."""
-    for key in ("n", "out", "source"):
-        if config[key] is not None:
-            raise UserError(f"chat=true answers each line of stdin with one sample: leave {key}= out")
-    if config["format"] != "files" or picture_asked(config):
-        raise UserError("chat=true writes no files: leave format= and pictures out")
-    from src.runs.load import load_run
-
-    run = RunFolder.existing(config["run"])
-    experiment, model = run.experiment(), load_run(run.path, config["checkpoint"])
-    modality = experiment.modality(model.spec)
-    if "source" not in getattr(model, "conditions", lambda _: ())([0]):
-        raise UserError(
-            f"{experiment.name} reads no source, so that it cannot answer: leave chat=true out, or take data=dialogue"
-        )
-    sample, seed = sampler(model, config, modality), config["seed"]
-    cond = condition(model, config["class"], 1) or {}
-    with contextlib.suppress(KeyboardInterrupt, EOFError):
-        while True:
-            line = input("> " if sys.stdin.isatty() else "").strip()
-            if not line:
-                continue
-            try:
-                answer = sample([seed], source_condition(model, modality, line, 1) | cond)
-            except UserError as error:
-                print(error, file=sys.stderr)
-                continue
-            print(modality.text(modality.finish(answer)[0]), flush=True)
-            seed += 1
-    if sys.stdin.isatty():
-        print()
 
 
 def main() -> None:

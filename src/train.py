@@ -20,8 +20,9 @@ from src.parallel import launch
 from src.parallel.launch import from_first, is_first
 from src.parallel.place import Place, check_device, place
 from src.runs import resume
-from src.runs.folder import RunFolder, summary
+from src.runs.folder import RunFolder
 from src.runs.manifest import MANIFEST_DEFAULTS, software, software_changes
+from src.runs.summary import summary
 from src.system.files import NO_ROOM, check_writable
 
 
@@ -63,6 +64,8 @@ def train_rank(experiment: Experiment, where: Place) -> dict[str, Any]:
     hashes = dataset.hashes()
     check_ranks(config, hashes)
     from_first(lambda: resume.prepare_folder(run, experiment, where, hashes))
+    if run.started():
+        experiment.restore(run.learned())
     with run if is_first() else contextlib.nullcontext():
         if is_first():
             (run.path / "error.txt").unlink(missing_ok=True)  # of an earlier attempt

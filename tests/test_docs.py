@@ -179,7 +179,8 @@ def asked(module: str, *having: str) -> list[Command]:
 STAND_INS = {"results/cdcgan_mnist": "results/families/cdcgan-mnist/0"}
 QUICK = {"n": "n=2", "nfe": "nfe=2"}
 ELSEWHERE = "format=onnx"  # takes as long as all others together: tests/runs/test_export.py
-OF_TEXT = {"prompt", "source", "heads", "form", "chat", "temperature"}  # of runs of text: tests/test_generate.py
+# Settings of runs of text: tests/test_generate.py and tests/runs/test_prompts.py.
+OF_TEXT = {"prompt", "source", "heads", "form", "rhyme", "script", "chat", "temperature"}
 
 
 def ways_to_draw() -> dict[str, Command]:

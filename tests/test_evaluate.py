@@ -86,10 +86,11 @@ def test_data_that_have_moved(compose: Any, in_process: Any, tmp_path: Path) -> 
         train(compose(*words[:1], f"data.path={tmp_path}/moved", *words[2:]))
 
 
-def test_a_place_for_data_that_a_run_does_not_have(tiny_run: Path, in_process: Any) -> None:
+def test_settings_that_a_run_does_not_have(tiny_run: Path, in_process: Any) -> None:
     for word, said in [
         ("data.path=here", "has no data of yours: leave it out"),
         ("data.size=3", "no setting 'data.size'"),
+        ("evaluation.scored=3", "evaluation: src.evaluation.images.ImageSuite has no argument 'scored'"),
     ]:
         answer = in_process("evaluate", f"run={tiny_run}", word)
         assert (answer.returncode, answer.stderr.count("\n")) == (2, 1)

@@ -70,7 +70,7 @@ KEYS = {
     **dict.fromkeys(("run", "run_dir", "extend", "publish", "published", "out", "output", "readme", "results", "store"), PATH),
     **dict.fromkeys(("table", "json", "curves", "metrics"), PATH),
     "runs": PATHS,
-    **dict.fromkeys(("fresh", "evaluate", "flagship", "quick", "film", "open", "chat"), BOOL),
+    **dict.fromkeys(("fresh", "evaluate", "flagship", "quick", "film", "open", "chat", "rhyme"), BOOL),
     **dict.fromkeys(("prompt", "source", "heads", "form"), TEXT),
     **dict.fromkeys(("trainer.channels_last", "trainer.sync_batchnorm", "trainer.deterministic"), BOOL),
     **dict.fromkeys(
@@ -89,7 +89,7 @@ KEYS = {
     "nfe": COUNT,
     "guidance": NOT_NEGATIVE,
     **dict.fromkeys(("data.size", "data.crop"), COUNT),
-    "data.channels": COUNT,
+    **dict.fromkeys(("data.channels", "data.vocabulary"), COUNT),
     "data.max_broken": FRACTION,
     "validation.samples": DRAWN,
     "evaluation.samples": SOME,
@@ -130,6 +130,8 @@ CHOICES = {
     "format": ("files", "npz", "safetensors", "onnx"),
     "weights": ("ema", "raw"),
     "solver": ("euler", "heun", "multistep"),
+    "script": ("simplified", "traditional"),
+    "data.encoding": ("characters", "bpe"),
     "checkpoint": ("best", "last"),
     "sampler": ("tpe", "random"),
     "films": ("beside", "inline", "none"),
@@ -140,7 +142,7 @@ CHOICES = {
 NULLABLE = (
     *("stop.", "trainer.threads", "trainer.profile", "evaluation.extractor", "evaluation.weights", "evaluation.device"),
     *("truncation", "side", "temperature", "top_k", "top_p", "nfe", "solver", "guidance"),
-    *("prompt", "source", "heads", "form"),
+    *("prompt", "source", "heads", "form", "script"),
     *("run_dir", "extend", "publish", "out", "store", "baseline", "table", "json", "curves", "metrics", "figures"),
 )
 

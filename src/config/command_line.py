@@ -37,6 +37,8 @@ SPIN_COUNT = "5000"  # of libgomp, see benchmarks/NOTES.md
 CONF = str(Path(__file__).parents[2] / "conf")
 # Command -> keys whose values are text, with all signs that mean something to Hydra.
 LITERAL = {"generate": ("class", "prompt", "source", "heads", "form")}
+# Command -> section that takes settings which only the run's own config lists; the suite refuses those that it does not know.
+OPEN = {"evaluate": "evaluation."}
 WITH_VALUE = ("--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn", "--cfg", "-c", "--package", "-p")
 NO_NAME = re.compile(r"null|true|false|[-+]?[\d.]+|\[\s*\]|\{.*\}", re.IGNORECASE)  # values that cannot name a config
 
@@ -94,8 +96,13 @@ def run(config_name: str, task: Callable[[dict[str, Any]], object], nullable: tu
 
 
 def quoted(word: str, config_name: str) -> str:
-    """A word key=value of a command line; in Hydra's quotes, if the key is LITERAL and the value not null or in quotes."""
+    """A word key=value of a command line as Hydra reads it.
+
+    In quotes, if the key is LITERAL and the value not null or in quotes; with ++, which adds a key, if its section is OPEN.
+    """
     key, sign, value = word.partition("=")
+    if sign and config_name in OPEN and key.startswith(OPEN[config_name]):
+        return f"++{word}"
     if not sign or key not in LITERAL.get(config_name, ()) or value == "null" or re.fullmatch(r"""'[^']*'|"[^"]*\"""", value):
         return word
     # Within quotes, backslashes count only before a quote: \\ is a backslash, \' is the quote.

@@ -109,10 +109,11 @@ class Experiment:
     """The parts of one config; data set and suite are built on first use.
 
     trusted: whether the user typed the config; one from a run folder may build fewer classes (`checks.check_target`).
+    learned: what a run's data set has learned, by file name (see src.data.dataset.Learns); empty if it is to learn anew.
     """
 
-    def __init__(self, config: Mapping[str, Any], trusted: bool = True) -> None:
-        self.config, self.trusted = dict(config), trusted
+    def __init__(self, config: Mapping[str, Any], trusted: bool = True, learned: Mapping[str, bytes] | None = None) -> None:
+        self.config, self.trusted, self.learned = dict(config), trusted, learned or {}
         self.name, self.seed = config["name"], config["seed"]
         self.batch_size, self.workers = config["data"]["batch_size"], config["data"]["workers"]
         self.stop = StopRule(**config["stop"])
@@ -150,7 +151,7 @@ class Experiment:
     @cached_property
     def dataset(self) -> Any:
         """A src.data.dataset.Dataset."""
-        return self.build("data", "source")
+        return self.restored(self.build("data", "source"))
 
     @cached_property
     def suite(self) -> Any:
@@ -159,7 +160,18 @@ class Experiment:
 
     def modality(self, spec: Any) -> Any:
         """A src.modalities.modality.Modality."""
-        return self.build("data", "modality")(spec=spec)
+        return self.restored(self.build("data", "modality")(spec=spec))
+
+    def restore(self, learned: Mapping[str, bytes]) -> None:
+        """Go on with what a run's data set has learned."""
+        self.learned = learned
+        self.restored(self.dataset)
+
+    def restored(self, part: Any) -> Any:
+        """The data set or modality, which takes what was learned, if it uses anything of the kind."""
+        if self.learned and hasattr(part, "restore"):
+            part.restore(self.learned)
+        return part
 
     def model(self, spec: Any) -> Any:
         """The src.models.model.Model for data of this spec; its initial weights are a function of the seed.

@@ -1,6 +1,7 @@
 """The data set protocol. One file per data set implements it with NumPy alone: errors must not wait for torch."""
 
-from typing import Any, Protocol
+from collections.abc import Mapping
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -55,6 +56,17 @@ class Dataset(Protocol):
 
     def split(self, name: str) -> Split:
         """The split `name`, one of SPLITS."""
+
+
+@runtime_checkable
+class Learns(Protocol):
+    """A data set that learns something from its training part, such as a tokenizer. A run keeps it, and goes on using it."""
+
+    def learned(self) -> dict[str, bytes]:
+        """Contents of files by name; empty if its settings ask for nothing of the kind."""
+
+    def restore(self, files: Mapping[str, bytes]) -> None:
+        """Take what a run keeps, which is not empty, instead of learning it again."""
 
 
 def notes_of(dataset: Any) -> dict[str, int]:

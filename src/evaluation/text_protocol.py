@@ -12,10 +12,10 @@ import torch
 
 from src.data.dataset import Dataset, Split, read_all
 from src.data.spec import Spec
-from src.data.vocabulary import END, PAD, UNKNOWN
+from src.data.vocabulary import BYTES, END, LOST, PAD, UNKNOWN, joined
 from src.evaluation.cache import cached, digest
 from src.evaluation.metrics.ngrams import NGrams
-from src.evaluation.metrics.quatrains import LOST, form_metrics, form_of
+from src.evaluation.metrics.quatrains import form_metrics, form_of
 from src.evaluation.metrics.sequences import Sequences, longest_copies
 from src.evaluation.metrics.text_distance import TextDistance
 from src.evaluation.metrics.texts import Training, distinct, groups, lead, nearest_texts, overlap, self_bleu
@@ -74,13 +74,14 @@ NGRAM_ORDERS = {"ngram_4": 4, "bigram": 2, "unigram": 1}
 
 
 def texts_of(x: np.ndarray, names: Sequence[str], length: np.ndarray | None = None) -> list[str]:
-    """Tokens [N, T] as strings, up to END or to `length` [N]. PAD is left out, UNKNOWN becomes LOST."""
+    """Tokens [N, T] as strings, up to END or to `length` [N]. PAD is left out, UNKNOWN and stray BYTES become LOST."""
     written = [{PAD: "", END: "", UNKNOWN: LOST}.get(name, name) for name in names]
     stops = np.full(len(x), x.shape[1]) if length is None else length
     if END in names:
         ends = x == list(names).index(END)
         stops = np.minimum(stops, np.where(ends.any(axis=1), ends.argmax(axis=1), x.shape[1]))
-    return ["".join([written[token] for token in row[:stop]]) for row, stop in zip(x.tolist(), stops, strict=True)]
+    join = joined if BYTES[0] in names else "".join
+    return [join([written[token] for token in row[:stop]]) for row, stop in zip(x.tolist(), stops, strict=True)]
 
 
 def split_texts(split: Split, names: Sequence[str], field: str = "x") -> list[str]:
@@ -101,13 +102,15 @@ def code_points(texts: Sequence[str]) -> Sequences:
 
 
 class Scored:
-    """The symbols of texts that a likelihood is measured of: all that count but UNKNOWN.
+    """The symbols of texts that a likelihood is measured of: all that count but UNKNOWN and BYTES.
 
-    Divided is by characters: a symbol has as many as its name, END has one.
+    Those are characters that the training texts do not have. Divided is by characters: a symbol has as many as its name, END
+    has one. So a text has the same number of them in every vocabulary.
     """
 
     def __init__(self, samples: Sequences, names: Sequence[str]) -> None:
-        masked = [number for number, name in enumerate(names) if name in (PAD, UNKNOWN)]
+        unscored = {PAD, UNKNOWN, *BYTES}
+        masked = [number for number, name in enumerate(names) if name in unscored]
         self.samples = samples
         self.counted = samples.counted & ~np.isin(samples.x, masked)  # [N, T]
         sizes = np.array([1 if name == END else len(name) for name in names])

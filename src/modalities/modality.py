@@ -6,12 +6,13 @@ protocols below, tested with `isinstance`.
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
 from torch import Tensor
 
 from src.config.errors import Diverged
+from src.data.scripts import Reading
 from src.data.spec import Batch
 from src.data.vocabulary import Vocabulary
 
@@ -90,6 +91,14 @@ class ReadsText(Protocol):
     """Makes tokens of text: prompts and sources that a user types."""
 
     vocabulary: Vocabulary
+
+    def read(self, text: str) -> Reading:
+        """The text in the characters of the vocabulary, as far as possible."""
+        ...
+
+    def in_script(self, script: str) -> Self:
+        """The same modality, but it shows Chinese text in a script: "simplified" or "traditional"."""
+        ...
 
     def encode(self, text: str, key: str) -> Tensor:
         """Tokens [P]; UserError, which names the setting `key`, for what the vocabulary does not have."""

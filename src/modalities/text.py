@@ -3,15 +3,18 @@
 Samples are tokens [N, T], whole numbers; the names of the field `x` are the vocabulary, characters or longer pieces of text.
 """
 
+import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
 
 from src.config.errors import UserError
+from src.data.scripts import Reading, convert, read
 from src.data.spec import Batch, Spec
+from src.data.tokenizer import FILE, BytePairs
 from src.data.vocabulary import Vocabulary
 from src.modalities.sidecars import begin_samples, earlier_files, end_samples, marks_of, write_archive, write_marked
 from src.system.files import write_atomic
@@ -29,6 +32,21 @@ class Text:
             found = f"{spec.kind} {list(spec.shape)} with {len(spec.x.names)} names"
             raise UserError(f"text is tokens [T] with their vocabulary, not {found}: choose another modality for this data")
         self.spec, self.vocabulary = spec, Vocabulary(spec.x.names)
+        self.script: str | None = None  # of what is shown; None: as in the data
+        self.tokenizer: BytePairs | None = None  # of pieces of words
+
+    def restore(self, files: Mapping[str, bytes]) -> None:
+        """Take the tokenizer that a run keeps, see src.data.dataset.Learns; UserError if it is another model's."""
+        if FILE in files:
+            self.tokenizer = BytePairs.load(files[FILE])
+            if self.tokenizer.names != self.spec.x.names:
+                raise UserError(f"{FILE} has another vocabulary than the run's data: restore an intact copy of the run folder")
+
+    def in_script(self, script: str) -> Self:
+        """The same, but texts are shown in a script, "simplified" or "traditional"."""
+        found = copy.copy(self)
+        found.script = script
+        return found
 
     def finish(self, x: Tensor) -> Tensor:
         """The tokens as they are, int64, on the CPU."""
@@ -36,10 +54,19 @@ class Text:
 
     def text(self, tokens: Tensor) -> str:
         """One sample [T] as a string: up to END, without PAD; ValueError for tokens outside the vocabulary."""
-        return self.vocabulary.decode(tokens.tolist())
+        text = self.vocabulary.decode(tokens.tolist())
+        return convert(text, self.script) if self.script else text
+
+    def read(self, text: str) -> Reading:
+        """A text that a user types, in the script of the data."""
+        return read(text, frozenset(self.vocabulary.names))
 
     def encode(self, text: str, key: str) -> Tensor:
         """A text as tokens [P]; UserError, which names the setting `key`, for characters that are not in the vocabulary."""
+        if self.vocabulary.has_bytes:
+            if self.tokenizer is None:
+                raise UserError(f"{key}: the run folder has no {FILE}, which makes symbols of text: restore it")
+            return torch.from_numpy(self.tokenizer.encode(text))
         if unknown := self.vocabulary.unknown(text):
             raise UserError(f"{key}: the vocabulary of the data has no {', '.join(map(repr, unknown))}: write it without")
         return torch.from_numpy(self.vocabulary.encode(text))
@@ -65,11 +92,16 @@ class Text:
     ) -> None:
         """`samples.txt` with all samples, each below a line with its seed, and `samples.json` with the exact texts.
 
+        Bytes of characters that have not been finished are shown as U+FFFD, and counted in the provenance.
         samples: consecutive portions [n, T]; T may differ. sources: what each sample was generated from, [N, S].
         """
         folder, name = Path(folder), "samples.txt"
         earlier = earlier_files(folder, [name])
-        texts = [text for portion in samples for text in self._texts(portion)]
+        texts, unfinished = list[str](), 0
+        for portion in samples:
+            texts += self._texts(portion)
+            unfinished += self._unfinished(portion)
+        provenance = {**provenance, **({"unfinished_characters": unfinished} if unfinished else {})}
         if len(seeds) != len(texts):
             raise ValueError(f"{len(texts)} samples, but {len(seeds)} seeds")
         listed: list[dict[str, Any]] = [{"seed": seed, "text": text} for seed, text in zip(seeds, texts, strict=True)]
@@ -92,6 +124,8 @@ class Text:
     ) -> None:
         """The first `PREVIEW` samples, numbered from 1; sources: see `save`."""
         texts = list(self._texts(samples[:PREVIEW]))
+        if provenance and (unfinished := self._unfinished(samples[:PREVIEW])):
+            provenance = {**provenance, "unfinished_characters": unfinished}
         data = self._page("sample", range(1, len(texts) + 1), texts, None if sources is None else sources[:PREVIEW])
         write_marked(path, lambda _: data, provenance)
 
@@ -105,6 +139,9 @@ class Text:
 
     def _texts(self, samples: Tensor) -> Iterator[str]:
         return map(self.text, _tokens(samples))
+
+    def _unfinished(self, samples: Tensor) -> int:
+        return sum(map(self.vocabulary.unfinished, _tokens(samples).tolist())) if self.vocabulary.has_bytes else 0
 
 
 def _tokens(samples: Tensor) -> Tensor:

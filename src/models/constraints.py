@@ -1,6 +1,6 @@
 """What a sequence of symbols may be: masks on the logits of a model that draws symbol by symbol.
 
-A rule of verse (acrostic, line lengths) is an object with one method. A new one, for example for rhymes, needs nothing else.
+A rule of verse (acrostic, line lengths, rhyme) is an object with one method. A new one needs nothing else.
 """
 
 from collections.abc import Sequence
@@ -10,10 +10,14 @@ import torch
 from torch import Tensor
 
 from src.config.errors import UserError
+from src.data.rhymes import rhymes
+from src.data.scripts import convert
 from src.data.spec import Spec
-from src.data.vocabulary import END, PAD, UNKNOWN
+from src.data.vocabulary import END, PAD, SPECIAL, UNKNOWN
 
 STOPS = "，。！？；：\n"  # end a line; a line end may follow another of them
+QUATRAINS = {25: "5,5,5,5", 33: "7,7,7,7"}  # symbols of a sample, its end included -> the form of the data of poems
+FEWEST = 5  # characters of the vocabulary that a rhyme has, for a line to end in one
 
 
 class Constraint(Protocol):
@@ -119,6 +123,48 @@ class Form:
         return torch.where(complete >= count, lines.end, torch.where(begun == 0, first, inside))
 
 
+class Rhyme:
+    """The even lines end in different characters that share one Pingshui rhyme; of a rhyme with few characters none ends one.
+
+    A character with several readings is in several rhymes. Simplified characters rhyme as their traditional forms do.
+    lengths: of the lines, as `Form` holds them.
+    """
+
+    name = "rhyme=true"
+
+    def __init__(self, lengths: Sequence[int], spec: Spec) -> None:
+        if len(lengths) < 4:
+            raise UserError(f"{self.name}: the second line rhymes with the fourth, and there are {len(lengths)}: ask for four")
+        self.lines, names, table = Lines(spec), spec.x.names, rhymes()
+        found = [table.get(name) or table.get(convert(name, "traditional"), frozenset()) for name in names]
+        known = sorted(set[str]().union(*found))
+        rhyme_of = torch.tensor([[rhyme in own for rhyme in known] for own in found]).view(len(names), len(known))  # [V, R]
+        self.rhymes = rhyme_of[:, rhyme_of.sum(dim=0) >= FEWEST]
+        if not self.rhymes.any():
+            raise UserError(f"{self.name}: no rhyme has {FEWEST} characters in the vocabulary of the data: leave it out")
+        self.lengths = torch.tensor(lengths)
+
+    def allowed(self, prefix: Tensor) -> Tensor:
+        complete, begun, _ = self.lines.state(prefix)
+        count = len(self.lengths)
+        last = begun == self.lengths[complete.clamp(max=count - 1)] - 1
+        due = last & (complete % 2 == 1) & (complete < count)  # [B]: an even line has room for one more character
+        allowed = torch.ones(len(prefix), len(self.rhymes), dtype=torch.bool)
+        for row in due.nonzero()[:, 0].tolist():
+            shared, used = torch.ones(self.rhymes.shape[1], dtype=torch.bool), self.endings(prefix[row])
+            for symbol in used:
+                shared &= self.rhymes[symbol]
+            allowed[row] = self.rhymes[:, shared].any(dim=1)
+            allowed[row, used] = False
+        return allowed
+
+    def endings(self, prefix: Tensor) -> list[int]:
+        """The last characters of the complete even lines of a sequence [t]."""
+        stop = self.lines.stop[prefix]
+        last = (~stop[:-1] & stop[1:]).nonzero()[:, 0]  # places
+        return prefix[last[1::2]].tolist()
+
+
 def combined(constraints: Sequence[Constraint], endings: Endings, prefix: Tensor) -> Tensor:
     """What all of them allow after sequences [B, t], bool [B, V]; UserError where they contradict each other."""
     allowed = endings.allowed(prefix)
@@ -144,9 +190,19 @@ def check_prompt(prompt: Tensor, spec: Spec, constraints: Sequence[Constraint]) 
                 raise UserError(f"the prompt's symbol {place + 1}, {names[symbol]!r}, is not what {constraint.name} asks for")
 
 
-def constraints_of(spec: Spec, heads: str | None = None, form: str | None = None) -> list[Constraint]:
-    """The constraints that a user names, heads "春夏秋冬" and form "5,5,5,5"; UserError for what cannot be kept."""
+def constraints_of(spec: Spec, heads: str | None = None, form: str | None = None, rhyme: bool = False) -> list[Constraint]:
+    """The constraints that a user names; UserError for what cannot be kept.
+
+    heads: "春夏秋冬". form: "5,5,5,5". rhyme: see `Rhyme`; without form=, for data of quatrains, it asks for their form too.
+    """
     found: list[Constraint] = []
+    asked = [name for name, value in {"heads": heads, "form": form, "rhyme": rhyme}.items() if value]
+    if asked and any(len(name) > 1 and name not in SPECIAL for name in spec.x.names):
+        raise UserError(
+            f"{asked[0]}= counts characters, and this vocabulary has pieces of several: take data.encoding=characters"
+        )
+    if rhyme and form is None and (form := QUATRAINS.get(spec.shape[0])) is None:
+        raise UserError(f"{Rhyme.name}: which lines? say form=, such as form=5,5,5,5")
     if heads is not None:
         found.append(Heads(heads, spec))
     if form is not None:
@@ -156,4 +212,6 @@ def constraints_of(spec: Spec, heads: str | None = None, form: str | None = None
         if heads is not None and len(heads) != len(lengths):
             raise UserError(f"heads={heads} is for {len(heads)} lines and form={form} has {len(lengths)}: make them agree")
         found.append(Form(lengths, spec))
+        if rhyme:
+            found.append(Rhyme(lengths, spec))
     return found

@@ -11,7 +11,7 @@ from typing import Any
 from src.config.errors import UserError
 from src.config.identity import with_data_in
 from src.data.spec import Spec
-from src.page.panels.panel import Item, LoadedRun, panel_of
+from src.page.panels.panel import Item, LoadedRun, panel_of, shown
 from src.page.runs import Entry
 from src.runs import review
 from src.runs.sampling import load_test_split
@@ -72,7 +72,7 @@ def export_kept(entry: Entry, run: LoadedRun, folder: Path) -> None:
         samples = panel_of(run).samples(run, seeds, settings)
         written = {str(seed): note for seed, note in notes.items() if note}
         provenance = {**run.provenance, **settings, **({"notes": written} if written else {})}
-        run.modality.save([samples], folder / f"kept-{number}", seeds, provenance)
+        shown(run, settings).save([samples], folder / f"kept-{number}", seeds, provenance)
 
 
 class BlindTest:

@@ -7,6 +7,7 @@ samples/           step-numbered grids, the film
 metrics.jsonl      every logged scalar
 metrics.json       the final evaluation with its protocol
 review.jsonl       people's judgements of samples
+tokenizer.json     what the data set has learned, if anything (src.runs.learned)
 
 A published folder is the part that a repository keeps (`RunFolder.publish`): no checkpoints, one preview (samples.png); of a
 flagship also the film and the network (weights.safetensors).
@@ -30,6 +31,7 @@ from src.config.home import home, within_home
 from src.config.identity import data_digest, differences, with_data_in, with_path
 from src.data.spec import Spec
 from src.runs.checkpoints import drop_checkpoint, is_intact, step_of
+from src.runs.learned import kept
 from src.runs.manifest import data_changes
 from src.system.files import check_writable, read_json, remove_leftovers, write_atomic, write_json
 
@@ -130,7 +132,8 @@ class RunFolder:
         if path is not None and "path" not in config["data"]:
             raise UserError(f"data.path={path}: {self.path} has no data of yours: leave it out, paths.data= is for all others")
         try:
-            return Experiment((config if path is None else with_path(path, config)) | overrides, trusted=False)
+            config = (config if path is None else with_path(path, config)) | overrides
+            return Experiment(config, trusted=False, learned=self.learned())
         except (KeyError, TypeError) as error:
             damaged = self.path / "config.yaml"
             raise UserError(f"{damaged} is damaged or of an earlier version ({error}): {START_AGAIN}") from error
@@ -139,6 +142,10 @@ class RunFolder:
         """The spec of the training data; None before the training has started."""
         record = self.manifest().get("spec")
         return Spec.from_record(record) if record else None
+
+    def learned(self) -> dict[str, bytes]:
+        """What the run's data set has learned, by file name; UserError for a damaged file."""
+        return kept(self.path, self.manifest().get("learned", {}))
 
     def write_config(self, config: dict[str, Any]) -> None:
         write_atomic(self.path / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(config)).encode())
@@ -193,15 +200,16 @@ class RunFolder:
         for the manifest, which says how long it took.
         """
         preview, film = self.last_preview(), self.samples / "film.gif"
-        kept = {name: self.path / name for name in ("config.yaml", "manifest.json", "metrics.jsonl", "metrics.json")}
-        kept |= {f"samples{preview.suffix}": preview} if preview else {}
-        kept |= {"film.gif": film} if flagship else {}
+        files = {name: self.path / name for name in ("config.yaml", "manifest.json", "metrics.jsonl", "metrics.json")}
+        files |= {name: self.path / name for name in self.manifest().get("learned", {})}
+        files |= {f"samples{preview.suffix}": preview} if preview else {}
+        files |= {"film.gif": film} if flagship else {}
         folder.mkdir(parents=True, exist_ok=True)
         for path in [folder / name for name in ("metrics.json", "film.gif", "weights.safetensors")] + [
             *folder.glob("samples.*")
         ]:
             path.unlink(missing_ok=True)
-        for name, path in kept.items():
+        for name, path in files.items():
             if path.is_file():
                 write_atomic(folder / name, path.read_bytes())
         if flagship and self.newest("step"):
@@ -279,20 +287,3 @@ class RunFolder:
         """Delete the metrics files of a run whose training continues: they belong to an earlier checkpoint."""
         for path in self.path.glob("metrics*.json"):
             path.unlink()
-
-
-def summary(result: dict[str, Any]) -> str:
-    """The metrics of a metrics.json as text, each with the controls' values."""
-    lines, width = [], max(22, *map(len, result["metrics"]))
-    for name, value in result["metrics"].items():
-        if isinstance(value, int | float):
-            beside = ", ".join(
-                f"{control} {short(metrics[name])}" for control, metrics in result["controls"].items() if name in metrics
-            )
-            lines.append(f"  {name:{width}} {short(value):>9}{f'   ({beside})' if beside else ''}")
-    return "\n".join(lines)
-
-
-def short(value: float) -> str:
-    """Three decimals, or the form 1.2e-04 below 0.001; integers unchanged."""
-    return str(value) if isinstance(value, int) else f"{value:.3f}" if abs(value) >= 0.001 or not value else f"{value:.1e}"

@@ -12,6 +12,7 @@ from src.data.spec import Spec
 from src.parallel.place import Place
 from src.runs.checkpoints import digest_path, load_checkpoint, step_of
 from src.runs.folder import START_AGAIN, RunFolder
+from src.runs.learned import keep
 from src.runs.manifest import (
     MACHINE,
     PACKAGES,
@@ -74,6 +75,7 @@ def begin(run: RunFolder, experiment: Experiment, spec: Spec, hashes: dict[str, 
         **now,
         data=hashes,
         notes=notes_of(experiment.dataset),
+        learned=keep(run.path, experiment.dataset),
         spec=spec.record(),
         parameters={name: count(network) for name, network in model.networks().items()},
         initial_weights=state_hash(model.state_dict()),
@@ -118,6 +120,8 @@ def extend(run: RunFolder, source: RunFolder, experiment: Experiment, hashes: di
         raise UserError(f"extend={source.path} has no intact checkpoint: name a run folder that has one")
     if changed := data_changes(source.manifest()["data"], hashes):
         raise UserError(f"extend={source.path} was trained on other data ({'; '.join(changed)}): get that version of it")
+    if (before := source.spec()) and before.x.names != experiment.dataset.spec.x.names:
+        raise UserError(f"extend={source.path} has another vocabulary: take its settings of the data, or leave extend= out")
     check_fits(model, last)
     step, split = step_of(last), experiment.dataset.split("train")
     end, _ = experiment.stop.last_step(len(split), experiment.batch_size * model.batches_per_update)

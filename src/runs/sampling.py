@@ -1,8 +1,7 @@
-"""Samples of a run: the class and the text that are asked for, the real images beside them, and where they come from."""
+"""Samples of a run: the class and the settings that are asked for, the real images beside them, and where they come from."""
 
-import functools
-import sys
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,8 @@ import numpy as np
 from src.config.errors import UserError, nearest
 from src.runs.folder import RunFolder
 from src.runs.manifest import data_changes
+
+SETTINGS = "truncation", "side", "temperature", "top_k", "top_p", "nfe", "solver", "guidance"  # each model takes some
 
 
 def provenance_of(run: RunFolder, model: Any, weights: str = "ema", checkpoint: str = "best") -> dict[str, Any]:
@@ -39,38 +40,13 @@ def condition(model: Any, name: Any, n: int) -> Any:
     return {"y": torch.full((n,), classes.index(str(name)) if str(name) in classes else int(name))}
 
 
-def text_sampler(
-    model: Any, modality: Any, prompt: str | None = None, heads: str | None = None, form: str | None = None
-) -> tuple[Callable[..., Any], dict[str, Any]]:
-    """A model's function of (seeds, cond) that draws samples after a prompt, and its constraints, by the name of the argument.
-
-    heads, form: see `constraints_of`. UserError for what the model cannot do.
-    """
-    from src.modalities.modality import ReadsText
-    from src.models.capabilities import Continues
-    from src.models.constraints import constraints_of
-
-    for name, value in {"prompt": prompt, "heads": heads, "form": form}.items():
-        if value is not None and not (isinstance(modality, ReadsText) and isinstance(model, Continues)):
-            raise UserError(f"this model knows no {name}=, which is for text: leave it out")
-    constraints = constraints_of(model.spec, heads, form)
-    settings = {"constraints": constraints} if constraints else {}
-    if prompt is None:
-        return model.sample, settings
-    return functools.partial(model.continue_from, modality.encode(prompt, "prompt")), settings
-
-
-def source_condition(model: Any, modality: Any, text: str, n: int) -> Any:
-    """The conditions of n samples from a text, {"source": [n, S], "source_length": [n]}; UserError if it cannot be read.
-
-    It is said on stderr which characters are not in the vocabulary.
-    """
-    if "source" not in model.conditions([0]):
-        raise UserError("this model reads no source: leave source= out, or say prompt=, how the samples begin")
-    given = modality.encode_source(text)
-    if unknown := modality.vocabulary.unknown(text):
-        print(f"source: not in the vocabulary of the data, read as unknown: {' '.join(unknown)}", file=sys.stderr)
-    return {name: part.expand(n, *part.shape[1:]) for name, part in given.items()}
+def sampling_settings(config: Mapping[str, Any], function: Callable[..., Any]) -> dict[str, Any]:
+    """The config's sampling settings as keyword arguments; UserError for one that `function` does not take."""
+    given = {name: config[name] for name in SETTINGS if config[name] is not None}
+    for name in given:
+        if name not in inspect.signature(function).parameters:
+            raise UserError(f"this model knows no {name}=: leave it out")
+    return {"weights": config["weights"], **given}
 
 
 def load_test_split(run: RunFolder, data: str | None = None, path: str | None = None) -> Any:

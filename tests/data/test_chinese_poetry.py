@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 
 from src.config.errors import UserError
-from src.data.chinese_poetry import COUNTS, SONGS, ChinesePoetry, Poems, Row, Songs, Titles, derive, to_lines
+from src.data.chinese_poetry import ChinesePoetry, Poems, Songs, Titles
+from src.data.chinese_poetry_archive import COUNTS, SONGS, Row, derive, to_lines
 from src.data.dataset import SPLITS, Dataset, check_dataset
 from src.data.held_out import digest, split_of
 from src.data.sources import Derived, SourceError

@@ -9,7 +9,8 @@ import pytest
 
 from src.config.errors import UserError
 from src.data.dataset import SPLITS
-from src.data.text import UNKNOWN, Text
+from src.data.text import Text
+from src.data.vocabulary import UNKNOWN, Vocabulary
 
 WORDS = "the quick brown fox jumps over the lazy dog\n" * 60  # 2,640 characters
 
@@ -122,6 +123,45 @@ def test_the_home_folder_may_be_written_as_a_tilde(tmp_path: Path, monkeypatch: 
     Text("~/book.txt", length=16).prepare()
 
 
+# Pieces of words
+
+
+def test_pieces_of_words(tmp_path: Path) -> None:
+    """All characters are there once, in their split; the last sample of unseen text is padded."""
+    text = WORDS + "Ä😀" + WORDS[:20]
+    data = Text(write(tmp_path, text), length=8, validation=0.1, test=0.1, encoding="bpe", vocabulary=320)
+    data.prepare()
+    assert list(data.spec.fields) == ["x", "length"]
+    assert data.spec.shape == (8,)
+    assert {" quick", "fox"} & set(data.spec.x.names)
+    words, held_out = Vocabulary(data.spec.x.names), 266  # a tenth of 2,662 characters
+    for name, part in zip(SPLITS[1:], (text[-2 * held_out : -held_out], text[-held_out:]), strict=True):
+        split = data.split(name)
+        x, length = split["x"], split["length"]
+        assert words.decode(x.ravel().tolist()) == part
+        assert length.sum() == (x != 0).sum()
+        assert set(length[:-1]) <= {8}
+    train = data.split("train")
+    assert (
+        words.decode(train["x"][::2].ravel().tolist())
+        == text[: -2 * held_out][: len(words.decode(train["x"][::2].ravel().tolist()))]
+    )
+    assert set(train["length"]) == {8}
+    assert data.notes().items() >= {"unknown_validation": 0, "unknown_test": 2, "vocabulary": len(data.spec.x.names)}.items()
+
+
+def test_what_was_learned_is_used_again(tmp_path: Path) -> None:
+    """Also for another text, which would give other pieces."""
+    data, other = (
+        Text(write(tmp_path, text, name), encoding="bpe", vocabulary=310) for text, name in ((WORDS, "a"), (WORDS[::-1], "b"))
+    )
+    assert data.learned() == Text(tmp_path / "a", encoding="bpe", vocabulary=310).learned()
+    assert other.spec != data.spec
+    other.restore(data.learned())
+    assert (other.spec, other.learned()) == (data.spec, data.learned())
+    assert Text(tmp_path / "a").learned() == {}
+
+
 def test_errors_are_one_line(tmp_path: Path) -> None:
     assert "there is no such file or folder" in message(tmp_path / "none.txt")
     assert "no text files" in message(tmp_path)
@@ -137,3 +177,10 @@ def test_errors_are_one_line(tmp_path: Path) -> None:
     assert "at least 1 character" in message(tmp_path, length=0)
     assert "leave a part for training" in message(tmp_path, validation=0.5, test=0.5)
     assert "leave a part for training" in message(tmp_path, test=0.0)
+    assert "data.encoding=words: must be characters or bpe" in message(tmp_path, encoding="words")
+    assert "characters give too few samples of 64 pieces: " in message(tmp_path / "book.txt", encoding="bpe", vocabulary=300)
+    book = write(tmp_path, WORDS)
+    assert "28 different characters" in message(book, encoding="bpe", vocabulary=280)
+    chinese = tmp_path / "chinese.txt"
+    chinese.write_bytes("春眠不覺曉，處處聞啼鳥。".encode("gb18030"))
+    assert "it is probably GB18030: iconv -f GB18030 -t UTF-8" in message(chinese)

@@ -156,3 +156,66 @@ def test_constraints_that_contradict_each_other() -> None:
     both = [*constraints_of(SPEC, heads="春"), *constraints_of(SPEC, heads="夏")]
     with pytest.raises(UserError, match="heads=春 and heads=夏: no symbol can be symbol 1"):
         model_of(SPEC).sample([0], constraints=both)
+
+
+# Rhyme
+
+VERSE = Vocabulary.of("東同中風空公山間還關閒刪日月，。")  # two rhymes of six characters; 日 and 月 are alone in theirs
+EAST, PASS = set("東同中風空公"), set("山間還關閒刪")
+
+
+def rhyming(length: int = 25, names: tuple[str, ...] = VERSE.names, form: str | None = None) -> list[Constraint]:
+    return constraints_of(spec_of(length, names), form=form, rhyme=True)
+
+
+@pytest.mark.parametrize(
+    ("prefix", "expected"),
+    [
+        ("日日日日", EAST | PASS | {"日", "月"}),  # the first line ends as it likes
+        ("日日日日日，日日日日", EAST | PASS),
+        ("日日日日日，日日日日中。月月月月", EAST | PASS | {"日", "月"}),
+        ("日日日日日，日日日日中。月月月月月，日日日日", EAST - {"中"}),
+        ("日日日日日，日日日日山。月月月月月，日日日日", PASS - {"山"}),
+    ],
+)
+def test_a_rhyme_by_hand(prefix: str, expected: set[str]) -> None:
+    spec = spec_of(25, VERSE.names)
+    allowed = combined(rhyming(), Endings(spec), torch.from_numpy(VERSE.encode(prefix))[None])[0]
+    assert {VERSE.names[number] for number in allowed.nonzero()[:, 0]} == expected
+
+
+@pytest.mark.parametrize(("others", "expected"), [("送鳳", "東同公宮童"), ("送鳳眾甕凍", "東同公宮童送鳳眾甕凍")])
+def test_a_character_with_two_readings_rhymes_with_both(others: str, expected: str) -> None:
+    """中 is level (東) and oblique (送); a line ends in neither 送 nor 鳳 where too few characters rhyme with them."""
+    words = Vocabulary.of(f"中東同公宮童{others}。")
+    rhyme = rhyming(9, words.names, form="1,1,1,1")[-1]
+    allowed = rhyme.allowed(torch.from_numpy(words.encode("同。中。公。"))[None])[0]
+    assert {words.names[number] for number in allowed.nonzero()[:, 0]} == set(expected)
+
+
+def test_quatrains_of_a_model_rhyme() -> None:
+    from src.evaluation.metrics.quatrains import lines_of, rhymed
+
+    spec = spec_of(25, VERSE.names)
+    texts = [VERSE.decode(row) for row in model_of(spec).sample(range(20), constraints=rhyming()).tolist()]
+    assert all(rhymed(lines_of(text)) and re.fullmatch(r"(\w{5}[，。]){3}\w{5}[，。]?", text) for text in texts), texts
+    assert len(set(texts)) == 20
+    simplified = Vocabulary.of("东同中风空公，。")
+    spec = spec_of(24, simplified.names)
+    x = model_of(spec).sample(range(3), constraints=rhyming(24, simplified.names, "2,2,2,2,2,2"))
+    assert all(len({text[-1] for text in re.split("[，。]", simplified.decode(row))[1:6:2]}) == 3 for row in x.tolist())
+
+
+@pytest.mark.parametrize(
+    ("length", "names", "form", "message"),
+    [
+        (24, VERSE.names, None, "rhyme=true: which lines\\? say form=, such as form=5,5,5,5"),
+        (25, VERSE.names, "5,5", "rhymes with the fourth, and there are 2"),
+        (25, WORDS.names, None, "no rhyme has 5 characters in the vocabulary"),
+        (25, (*VERSE.names, "山中"), None, "rhyme= counts characters, and this vocabulary has pieces of several"),
+    ],
+)
+def test_rhymes_that_cannot_be_had(length: int, names: tuple[str, ...], form: str | None, message: str) -> None:
+    with pytest.raises(UserError, match=message) as error:
+        rhyming(length, names, form)
+    assert "\n" not in str(error.value)

@@ -159,7 +159,7 @@ def test_a_text_is_continued(visit: Visit) -> None:
     wait(page, "new Set([...document.querySelectorAll('.sides pre')].map(text => text.textContent)).size == 1")
     prompt.fill("Ünknown")
     prompt.blur()
-    expect(page.locator("#status")).to_contain_text("does not know the character 'Ü'")
+    expect(page.locator("#status")).to_contain_text("the vocabulary of the data has no 'Ü'")
 
 
 def archive(page: Page, button: Locator) -> zipfile.ZipFile:

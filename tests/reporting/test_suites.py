@@ -12,7 +12,7 @@ from src.reporting.page import page
 from src.reporting.runs import find_runs
 from src.reporting.tables import Table, make_tables
 from src.reporting.texts import curves, markdown, metrics_files, results
-from src.runs.folder import summary
+from src.runs.summary import summary
 
 MakeRun = Callable[..., Path]
 

@@ -2,28 +2,14 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from functools import cache
 from itertools import product
-from pathlib import Path
 
-TABLE = Path(__file__).parent / "pingshui" / "rhymes.txt"
-LOST = "\N{REPLACEMENT CHARACTER}"  # an ideograph that the vocabulary does not have
-# The CJK ideographs of Unicode's blocks: extension A, unified, compatibility, and the planes 2 and 3.
-HAN = f"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff{LOST}]"
+from src.data.rhymes import rhymes
+from src.data.scripts import IDEOGRAPHS
+from src.data.vocabulary import LOST
+
+HAN = f"[{IDEOGRAPHS}{LOST}]"  # LOST stands for an ideograph that the vocabulary does not have
 LEVEL = "上平聲", "下平聲"  # begin the names of the rhymes with level tone (平); the others are oblique (仄)
-
-
-@cache
-def rhymes() -> dict[str, frozenset[str]]:
-    """The rhymes of each character, one for each of its readings."""
-    rows = [line.split("\t") for line in TABLE.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
-    *groups, (_, variants) = rows
-    found: dict[str, set[str]] = {}
-    for name, characters in groups:
-        for character in characters:
-            found.setdefault(character, set()).add(name)
-    same = {pair[0]: found[pair[1]] for pair in variants.split()}
-    return {character: frozenset(names) for character, names in (same | found).items()}
 
 
 def tones(character: str) -> set[bool]:

@@ -190,8 +190,8 @@ def given(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def arguments(run: LoadedRun, settings: Mapping[str, Any], n: int) -> dict[str, Any]:
-    """The arguments of `sample` and its like for a tab's settings without n, seed and prompt."""
-    how = {name: value for name, value in given(settings).items() if name not in ("n", "seed", "class", "prompt")}
+    """The arguments of `sample` and its like for a tab's settings without n, seed, prompt and script."""
+    how = {name: value for name, value in given(settings).items() if name not in ("n", "seed", "class", "prompt", "script")}
     return how if settings.get("class") is None else {**how, "cond": condition(run.model, settings["class"], n)}
 
 
@@ -199,3 +199,8 @@ def drawn(run: LoadedRun, settings: Mapping[str, Any]) -> dict[str, Any]:
     """The provenance of what these settings draw, as python -m src.generate writes it."""
     how = {name: value for name, value in given(settings).items() if name not in ("n", "seed")}
     return {**run.provenance, **({"first_seed": settings["seed"]} if "seed" in settings else {}), **how}
+
+
+def shown(run: LoadedRun, settings: Mapping[str, Any]) -> Any:
+    """The modality that shows texts in the script of the settings."""
+    return run.modality.in_script(settings["script"]) if settings.get("script") else run.modality

@@ -4,12 +4,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from src.config.errors import UserError
+from src.data.scripts import CONVERSIONS, HAN
 from src.modalities.text import Text
 from src.models.capabilities import Continues, Samples
-from src.page.panels.panel import Control, Item, LoadedRun, Output, Tab, arguments, drawn, given, sampling, seed
+from src.page.panels.panel import Control, Item, LoadedRun, Output, Tab, arguments, drawn, given, sampling, seed, shown
 
 
 def supports(run: LoadedRun) -> bool:
@@ -22,7 +20,9 @@ def tabs(run: LoadedRun, most: int) -> dict[str, Tab]:
         return {}
     prompt = Control("prompt", "text", "", high=run.model.spec.shape[0] - 1)
     number = Control("n", "range", min(4, most), low=1, high=most)
-    return {"continue": Tab((prompt, number, *sampling(run, model.continue_from), seed()), judged=True)}
+    chinese = any(map(HAN.match, run.model.spec.x.names))
+    script = [Control("script", "choice", None, choices=tuple(CONVERSIONS), off=True)] if chinese else []
+    return {"continue": Tab((prompt, number, *script, *sampling(run, model.continue_from), seed()), judged=True)}
 
 
 def draw(run: LoadedRun, tab: str, settings: dict[str, Any]) -> Output:
@@ -34,27 +34,16 @@ def draw(run: LoadedRun, tab: str, settings: dict[str, Any]) -> Output:
 
 def save(run: LoadedRun, tab: str, settings: dict[str, Any], folder: Path) -> None:
     seeds = range(settings["seed"], settings["seed"] + settings["n"])
-    run.modality.save([samples(run, seeds, settings)], folder, seeds, drawn(run, settings))
+    read = run.modality.read(settings["prompt"]).text
+    provenance = drawn(run, settings) | ({"prompt_read_as": read} if read != settings["prompt"] else {})
+    shown(run, settings).save([samples(run, seeds, settings)], folder, seeds, provenance)
 
 
 def samples(run: LoadedRun, seeds: Sequence[int], settings: Mapping[str, Any]) -> Any:
-    """int64 [N, T], which begin with the prompt."""
-    prompt = tokens(run, settings.get("prompt", ""))
+    """int64 [N, T], which begin with the prompt; a prompt in the other Chinese script is converted."""
+    prompt = run.modality.encode(run.modality.read(settings.get("prompt", "")).text, "prompt")
     return run.modality.finish(run.model.continue_from(prompt, seeds, **arguments(run, settings, len(seeds))))
 
 
 def item(run: LoadedRun, sample: Any, settings: dict[str, Any] | None = None) -> Item:
-    return Item("text", run.modality.text(sample), settings)
-
-
-def tokens(run: LoadedRun, text: str) -> Any:
-    """int64 [P]: the longest symbols of the vocabulary that the text begins with, one after the other."""
-    names = {name: number for number, name in enumerate(run.model.spec.x.names)}
-    longest, found, at = max(map(len, names)), [], 0
-    while at < len(text):
-        piece = next((text[at : at + n] for n in range(longest, 0, -1) if text[at : at + n] in names), None)
-        if piece is None:
-            raise UserError(f"the model does not know the character {text[at]!r}: write without it")
-        found.append(names[piece])
-        at += len(piece)
-    return torch.tensor(found, dtype=torch.int64)
+    return Item("text", shown(run, settings or {}).text(sample), settings)

@@ -1,0 +1,93 @@
+"""What a person types for a model of text: how samples begin, what they answer, the form that they keep, their script."""
+
+import functools
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from src.config.errors import UserError
+from src.data.encodings import decode
+
+KEYS = "prompt", "source", "heads", "form", "rhyme", "script"
+READ = "prompt", "source", "heads"  # keys whose values are texts of a person, in any script
+SHOWN = 40  # characters of a text in a message
+
+
+class Typed(NamedTuple):
+    """sample: function of (seeds, cond, ...) that draws samples. modality: shows them. source: see `source_condition`.
+
+    record: what was typed, what it was read as if that differs, and the forms that the samples are forced to keep; JSON.
+    """
+
+    sample: Callable[..., Any]
+    modality: Any
+    source: str | None
+    record: dict[str, Any]
+
+
+def given(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of KEYS that the user has set."""
+    return {key: config[key] for key in KEYS if config.get(key) not in (None, False)}
+
+
+def typed(model: Any, modality: Any, config: Mapping[str, Any]) -> Typed:
+    """The settings of KEYS for a model; UserError for what it cannot do, and for characters that its vocabulary lacks."""
+    from src.modalities.modality import ReadsText
+    from src.models.capabilities import Continues
+    from src.models.constraints import constraints_of
+
+    record = given(config)
+    for key in record:
+        if key != "source" and not (isinstance(modality, ReadsText) and (key == "script" or isinstance(model, Continues))):
+            raise UserError(f"this model knows no {key}=, which is for text: leave it out")
+    texts = {key: read_as(modality, key, record[key]) for key in READ if key in record}
+    constraints = constraints_of(model.spec, texts.get("heads"), record.get("form"), record.get("rhyme", False))
+    sample = model.sample
+    if "prompt" in texts:
+        sample = functools.partial(model.continue_from, modality.encode(texts["prompt"], "prompt"))
+    if constraints:
+        sample = functools.partial(sample, constraints=constraints)
+        record["forced"] = [constraint.name for constraint in constraints]
+    record |= {f"{key}_read_as": text for key, text in texts.items() if text != record[key]}
+    if "script" in record:
+        modality = modality.in_script(record["script"])
+    return Typed(sample, modality, texts.get("source"), record)
+
+
+def read_as(modality: Any, key: str, text: str) -> str:
+    """A typed text in the script of the data; it is said on stderr what was converted, and where there is a choice."""
+    from src.modalities.modality import ReadsText
+
+    if not isinstance(modality, ReadsText):
+        return text
+    reading = modality.read(text)
+    shown = reading.text if len(reading.text) <= SHOWN else f"{reading.text[:SHOWN]}..."
+    said = [f"read as {shown}, in the script of the data"] if reading.text != text else []
+    said += [f"{character} may be {' or '.join(forms)}: type what you mean" for character, forms in reading.choices.items()]
+    if said:
+        print(f"{key}: {'; '.join(said)}", file=sys.stderr)
+    return reading.text
+
+
+def source_condition(model: Any, modality: Any, text: str, n: int) -> Any:
+    """The conditions of n samples from a text, {"source": [n, S], "source_length": [n]}; UserError if it cannot be read.
+
+    It is said on stderr which characters are not in the vocabulary.
+    """
+    if "source" not in model.conditions([0]):
+        raise UserError("this model reads no source: leave source= out, or say prompt=, how the samples begin")
+    given = modality.encode_source(text)
+    if unknown := modality.vocabulary.unknown(text):
+        print(f"source: not in the vocabulary of the data, read as unknown: {' '.join(unknown)}", file=sys.stderr)
+    return {name: part.expand(n, *part.shape[1:]) for name, part in given.items()}
+
+
+def source_text(value: str | None) -> str | None:
+    """The text that source= says, or that the .txt or .md file has which it names."""
+    if value is None or not value.endswith((".txt", ".md")):
+        return value
+    try:
+        return decode(Path(value).read_bytes(), Path(value)).strip()
+    except OSError as error:
+        raise UserError(f"source={value}: cannot read it ({error.strerror}): name a file, or write the text itself") from error

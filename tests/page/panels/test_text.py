@@ -1,0 +1,42 @@
+"""The text panel, on a model of a few Chinese characters with random weights."""
+
+import json
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+
+import torch
+
+from src.data.spec import Field, Spec
+from src.data.vocabulary import Vocabulary
+from src.modalities.text import Text
+from src.models.autoregressive import Autoregressive
+from src.networks.decoder import Decoder
+from src.page.panels import text
+from src.page.panels.panel import LoadedRun
+
+
+def test_both_scripts(tmp_path: Path) -> None:
+    spec = Spec({"x": Field("tokens", (9,), "int64", Vocabulary.of("春風雲龍，。").names)})
+    model = Autoregressive(spec, 0, partial(Decoder, width=16, depth=1, heads=2), partial(torch.optim.AdamW, lr=1e-2))
+    run = LoadedRun(SimpleNamespace(), "a", model, Text(spec), {"model": "0" * 64})  # type: ignore[arg-type]
+    tab = text.tabs(run, 4)["continue"]
+    drawn = [text.draw(run, "continue", tab.read({"prompt": prompt, "n": 2})).items for prompt in ("春风", "春風")]
+    assert [item.data for item in drawn[0]] == [item.data for item in drawn[1]]
+    assert drawn[0][0].data.startswith("春風")
+    settings = tab.read({"prompt": "春风", "n": 2, "script": "simplified"})
+    (first, _) = text.draw(run, "continue", settings).items
+    assert first.data.startswith("春风")
+    assert first.settings == {"seed": 0, "prompt": "春风", "script": "simplified", "temperature": 1.0}
+    assert text.item(run, text.samples(run, [0], first.settings)[0], first.settings) == first  # as a kept one is drawn again
+    text.save(run, "continue", settings, tmp_path)
+    record = json.loads((tmp_path / "samples.json").read_text())
+    assert record["samples"][0]["text"] == first.data
+    assert record["provenance"].items() >= {"prompt": "春风", "prompt_read_as": "春風", "script": "simplified"}.items()
+
+
+def test_other_languages_have_no_choice_of_script() -> None:
+    spec = Spec({"x": Field("tokens", (9,), "int64", ("a", "b"))})
+    model = Autoregressive(spec, 0, partial(Decoder, width=16, depth=1, heads=2), partial(torch.optim.AdamW, lr=1e-2))
+    run = LoadedRun(SimpleNamespace(), "a", model, Text(spec), {})  # type: ignore[arg-type]
+    assert "script" not in [control.name for control in text.tabs(run, 4)["continue"].controls]

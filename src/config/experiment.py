@@ -161,6 +161,11 @@ class Experiment:
         """A src.modalities.modality.Modality."""
         return self.build("data", "modality")(spec=spec)
 
+    @property
+    def modality_suffix(self) -> str:
+        """The suffix of the modality's files: ".png", ".txt"."""
+        return self.build("data", "modality").func.suffix
+
     def model(self, spec: Any) -> Any:
         """The src.models.model.Model for data of this spec; its initial weights are a function of the seed.
 

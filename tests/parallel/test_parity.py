@@ -51,8 +51,10 @@ def words_of(model: str) -> list[str]:
         settings = ["data.length=24", "data.source_length=24", "model.network={width: 32, depth: 1, heads: 2, dropout: 0.0}"]
         return ["model=gpt", "data=text_pairs", *settings]
     if model.startswith("text_"):
-        words = [f"model={model}", "data=text", f"data.path={ROOT / 'README.md'}", "data.length=24", "model.network.width=32"]
-        return [*words, "model.pretraining.samples=80"] if model == "text_gan" else words  # five updates
+        words = [f"model={model}", "data=text", f"data.path={ROOT / 'README.md'}", "data.length=24"]
+        words.append("model.network={width: 32, depth: 1, heads: 2, dropout: 0.0}")
+        gan = ["model.discriminator={filters: 8, dropout: 0.0}", "model.pretraining.samples=80"]  # five updates
+        return [*words, *gan] if model == "text_gan" else words
     return [f"model={model}", f"data.path={ROOT / 'README.md'}" if model == "autoregressive" else "data=digits"]
 
 

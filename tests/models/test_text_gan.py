@@ -1,11 +1,13 @@
 """The relaxed samples against the generator's own, the two phases, and what a text GAN keeps of its likelihood."""
 
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
+from src.config.errors import UserError
 from src.data.spec import Batch, Field, Spec
 from src.data.vocabulary import END, PAD, UNKNOWN
 from src.models.capabilities import Continues, Discriminates, Samples, SymbolLikelihood
@@ -15,6 +17,7 @@ from src.networks.decoder import Decoder
 from src.networks.text_discriminator import TextDiscriminator
 from src.training import rng
 from src.training.ema import EMA
+from src.training.fit import place_model
 
 NAMES = (PAD, END, UNKNOWN, "a", "b", "c")
 SPEC = Spec({"x": Field("tokens", (6,), "int64", NAMES), "length": Field("length", (), "int64")})
@@ -137,6 +140,13 @@ def test_the_likelihood_stays_exact_and_the_capabilities_too() -> None:
     padding = {**BATCH, "x": torch.where(torch.arange(6) < BATCH["length"][:, None], BATCH["x"], 4)}
     assert logits.shape == (12,)
     assert torch.equal(model.eval().discriminate(padding), model.discriminate(BATCH))
+
+
+def test_sharding_which_takes_one_optimizer_is_refused() -> None:
+    settings: Any = SimpleNamespace(channels_last=False, sync_batchnorm=False)
+    place: Any = SimpleNamespace(processes=2, strategy="fsdp")
+    with pytest.raises(UserError, match="take trainer=ddp"):
+        place_model(make(), settings, place)
 
 
 def test_sources_and_images_are_refused() -> None:

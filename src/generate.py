@@ -32,7 +32,7 @@ PICTURES = "interpolate", "reconstruct", "traverse", "film"  # settings that eac
 CANNOT = {
     "Samples": "draws no samples",
     "Interpolates": "has no latents to go between",
-    "Reconstructs": "has no encoder, so that it cannot reconstruct images",
+    "Reconstructs": "has no encoder, so that it cannot reconstruct data",
     "Traverses": "has no encoder, which says what its latent coordinates do",
     "Unfolds": "has no way to its samples to film",
     "Exports": "cannot be exported",
@@ -65,7 +65,7 @@ def generate(config: dict[str, Any]) -> Path:
     run = RunFolder.existing(config["run"])
     experiment = run.experiment()  # UserError if its config is damaged or names a class that is not allowed
     checkpoint = run.weights(config["checkpoint"])
-    out = output_path(config, run)
+    out = output_path(config, run, experiment.modality_suffix if picture_asked(config) else "")
     try:
         write(config, run, experiment, checkpoint.name, out)
     except OSError as error:
@@ -179,8 +179,11 @@ def test_batch(model: Any, config: dict[str, Any], run: RunFolder, n: int) -> An
     return batch_of(model, load_test_split(run, config["paths"]["data"], config["data"]["path"]), config["seed"], n)
 
 
-def output_path(config: dict[str, Any], run: RunFolder) -> Path:
-    """The folder or file to write to; UserError for settings that the format does not support, or an unwritable place."""
+def output_path(config: dict[str, Any], run: RunFolder, strip: str = ".png") -> Path:
+    """The folder or file to write to; UserError for settings that the format does not support, or an unwritable place.
+
+    strip: suffix of the file that shows rows of samples.
+    """
     kind, picture = config["format"], picture_asked(config)
     if picture and kind != "files":
         raise UserError(f"{picture}= makes one picture, format={kind} has no place for it: leave one of them out")
@@ -197,7 +200,7 @@ def output_path(config: dict[str, Any], run: RunFolder) -> Path:
         raise UserError(f"seed={config['seed']}: format=npz holds seeds of 64 bits, up to {SEEDS - 1}: choose a smaller one")
     asked = Path(config["out"] or "").suffix
     if picture:
-        suffix = ".gif" if picture == "film" else ".png"
+        suffix = ".gif" if picture == "film" else strip
     else:
         suffix = f".{kind}" if kind != "files" else asked if asked.lower() in FILES else ""
     if config["out"]:

@@ -21,6 +21,7 @@ VOCABULARY_IN_FILES = (
 )  # their spec reads these
 
 
+SMALL_TEXT = [*SMALL[1:], "data=text", f"data.path={BOOK}", "data.length=24", "model.network.width=32"]
 SMALL_UNET = ["model.network.width=8", "model.network.blocks=1", "model.nfe=3", "model.likelihood_steps=2"]
 
 
@@ -42,6 +43,8 @@ def test_models(model: str, compose: Any, greetings: Path, tmp_path: Path) -> No
     small = [*SMALL[1:], f"data.path={BOOK}"] if model == "autoregressive" else SMALL
     if model == "gpt":
         small = [*SMALL[1:], "data=text_pairs", f"data.path={greetings}", "model.network.width=32"]
+    if model.startswith("text_"):
+        small = [*SMALL_TEXT, *(["model.pretraining.samples=32"] if model == "text_gan" else ["model.likelihood_samples=2"])]
     if model in ("flow", "diffusion"):
         small = [*small, *SMALL_UNET]
     two_steps(compose(f"model={model}", *small, f"run_dir={tmp_path}"))
@@ -68,6 +71,9 @@ def test_experiments(experiment: str, compose: Any, tmp_path: Path) -> None:
         words += SMALL_UNET
     if "vae" in experiment or "iwae" in experiment:
         words.append("model.likelihood_samples=20")
+    if experiment.startswith("poems_"):  # texts, and both phases of a GAN
+        words = [*words[:1], *SMALL_TEXT, *words[1 + len(SMALL) :]]
+        words += ["model.pretraining.samples=32"] if experiment.endswith("_gan") else []
     if experiment == "gaussians":  # points, not the images of the small data set
         words.remove("data=digits")
     two_steps(compose(*words))

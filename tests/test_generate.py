@@ -430,6 +430,39 @@ def test_a_long_text_is_short_in_the_name_of_a_file() -> None:
     assert short("a\nb").startswith("ab~")
 
 
+@pytest.fixture(scope="module")
+def latent_run(compose: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("runs") / "latent" / "0"
+    words = [
+        "model=text_vae",
+        "data=text",
+        f"data.path={ROOT / 'README.md'}",
+        "data.length=24",
+        "debug=tiny",
+        "stop.samples=64",
+    ]
+    words += ["model.network={width: 16, depth: 1, heads: 2, z_dim: 4}", "evaluate=false", "validation=null", "samples=null"]
+    train(compose(*words, "trainer.threads=1", f"run_dir={run}"))
+    return run
+
+
+def test_texts_between_two_latents_and_restored_texts(latent_run: Path, draw: Any) -> None:
+    path = draw(f"run={latent_run}", "n=2", "interpolate=3", "temperature=0.5")
+    assert path.name == "out.txt"
+    page = path.read_text()
+    assert re.findall("--- (row .*) ---", page) == [f"row {row}, {step} of 3" for row in (1, 2) for step in (1, 2, 3)]
+    assert json.loads(path.with_suffix(".json").read_text())["provenance"]["temperature"] == 0.5
+    restored = draw(f"run={latent_run}", "n=1", "reconstruct=2", "out=" + str(path.with_name("restored"))).read_text()
+    assert len(re.findall("--- row", restored)) == 4
+    text = (ROOT / "README.md").read_text()
+    assert restored.split(" ---\n")[1].partition("\n\n--- row")[0] in text  # a test text, above what is restored of it
+
+
+def test_a_text_model_without_latents_has_nothing_between_them(text_run: Path, draw: Any) -> None:
+    with pytest.raises(UserError, match="gpt has no latents to go between"):
+        draw(f"run={text_run}", "interpolate=3")
+
+
 # Text with a source
 
 

@@ -22,13 +22,15 @@ from src.train import train
 
 ROOT = Path(__file__).parent.parent
 MODELS = sorted(path.stem for path in (ROOT / "conf" / "model").glob("*.yaml") if path.stem != "gpt")  # autoregressive's class
+TEXTS = "autoregressive", "text_gan", "text_vae"
 TINY = ["model=mlp_gan", "data=digits", "debug=tiny", "trainer.threads=1", "evaluate=false"]
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_a_stock_trainer_trains_every_rule(name: str, compose: Any, tmp_path: Path) -> None:
-    data = f"data.path={ROOT / 'README.md'}" if name == "autoregressive" else "data=digits"
-    experiment = Experiment(compose(f"model={name}", data, "debug=tiny"))
+    data = ["data=text", f"data.path={ROOT / 'README.md'}"] if name in TEXTS else ["data=digits"]
+    data += ["model.pretraining.samples=8"] if name == "text_gan" else []  # one update
+    experiment = Experiment(compose(f"model={name}", *data, "debug=tiny"))
     dataset = experiment.dataset
     model = experiment.model(dataset.spec)
     before = {key: tensor.clone() for key, tensor in model.network("raw").named_parameters()}

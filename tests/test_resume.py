@@ -50,6 +50,7 @@ EVERYTHING = [  # whatever carries state or draws random numbers, all at once
 ]
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 SLOW = pytest.mark.slow
+TEXTS = "autoregressive", "text_gan", "text_vae"
 
 
 def command(*words: str) -> list[str]:
@@ -141,8 +142,10 @@ def test_every_model_goes_on_as_if_nothing_had_happened(
         if model.step == 3:
             shutil.copytree(tmp_path / "whole", tmp_path / "stopped")
 
-    data = f"data.path={ROOT / 'README.md'}" if model == "autoregressive" else "data=digits"
-    words = [f"model={model}", data, "debug=tiny", "trainer.threads=1", "data.batch_size=8", "stop={epochs: null}"]
+    data = ["data=text", f"data.path={ROOT / 'README.md'}"] if model in TEXTS else ["data=digits"]
+    data += ["model.pretraining.samples=16"] if model == "text_gan" else []  # two updates
+    data += ["model.network.width=32"] if model.startswith("text_") else []
+    words = [f"model={model}", *data, "debug=tiny", "trainer.threads=1", "data.batch_size=8", "stop={epochs: null}"]
     words += ["checkpoint.every=3", "validation={every: 100, samples: 32}", "samples.n=4", "evaluate=false"]
     updates = 5 * compose(*words)["model"].get("d_steps", 1) * 8
     words.append(f"stop.samples={updates}")

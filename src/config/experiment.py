@@ -173,6 +173,11 @@ class Experiment:
             part.restore(self.learned)
         return part
 
+    @property
+    def modality_suffix(self) -> str:
+        """The suffix of the modality's files: ".png", ".txt"."""
+        return self.build("data", "modality").func.suffix
+
     def model(self, spec: Any) -> Any:
         """The src.models.model.Model for data of this spec; its initial weights are a function of the seed.
 

@@ -132,13 +132,12 @@ def in_units(nats: float) -> dict[str, float]:
 def likelihood(model: Model, spec: Spec, split: Split, rows: np.ndarray, show: bool = False) -> dict[str, Any]:
     """Metrics of the likelihood of these rows of a split. Each rank scores a part of them. show: whether rank 0 counts them.
 
-    A model that cannot tell the nats of each symbol has no curve, and its nats include those of UNKNOWN.
+    A model that cannot tell the nats of each symbol has no curve, and itself decides whether they include those of UNKNOWN.
     """
     scored = Scored(Sequences.of(split.batch(rows)), spec.x.names)
     if not isinstance(model, SymbolLikelihood):
-        nats, _ = score(model, spec, split, rows, final=show)
-        counted = scored.samples.counted.sum()
-        return in_units(nats * counted / max(scored.characters, 1))
+        nats, symbols = score(model, spec, split, rows, final=show)
+        return in_units(nats * symbols / max(scored.characters, 1))
 
     def score_part(part: slice) -> np.ndarray:
         line, found = Line(sys.stderr), []

@@ -129,6 +129,13 @@ class Text:
         data = self._page("sample", range(1, len(texts) + 1), texts, None if sources is None else sources[:PREVIEW])
         write_marked(path, lambda _: data, provenance)
 
+    def strip(self, samples: Tensor, path: str | Path, provenance: Mapping[str, Any] | None = None) -> None:
+        """Rows of texts [R, T, L], from one latent to another or beside each other, one below the other in one file."""
+        rows, steps = samples.shape[:2]
+        titles = [f"row {row}, {step} of {steps}" for row in range(1, rows + 1) for step in range(1, steps + 1)]
+        data = _with_headings(titles, list(self._texts(samples.flatten(0, 1))))
+        write_marked(path, lambda _: data, provenance)
+
     def _page(self, word: str, numbers: Sequence[int], texts: Sequence[str], sources: Tensor | None) -> bytes:
         """Texts below headings such as "--- seed 3 ---", each after its source, if it has one."""
         titles = [f"{word} {number}" for number in numbers]

@@ -23,7 +23,145 @@ from src.training.ema import EMA
 SAMPLE_BATCH = 64  # sampling always runs batches of this size: the last bits of a matrix product depend on its shape
 
 
-class Autoregressive(OneLoss):
+class SymbolModel(OneLoss):
+    """Draws samples symbol by symbol from `decoder_of(weights)`, of which `conditions` names the arguments besides symbols."""
+
+    def decoder_of(self, weights: str = "ema") -> Decoder | PatchDecoder:
+        """The network that predicts symbols: `network`, or a part of it in a subclass."""
+        return self.network(weights)  # type: ignore[return-value]
+
+    def conditions(self, seeds: Sequence[int]) -> Batch:
+        """See `conditions_of`; sources are empty texts."""
+        found = conditions_of(seeds, self.decoder_of("raw").classes)
+        if "source" in self.decoder_of("raw").conditions:
+            names = self.spec.x.names
+            length = torch.full((len(seeds),), int(END in names))
+            found |= {"source": length[:, None] * (names.index(END) if END in names else 0), "source_length": length}
+        return found
+
+    def sample(
+        self,
+        seeds: Sequence[int],
+        cond: Batch | None = None,
+        weights: str = "ema",
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        constraints: Sequence[Constraint] = (),
+    ) -> Tensor:
+        """See Samples: int64 [N, T], or images [N, C, H, W].
+
+        cond: "y" [N], "source" [N, S] and "source_length" [N]; what is missing has its default. temperature, top_k, top_p: see
+        `probabilities`. constraints: on the symbols of text; its end and padding follow from the vocabulary.
+        """
+        none = torch.empty(0, dtype=torch.int64)
+        return self.finish(self.draw_symbols(none, seeds, cond, weights, temperature, top_k, top_p, constraints))
+
+    def continue_from(
+        self,
+        prompt: Tensor,
+        seeds: Sequence[int],
+        cond: Batch | None = None,
+        weights: str = "ema",
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        constraints: Sequence[Constraint] = (),
+    ) -> Tensor:
+        """See Continues: int64 [N, T], of tokens. Symbol t is drawn with the t-th number of its seed for any prompt [P].
+
+        cond, temperature ...: see `sample`.
+        """
+        if self.spec.kind == "image":
+            raise UserError("an image has no prompt of symbols: ask for samples")
+        check_prompt(prompt, self.spec, constraints)
+        return self.draw_symbols(prompt, seeds, cond, weights, temperature, top_k, top_p, constraints)
+
+    def finish(self, symbols: Tensor, drawn: int | None = None) -> Tensor:
+        """Symbols [N, T] as they are, or as images [N, C, H, W], in which only the first `drawn` pixels are not grey."""
+        network = self.decoder_of("raw")
+        if not isinstance(network, PatchDecoder):
+            return symbols
+        pixels = network.values(symbols)
+        if drawn is not None:
+            pixels[:, drawn:] = 0
+        return network.to_images(pixels).float().cpu()
+
+    @torch.no_grad()
+    def draw_symbols(
+        self,
+        prompt: Tensor,
+        seeds: Sequence[int],
+        cond: Batch | None,
+        weights: str,
+        temperature: float,
+        top_k: int | None,
+        top_p: float | None,
+        constraints: Sequence[Constraint] = (),
+    ) -> Tensor:
+        """Symbols int64 [N, T] on the CPU that begin with the prompt [P], one row per seed."""
+        check_settings(temperature, top_k, top_p)
+        network = self.decoder_of(weights)
+        cond = self.full_conditions(seeds, cond)
+        uniform = uniforms(seeds, math.prod(self.spec.shape))  # [N, T]
+        choose = partial(probabilities, temperature=temperature, top_k=top_k, top_p=top_p)
+        samples = []
+        with evaluating(network):
+            for start in range(0, len(uniform), SAMPLE_BATCH):
+                rows = slice(start, start + SAMPLE_BATCH)
+                given = {name: part[rows] for name, part in cond.items()}
+                samples.append(self.draw_batch(network, prompt, uniform[rows], given, choose, constraints))
+        return torch.cat(samples) if samples else torch.empty(uniform.shape, dtype=torch.int64)
+
+    def draw_batch(
+        self,
+        network: Decoder | PatchDecoder,
+        prompt: Tensor,
+        uniform: Tensor,
+        cond: Batch,
+        choose: Callable[[Tensor], Tensor],
+        constraints: Sequence[Constraint],
+    ) -> Tensor:
+        """Symbols int64 [N, T] for N <= SAMPLE_BATCH rows of numbers from U(0, 1). choose: logits to probabilities."""
+        size, length = uniform.shape
+        endings = Endings(self.spec) if self.spec.x.names else None
+        device = next(network.parameters()).device
+        cond = {
+            name: F.pad(part, (0,) * (2 * part.ndim - 1) + (SAMPLE_BATCH - size,)).to(device) for name, part in cond.items()
+        }
+        u = F.pad(uniform, (0, 0, 0, SAMPLE_BATCH - size))
+        x = torch.full(u.shape, endings.pad if endings and endings.pad is not None else 0)  # [B, T]
+        x[:, : len(prompt)] = prompt
+        symbol = network.start(SAMPLE_BATCH, cond.pop("y", None))
+        cache = network.cache(SAMPLE_BATCH, length, **cond)
+        for t in range(length):
+            logits = network.step(symbol, cache).cpu()  # type: ignore[arg-type]  # [B, V]
+            if t >= len(prompt):
+                if endings:
+                    logits = logits.masked_fill(~combined(constraints, endings, x[:, :t]), -torch.inf)
+                x[:, t] = draw(choose(logits), u[:, t])
+                if endings and endings.ended(x[:size, : t + 1]).all():
+                    break
+            symbol = x[:, t : t + 1].to(device)
+        return x[:size]
+
+    def full_conditions(self, seeds: Sequence[int], cond: Batch | None) -> Batch:
+        """The conditions of these seeds by field, with defaults for those that are missing; UserError for unknown ones.
+
+        Sources have the data's width: the last bits of a sample depend on it.
+        """
+        cond = self.conditions(seeds) | (cond or {})
+        if unknown := sorted(cond.keys() - set(self.decoder_of("raw").conditions)):
+            raise UserError(f"this model knows no conditions: leave out {', '.join(unknown)}")
+        if "source" in cond:
+            width, longest = self.spec.fields["source"].shape[0], int(cond["source_length"].max()) if len(seeds) else 0
+            if longest > width:
+                raise UserError(f"the source has {longest} symbols and those of the data {width}: shorten it")
+            cond["source"] = F.pad(cond["source"], (0, width - cond["source"].shape[1]))  # also cuts padding
+        return cond
+
+
+class Autoregressive(SymbolModel):
     """Predicts each symbol of a sequence from the symbols before it; those of an image are its pixels, patch by patch.
 
     Data with a field "source" are pairs: the source is read first, and x is predicted from it.
@@ -86,53 +224,6 @@ class Autoregressive(OneLoss):
         with evaluating(self.network(weights)) as network:
             return self.symbol_nats(network, batch)
 
-    def conditions(self, seeds: Sequence[int]) -> Batch:
-        """See `conditions_of`; sources are empty texts."""
-        found = conditions_of(seeds, self.learner.classes)
-        if "source" in self.learner.conditions:
-            names = self.spec.x.names
-            length = torch.full((len(seeds),), int(END in names))
-            found |= {"source": length[:, None] * (names.index(END) if END in names else 0), "source_length": length}
-        return found
-
-    def sample(
-        self,
-        seeds: Sequence[int],
-        cond: Batch | None = None,
-        weights: str = "ema",
-        temperature: float = 1.0,
-        top_k: int | None = None,
-        top_p: float | None = None,
-        constraints: Sequence[Constraint] = (),
-    ) -> Tensor:
-        """See Samples: int64 [N, T], or images [N, C, H, W].
-
-        cond: "y" [N], "source" [N, S] and "source_length" [N]; what is missing has its default. temperature, top_k, top_p: see
-        `probabilities`. constraints: on the symbols of text; its end and padding follow from the vocabulary.
-        """
-        none = torch.empty(0, dtype=torch.int64)
-        return self.finish(self.draw_symbols(none, seeds, cond, weights, temperature, top_k, top_p, constraints))
-
-    def continue_from(
-        self,
-        prompt: Tensor,
-        seeds: Sequence[int],
-        cond: Batch | None = None,
-        weights: str = "ema",
-        temperature: float = 1.0,
-        top_k: int | None = None,
-        top_p: float | None = None,
-        constraints: Sequence[Constraint] = (),
-    ) -> Tensor:
-        """See Continues: int64 [N, T], of tokens. Symbol t is drawn with the t-th number of its seed for any prompt [P].
-
-        cond, temperature ...: see `sample`.
-        """
-        if self.spec.kind == "image":
-            raise UserError("an image has no prompt of symbols: ask for samples")
-        check_prompt(prompt, self.spec, constraints)
-        return self.draw_symbols(prompt, seeds, cond, weights, temperature, top_k, top_p, constraints)
-
     def unfold(
         self,
         seeds: Sequence[int],
@@ -150,88 +241,6 @@ class Autoregressive(OneLoss):
         symbols = self.draw_symbols(none, seeds, cond, weights, temperature, top_k, top_p)
         counts = torch.linspace(0, symbols.shape[1], frames).round().long().tolist()
         return torch.stack([self.finish(symbols, count) for count in counts])
-
-    def finish(self, symbols: Tensor, drawn: int | None = None) -> Tensor:
-        """Symbols [N, T] as they are, or as images [N, C, H, W], in which only the first `drawn` pixels are not grey."""
-        if not isinstance(self.learner, PatchDecoder):
-            return symbols
-        pixels = self.learner.values(symbols)
-        if drawn is not None:
-            pixels[:, drawn:] = 0
-        return self.learner.to_images(pixels).float().cpu()
-
-    @torch.no_grad()
-    def draw_symbols(
-        self,
-        prompt: Tensor,
-        seeds: Sequence[int],
-        cond: Batch | None,
-        weights: str,
-        temperature: float,
-        top_k: int | None,
-        top_p: float | None,
-        constraints: Sequence[Constraint] = (),
-    ) -> Tensor:
-        """Symbols int64 [N, T] on the CPU that begin with the prompt [P], one row per seed."""
-        check_settings(temperature, top_k, top_p)
-        network: Decoder | PatchDecoder = self.network(weights)  # type: ignore[assignment]
-        cond = self.full_conditions(seeds, cond)
-        uniform = uniforms(seeds, math.prod(self.spec.shape))  # [N, T]
-        choose = partial(probabilities, temperature=temperature, top_k=top_k, top_p=top_p)
-        samples = []
-        with evaluating(network):
-            for start in range(0, len(uniform), SAMPLE_BATCH):
-                rows = slice(start, start + SAMPLE_BATCH)
-                given = {name: part[rows] for name, part in cond.items()}
-                samples.append(self.draw_batch(network, prompt, uniform[rows], given, choose, constraints))
-        return torch.cat(samples) if samples else torch.empty(uniform.shape, dtype=torch.int64)
-
-    def draw_batch(
-        self,
-        network: Decoder | PatchDecoder,
-        prompt: Tensor,
-        uniform: Tensor,
-        cond: Batch,
-        choose: Callable[[Tensor], Tensor],
-        constraints: Sequence[Constraint],
-    ) -> Tensor:
-        """Symbols int64 [N, T] for N <= SAMPLE_BATCH rows of numbers from U(0, 1). choose: logits to probabilities."""
-        size, length = uniform.shape
-        endings = Endings(self.spec) if self.spec.x.names else None
-        device = next(network.parameters()).device
-        cond = {
-            name: F.pad(part, (0,) * (2 * part.ndim - 1) + (SAMPLE_BATCH - size,)).to(device) for name, part in cond.items()
-        }
-        u = F.pad(uniform, (0, 0, 0, SAMPLE_BATCH - size))
-        x = torch.full(u.shape, endings.pad if endings and endings.pad is not None else 0)  # [B, T]
-        x[:, : len(prompt)] = prompt
-        symbol = network.start(SAMPLE_BATCH, cond.pop("y", None))
-        cache = network.cache(SAMPLE_BATCH, length, **cond)
-        for t in range(length):
-            logits = network.step(symbol, cache).cpu()  # type: ignore[arg-type]  # [B, V]
-            if t >= len(prompt):
-                if endings:
-                    logits = logits.masked_fill(~combined(constraints, endings, x[:, :t]), -torch.inf)
-                x[:, t] = draw(choose(logits), u[:, t])
-                if endings and endings.ended(x[:size, : t + 1]).all():
-                    break
-            symbol = x[:, t : t + 1].to(device)
-        return x[:size]
-
-    def full_conditions(self, seeds: Sequence[int], cond: Batch | None) -> Batch:
-        """The conditions of these seeds by field, with defaults for those that are missing; UserError for unknown ones.
-
-        Sources have the data's width: the last bits of a sample depend on it.
-        """
-        cond = self.conditions(seeds) | (cond or {})
-        if unknown := sorted(cond.keys() - set(self.learner.conditions)):
-            raise UserError(f"this model knows no conditions: leave out {', '.join(unknown)}")
-        if "source" in cond:
-            width, longest = self.spec.fields["source"].shape[0], int(cond["source_length"].max()) if len(seeds) else 0
-            if longest > width:
-                raise UserError(f"the source has {longest} symbols and those of the data {width}: shorten it")
-            cond["source"] = F.pad(cond["source"], (0, width - cond["source"].shape[1]))  # also cuts padding
-        return cond
 
 
 def uniforms(seeds: Sequence[int], length: int) -> Tensor:

@@ -21,6 +21,7 @@ class Cache:
 
     keys, values: [depth, B, heads, T, d] for up to T positions; keys are rotated. used: number of positions stored.
     visible: which positions are attended to, [B, 1, 1, T]; None for all. before: how many come before position 0.
+    shift: what a latent adds to the input of every position, [B, 1, width]; None for no latent.
     """
 
     keys: Tensor
@@ -28,6 +29,7 @@ class Cache:
     used: int = 0
     visible: Tensor | None = None
     before: int = 0
+    shift: Tensor | None = None
 
 
 class CausalTransformer(nn.Module):

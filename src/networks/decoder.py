@@ -22,7 +22,7 @@ class Decoder(CausalTransformer):
 
     width: channels of a position. depth: blocks. heads: attention heads, each with d = width / heads channels.
     conditional: every class has a start symbol of its own. Data with a source and without classes need none. dropout: see
-    CausalTransformer.
+    CausalTransformer. z_dim: size of a latent that is added, after a linear layer, to the input of every position; 0 for none.
     """
 
     def __init__(
@@ -33,6 +33,7 @@ class Decoder(CausalTransformer):
         heads: int = 4,
         conditional: bool = False,
         dropout: float = 0.0,
+        z_dim: int = 0,
     ) -> None:
         if not spec.x.names:
             raise ValueError(f"a decoder takes symbols of a vocabulary and the data are {spec.kind}: choose data of tokens")
@@ -46,6 +47,9 @@ class Decoder(CausalTransformer):
         super().__init__(embedding, width, depth, heads, dropout)
         self.classes, self.vocabulary = classes, vocabulary
         self.conditions = (("y",) if classes else ()) + (("source", "source_length") if source else ())
+        self.latent = nn.Linear(z_dim, width, bias=False) if z_dim else None
+        if z_dim:
+            self.conditions = (*self.conditions, "z")
 
     def forward(
         self,
@@ -53,10 +57,11 @@ class Decoder(CausalTransformer):
         y: Tensor | None = None,
         source: Tensor | None = None,
         source_length: Tensor | None = None,
+        z: Tensor | None = None,
     ) -> Tensor:
         """Symbols [B, T] to logits [B, T, V]; logits at t depend only on the conditions and the symbols before t.
 
-        y [B] if conditional; source [B, S] and source_length [B] if the data have them.
+        y [B] if conditional; source [B, S] and source_length [B] if the data have them; latents z [B, z_dim] if there are any.
         """
         read = torch.cat([self.start(len(tokens), y), tokens[:, :-1]], dim=1)  # [B, T]
         before, mask = 0, None
@@ -67,11 +72,23 @@ class Decoder(CausalTransformer):
             read = torch.cat([source, read], dim=1)  # [B, S + T]
             mask = causal_mask(F.pad(visible, (0, tokens.shape[1]), value=True))
         rotation = rotations(torch.arange(-before, tokens.shape[1], device=tokens.device), self.channels)
-        return self.logits(self.contexts(self.embedding(read), rotation, mask)[:, before:])
+        return self.logits(self.contexts(self.inputs(read, self.shift(z)), rotation, mask)[:, before:])
+
+    def inputs(self, symbols: Tensor, shift: Tensor | None) -> Tensor:
+        """Symbols [B, T] to the transformer's inputs [B, T, width]."""
+        x = self.embedding(symbols)
+        return x if shift is None else x + shift
+
+    def shift(self, z: Tensor | None) -> Tensor | None:
+        """What latents [B, z_dim] add to the input of every position, [B, 1, width]; None for a decoder without a latent."""
+        if self.latent is None:
+            return None
+        assert z is not None, "a decoder with a latent needs one"
+        return self.latent(z.to(self.latent.weight.dtype))[:, None]
 
     def nats(self, logits: Tensor, tokens: Tensor) -> Tensor:
         """-log p of each symbol [B, T] from its logits [B, T, V]."""
-        return F.cross_entropy(logits.mT, tokens, reduction="none")
+        return F.cross_entropy(logits.flatten(0, 1), tokens.flatten(), reduction="none").unflatten(0, tokens.shape)
 
     def start(self, batch: int, y: Tensor | None = None) -> Tensor:
         """The start symbol, which comes before every sequence, [B, 1]: V, or V + y for classes y [B]."""
@@ -81,24 +98,34 @@ class Decoder(CausalTransformer):
         return torch.full((batch, 1), self.vocabulary, device=self.embedding.weight.device)
 
     @torch.no_grad()
-    def cache(self, batch: int, length: int, source: Tensor | None = None, source_length: Tensor | None = None) -> Cache:
-        """A cache for `length` steps, which holds the sources [B, S], if the data have them."""
+    def cache(
+        self,
+        batch: int,
+        length: int,
+        source: Tensor | None = None,
+        source_length: Tensor | None = None,
+        z: Tensor | None = None,
+    ) -> Cache:
+        """A cache for `length` steps, which holds the sources [B, S] and the latents [B, z_dim], if there are any."""
         if source is None:
-            return self.empty_cache(batch, length)
+            cache = self.empty_cache(batch, length)
+            cache.shift = self.shift(z)
+            return cache
         assert source_length is not None
         before = source.shape[1]
         source, visible = shifted_right(source, source_length)
         cache = self.empty_cache(batch, before + length)
         cache.before, cache.visible = before, F.pad(visible, (0, length), value=True)[:, None, None]
+        cache.shift = self.shift(z)
         rotation = rotations(torch.arange(-before, 0, device=source.device), self.channels)
-        self.step_on(self.embedding(source), rotation, cache, causal_mask(visible))
+        self.step_on(self.inputs(source, cache.shift), rotation, cache, causal_mask(visible))
         return cache
 
     @torch.no_grad()
     def step(self, token: Tensor, cache: Cache) -> Tensor:
         """The last symbol so far [B, 1], at first `start`, to the logits [B, V] of the next one; adds to the cache."""
         rotation = rotations(torch.tensor([cache.used - cache.before], device=token.device), self.channels)
-        return self.logits(self.step_on(self.embedding(token), rotation, cache))
+        return self.logits(self.step_on(self.inputs(token, cache.shift), rotation, cache))
 
     def logits(self, contexts: Tensor) -> Tensor:
         """[..., width] to [..., V]."""

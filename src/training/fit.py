@@ -179,7 +179,7 @@ def place_model(model: Model, settings: TrainerSettings, place: Place) -> None:
     if place.processes > 1 and settings.sync_batchnorm:
         synchronise(model)
     model.sharded = place.strategy == "fsdp"
-    if model.sharded and not isinstance(model, OneLoss):
+    if model.sharded and not (isinstance(model, OneLoss) and len(model.configure_optimizers()) == 1):
         raise UserError("trainer=fsdp is for rules with one loss and one optimizer: take trainer=ddp")
 
 

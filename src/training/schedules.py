@@ -27,6 +27,17 @@ def cosine(samples_seen: int, initial: float, final: float, end: int, start: int
     return initial + (final - initial) * (1 - math.cos(math.pi * progress)) / 2
 
 
+def exponential(samples_seen: int, initial: float, final: float, end: int | None, start: int = 0) -> float:
+    """A value that is `initial` until `start` samples and grows or falls by equal factors to `final` at `end`.
+
+    With initial = 1, RelGAN's inverse temperature (Nie et al. 2019, section 2.3). If end is None, it stays at `initial`.
+    """
+    if end is None:
+        return initial
+    progress = min(max((samples_seen - start) / max(end - start, 1), 0.0), 1.0)
+    return initial * (final / initial) ** progress
+
+
 def lengthening_stages(
     samples_seen: int, end: int, final: float, start: int = 0, stages: int = 8, growth: float = 3.0
 ) -> float:

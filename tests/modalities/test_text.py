@@ -33,8 +33,21 @@ def names(folder: Path) -> list[str]:
 def test_the_protocol_alone() -> None:
     modality: Modality = text_of()
     assert modality.suffix == ".txt"
-    for capability in (Films, ShowsInterpolations, ShowsNeighbours):
+    assert isinstance(modality, ShowsInterpolations)
+    for capability in (Films, ShowsNeighbours):
         assert not isinstance(modality, capability)
+
+
+def test_rows_of_interpolations_stand_one_below_the_other(tmp_path: Path) -> None:
+    rows = tokens([2, 1, 0], [2, 3, 1], [3, 1, 0], [3, 2, 1]).unflatten(0, (2, 2))
+    text_of().strip(rows, tmp_path / "strip.txt", PROVENANCE)
+    assert (tmp_path / "strip.txt").read_text().split("\n\n") == [
+        "--- row 1, 1 of 2 ---\n春",
+        "--- row 1, 2 of 2 ---\n春眠",
+        "--- row 2, 1 of 2 ---\n眠",
+        "--- row 2, 2 of 2 ---\n眠春\n",
+    ]
+    assert json.loads((tmp_path / "strip.json").read_text())["provenance"]["step"] == 400
 
 
 def test_tokens_are_left_as_they_are() -> None:

@@ -38,10 +38,24 @@ def devices(call: Callable[[], object]) -> set[torch.device]:
     return found
 
 
-@pytest.fixture(params=["mlp_gan", "cdcgan", "stylegan2", "vae", "flow", "diffusion", "autoregressive", "contrastive"])
+@pytest.fixture(
+    params=[
+        "mlp_gan",
+        "cdcgan",
+        "stylegan2",
+        "vae",
+        "flow",
+        "diffusion",
+        "autoregressive",
+        "text_vae",
+        "text_gan",
+        "contrastive",
+    ]
+)
 def experiment(request: Any, compose: Any) -> Experiment:
-    data = f"data.path={README}" if request.param == "autoregressive" else "data=digits"
-    return Experiment(compose(f"model={request.param}", data, "debug=tiny"))
+    texts = request.param in ("autoregressive", "text_vae", "text_gan")
+    data = ["data=text", f"data.path={README}"] if texts else ["data=digits"]
+    return Experiment(compose(f"model={request.param}", *data, "debug=tiny"))
 
 
 def test_samples_measures_and_losses(experiment: Experiment) -> None:

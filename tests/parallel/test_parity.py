@@ -14,7 +14,7 @@ from training import train_all
 
 ROOT = Path(__file__).parents[2]
 MODELS = sorted(path.stem for path in (ROOT / "conf" / "model").glob("*.yaml"))
-FAST = ["cdcgan", "vae", "flow", "gpt", "autoregressive_images", "contrastive"]
+FAST = ["cdcgan", "vae", "flow", "gpt", "text_vae", "text_gan", "autoregressive_images", "contrastive"]
 TINY = [
     *("debug=tiny", "trainer.threads=1", "trainer.precision=64-true", "data.batch_size=16", "evaluate=false"),
     *("checkpoint.every=1000", "validation={every: 100, samples: 32}", "samples={n: 4, per_decade: 1}"),
@@ -50,6 +50,11 @@ def words_of(model: str) -> list[str]:
     if model == "gpt":  # texts of different lengths, with sources
         settings = ["data.length=24", "data.source_length=24", "model.network={width: 32, depth: 1, heads: 2, dropout: 0.0}"]
         return ["model=gpt", "data=text_pairs", *settings]
+    if model.startswith("text_"):
+        words = [f"model={model}", "data=text", f"data.path={ROOT / 'README.md'}", "data.length=24"]
+        words.append("model.network={width: 32, depth: 1, heads: 2, dropout: 0.0}")
+        gan = ["model.discriminator={filters: 8, dropout: 0.0}", "model.pretraining.samples=80"]  # five updates
+        return [*words, *gan] if model == "text_gan" else words
     return [f"model={model}", f"data.path={ROOT / 'README.md'}" if model == "autoregressive" else "data=digits"]
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from src.training.schedules import cosine, is_every, is_log_spaced, lengthening_stages, linear_decay
+from src.training.schedules import cosine, exponential, is_every, is_log_spaced, lengthening_stages, linear_decay
 
 
 @pytest.mark.parametrize(("images", "factor"), [(0, 1.0), (100, 1.0), (150, 0.75), (200, 0.5), (300, 0.0), (999, 0.0)])
@@ -29,6 +29,12 @@ def test_cosine(images: int, value: float) -> None:
 
 def test_cosine_rises_where_final_is_above_initial() -> None:
     assert [cosine(images, 0.0, 2.0, end=60) for images in (0, 20, 40, 60)] == pytest.approx([0.0, 0.5, 1.5, 2.0])
+
+
+def test_exponential_grows_by_equal_factors() -> None:
+    seen = (0, 100, 150, 200, 999)
+    assert [exponential(images, 1.0, 100.0, end=200, start=100) for images in seen] == pytest.approx([1, 1, 10, 100, 100])
+    assert exponential(10**9, 1.0, 100.0, end=None) == 1.0
 
 
 def test_stages_lengthen() -> None:

@@ -1,4 +1,4 @@
-"""Text: continue what a person writes."""
+"""Text: continue what a person writes, and go from one latent to another."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -6,8 +6,10 @@ from typing import Any
 
 from src.data.scripts import CONVERSIONS, HAN
 from src.modalities.text import Text
-from src.models.capabilities import Continues, Samples
+from src.models.capabilities import Continues, Interpolates, Samples
 from src.page.panels.panel import Control, Item, LoadedRun, Output, Tab, arguments, drawn, given, sampling, seed, shown
+
+STEPS = 8  # texts between two latents
 
 
 def supports(run: LoadedRun) -> bool:
@@ -22,10 +24,16 @@ def tabs(run: LoadedRun, most: int) -> dict[str, Tab]:
     number = Control("n", "range", min(4, most), low=1, high=most)
     chinese = any(map(HAN.match, run.model.spec.x.names))
     script = [Control("script", "choice", None, choices=tuple(CONVERSIONS), off=True)] if chinese else []
-    return {"continue": Tab((prompt, number, *script, *sampling(run, model.continue_from), seed()), judged=True)}
+    found = {"continue": Tab((prompt, number, *script, *sampling(run, model.continue_from), seed()), judged=True)}
+    if isinstance(model, Interpolates) and most >= STEPS:
+        pairs = Control("n", "range", min(2, most // STEPS), low=1, high=most // STEPS)
+        found["morph"] = Tab((pairs, *sampling(run, model.interpolate), seed()))
+    return found
 
 
 def draw(run: LoadedRun, tab: str, settings: dict[str, Any]) -> Output:
+    if tab == "morph":
+        return Output("morph", [item(run, x) for x in interpolation(run, settings).flatten(0, 1)], STEPS)
     seeds = range(settings["seed"], settings["seed"] + settings["n"])
     how = {name: value for name, value in given(settings).items() if name not in ("n", "seed")}
     texts = samples(run, seeds, how)
@@ -33,6 +41,9 @@ def draw(run: LoadedRun, tab: str, settings: dict[str, Any]) -> Output:
 
 
 def save(run: LoadedRun, tab: str, settings: dict[str, Any], folder: Path) -> None:
+    if tab == "morph":
+        run.modality.strip(interpolation(run, settings), folder / "interpolation.txt", drawn(run, settings))
+        return
     seeds = range(settings["seed"], settings["seed"] + settings["n"])
     read = run.modality.read(settings["prompt"]).text
     provenance = drawn(run, settings) | ({"prompt_read_as": read} if read != settings["prompt"] else {})
@@ -43,6 +54,12 @@ def samples(run: LoadedRun, seeds: Sequence[int], settings: Mapping[str, Any]) -
     """int64 [N, T], which begin with the prompt; a prompt in the other Chinese script is converted."""
     prompt = run.modality.encode(run.modality.read(settings.get("prompt", "")).text, "prompt")
     return run.modality.finish(run.model.continue_from(prompt, seeds, **arguments(run, settings, len(seeds))))
+
+
+def interpolation(run: LoadedRun, settings: dict[str, Any]) -> Any:
+    """int64 [n, STEPS, T]."""
+    rows = settings["n"]
+    return run.modality.finish(run.model.interpolate(rows, STEPS, settings["seed"], **arguments(run, settings, rows)))
 
 
 def item(run: LoadedRun, sample: Any, settings: dict[str, Any] | None = None) -> Item:

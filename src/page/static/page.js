@@ -345,10 +345,10 @@ let place = 0; // of the last slider, from 0 to 1, so that it stays when setting
 function morph(drawn) {
   const rows = [];
   for (let start = 0; start < drawn.items.length; start += drawn.columns) rows.push(drawn.items.slice(start, start + drawn.columns));
-  const images = rows.map((row, number) => items.image(row[0], `${text("pair")} ${number + 1}`));
+  const shown = rows.map((row, number) => items[row[0].kind](row[0], `${text("pair")} ${number + 1}`));
   const slider = element("input", { type: "range", id: "slide", min: 0, max: drawn.columns - 1, step: 1 });
   const move = () => {
-    images.forEach((image, number) => { image.src = rows[number][slider.value].data; });
+    shown.forEach((one, number) => { one[rows[number][0].kind === "text" ? "textContent" : "src"] = rows[number][slider.value].data; });
     place = slider.value / (drawn.columns - 1);
   };
   slider.value = Math.round(place * (drawn.columns - 1));
@@ -357,7 +357,7 @@ function morph(drawn) {
   return element("div", {},
     element("div", { class: "slide" }, element("label", { for: "slide", "data-text": "slide" }), slider,
       element("span", {}, element("span", { "data-text": "slide.first" }), element("span", { "data-text": "slide.last" }))),
-    element("div", { class: "morph" }, ...images.map((image) => element("figure", { class: "tile" }, image))));
+    element("div", { class: "morph" }, ...shown.map((one) => element("figure", { class: "tile" }, one))));
 }
 
 // The training film

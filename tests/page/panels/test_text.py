@@ -1,17 +1,20 @@
-"""The text panel, on a model of a few Chinese characters with random weights."""
+"""The text panel, on models of a few symbols with random weights."""
 
 import json
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
+import pytest
 import torch
 
 from src.data.spec import Field, Spec
 from src.data.vocabulary import Vocabulary
 from src.modalities.text import Text
 from src.models.autoregressive import Autoregressive
+from src.models.text_vae import TextVAE
 from src.networks.decoder import Decoder
+from src.networks.text_vae import TextVAE as Networks
 from src.page.panels import text
 from src.page.panels.panel import LoadedRun
 
@@ -40,3 +43,25 @@ def test_other_languages_have_no_choice_of_script() -> None:
     model = Autoregressive(spec, 0, partial(Decoder, width=16, depth=1, heads=2), partial(torch.optim.AdamW, lr=1e-2))
     run = LoadedRun(SimpleNamespace(), "a", model, Text(spec), {})  # type: ignore[arg-type]
     assert "script" not in [control.name for control in text.tabs(run, 4)["continue"].controls]
+
+
+@pytest.fixture
+def latent_run() -> LoadedRun:
+    spec = Spec({"x": Field("tokens", (5,), "int64", ("<pad>", "<end>", "<unknown>", "a", "b"))})
+    network = partial(Networks, z_dim=3, width=16, depth=1, heads=2)
+    model = TextVAE(spec, 0, network, partial(torch.optim.AdamW, lr=1e-3))
+    return LoadedRun(SimpleNamespace(), "a", model, Text(spec), {"model": "0" * 64})  # type: ignore[arg-type]
+
+
+def test_texts_between_two_latents(latent_run: LoadedRun, tmp_path: Path) -> None:
+    tab = text.tabs(latent_run, 32)["morph"]
+    settings = tab.read({"n": 2, "seed": 3, "temperature": 0.5})
+    shown = text.draw(latent_run, "morph", settings)
+    assert (shown.kind, shown.columns, len(shown.items)) == ("morph", text.STEPS, 2 * text.STEPS)
+    assert {item.kind for item in shown.items} == {"text"}
+    text.save(latent_run, "morph", settings, tmp_path)
+    assert shown.items[-1].data in (tmp_path / "interpolation.txt").read_text()
+
+
+def test_a_page_that_draws_few_samples_has_no_room_for_it(latent_run: LoadedRun) -> None:
+    assert text.tabs(latent_run, text.STEPS - 1).keys() == {"continue"}

@@ -6,6 +6,8 @@ from functools import cache
 from itertools import product
 from pathlib import Path
 
+import numpy as np
+
 TABLE = Path(__file__).parent / "pingshui" / "rhymes.txt"
 LOST = "\N{REPLACEMENT CHARACTER}"  # an ideograph that the vocabulary does not have
 # The CJK ideographs of Unicode's blocks: extension A, unified, compatibility, and the planes 2 and 3.
@@ -51,6 +53,13 @@ def form_of(texts: Iterable[str]) -> str | None:
 def lines_of(text: str) -> list[str]:
     """The runs of ideographs between punctuation, but those of fewer than four."""
     return re.findall(f"{HAN}{{4,}}", text)
+
+
+def shuffled_lines(text: str, random: np.random.Generator) -> str:
+    """A text with its runs of ideographs in another order; what is between them stays where it is."""
+    lines = re.findall(f"{HAN}+", text)
+    order = iter(random.permutation(len(lines)))
+    return re.sub(f"{HAN}+", lambda _: lines[next(order)], text)
 
 
 def rhymed(lines: Sequence[str]) -> bool:

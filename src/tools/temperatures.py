@@ -28,7 +28,7 @@ from src.runs.folder import RunFolder
 from src.runs.load import load_run
 from src.system.files import write_json
 from src.system.numerics import set_numerics
-from src.tools.families import STYLE, save
+from src.tools.families import STYLE, plain, save
 
 KINDS = {"real": "unseen real text", "ngram_4": "4-gram samples"}  # points beside the models
 
@@ -110,20 +110,23 @@ class Quality:
 
 
 def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
-    """Nats under the 4-gram model over self-BLEU: both are low for samples that are good and varied."""
-    figure, axis = plt.subplots(figsize=(6, 4), layout="constrained")
-    for name, marker in zip(KINDS, "*X", strict=True):
-        found = next(row for row in rows if row["run"] == name)
-        axis.plot(found["self_bleu"], found["nats"], marker, color="#777777", markersize=10, label=KINDS[name])
-    for number, name in enumerate(dict.fromkeys(row["run"] for row in rows if row["run"] not in KINDS)):
-        own = [row for row in rows if row["run"] == name]
-        points = [(row["self_bleu"], row["nats"]) for row in own]
-        axis.plot(*zip(*points, strict=True), marker="osD^v<>"[number % 7], markersize=4, label=name)
-        for row, point in zip(own, points, strict=True):
-            if row["temperature"] is not None:
-                axis.annotate(f"{row['temperature']:g}", point, textcoords="offset points", xytext=(5, 3), fontsize=8)
-    axis.set(xlabel="self-BLEU (right: less varied)", ylabel="nats / character under a 4-gram model (up: less fluent)")
-    axis.legend(frameon=False, fontsize=8)
+    """Nats under the 4-gram model, and FD, over self-BLEU: lower left is better."""
+    figure, axes = plt.subplots(1, 2, figsize=(9, 4), layout="constrained")
+    for axis, key, label in zip(axes, ("nats", "fd"), ("nats / character, 4-gram model", "FD"), strict=True):
+        for name, marker in zip(KINDS, "*X", strict=True):
+            found = next(row for row in rows if row["run"] == name)
+            axis.plot(found["self_bleu"], found[key], marker, color="#777777", markersize=10, label=KINDS[name])
+        for number, name in enumerate(dict.fromkeys(row["run"] for row in rows if row["run"] not in KINDS)):
+            own = [row for row in rows if row["run"] == name]
+            points = [(row["self_bleu"], row[key]) for row in own]
+            axis.plot(*zip(*points, strict=True), marker="osD^v<>"[number % 7], markersize=4, label=name)
+            for row, point in zip(own, points, strict=True):
+                if row["temperature"] is not None:
+                    axis.annotate(f"{row['temperature']:g}", point, textcoords="offset points", xytext=(5, 3), fontsize=8)
+        axis.set(xlabel="self-BLEU (right: less varied)", ylabel=label)
+    axes[1].set_yscale("log")
+    plain(axes[1].yaxis)
+    axes[0].legend(frameon=False, fontsize=8)
     save(figure, path)
 
 

@@ -41,7 +41,7 @@ def two_steps(config: dict[str, Any]) -> None:
 @pytest.mark.parametrize("model", options("model"))
 def test_models(model: str, compose: Any, greetings: Path, tmp_path: Path) -> None:
     small = [*SMALL[1:], f"data.path={BOOK}"] if model == "autoregressive" else SMALL
-    if model == "gpt":
+    if model in ("gpt", "lstm"):
         small = [*SMALL[1:], "data=text_pairs", f"data.path={greetings}", "model.network.width=32"]
     if model.startswith("text_"):
         small = [*SMALL_TEXT, *(["model.pretraining.samples=32"] if model == "text_gan" else ["model.likelihood_samples=2"])]

@@ -21,7 +21,8 @@ from src.runs.folder import RunFolder
 from src.train import train
 
 ROOT = Path(__file__).parent.parent
-MODELS = sorted(path.stem for path in (ROOT / "conf" / "model").glob("*.yaml") if path.stem != "gpt")  # autoregressive's class
+TEXT = "gpt", "lstm"  # of autoregressive's class
+MODELS = sorted(path.stem for path in (ROOT / "conf" / "model").glob("*.yaml") if path.stem not in TEXT)
 TEXTS = "autoregressive", "text_gan", "text_vae"
 TINY = ["model=mlp_gan", "data=digits", "debug=tiny", "trainer.threads=1", "evaluate=false"]
 

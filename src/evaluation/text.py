@@ -19,7 +19,8 @@ from src.evaluation.metrics.text_distance import TextDistance
 from src.evaluation.metrics.texts import overlap
 from src.evaluation.scoring import BATCH, bound_of, subset
 from src.evaluation.suite import Main, record
-from src.evaluation.text_protocol import COLUMNS, CONTROL_NAMES, FD, Reference, likelihood, split_texts, texts_of
+from src.evaluation.text_columns import CONTROL_NAMES, FD, columns
+from src.evaluation.text_protocol import Reference, likelihood, split_texts, texts_of
 from src.models.capabilities import Likelihood, Samples
 from src.models.model import Model
 from src.parallel.collectives import from_first, is_first, shared
@@ -116,15 +117,20 @@ class TextSuite:
             if isinstance(model, Samples) and "source" in model.conditions(range(1)):
                 count = min(len(drawn), len(split))
                 metrics |= overlap(drawn[:count], reference.unseen[:count])
-        columns = [column for column in COLUMNS if column.key in metrics]
+        shown = list(columns(metrics, reference.features_name))
         names = {name: CONTROL_NAMES[name] for name in controls}
         more: dict[str, Any] = {"device": str(model.device)}
         if self.scores and (bound := bound_of(model)):
             more["bounds"] = dict.fromkeys(("nats", "perplexity"), bound)
-        return record(self.main, columns, metrics, controls, names, reference.described, **more)
+        return record(self.main, shown, metrics, controls, names, reference.described, **more)
 
-    def draw(self, model: Samples, dataset: Dataset, seed: int, count: int, name: str, show: bool = False) -> list[str]:
-        """Texts of the seeds seed .. seed + count - 1. Their conditions are those of a split's texts, in turn."""
+    def draw(
+        self, model: Samples, dataset: Dataset, seed: int, count: int, name: str, show: bool = False, **how: Any
+    ) -> list[str]:
+        """Texts of the seeds seed .. seed + count - 1. Their conditions are those of a split's texts, in turn.
+
+        how: further arguments of the model's `sample`.
+        """
         split = dataset.split(name)
 
         def part(rows: slice) -> np.ndarray:
@@ -137,7 +143,7 @@ class TextSuite:
                     name: torch.from_numpy(given[name]) if name in given else values
                     for name, values in model.conditions(seeds).items()
                 }
-                found.append(model.sample(seeds, cond).numpy())
+                found.append(model.sample(seeds, cond, **how).numpy())
                 if show and is_first():
                     line.count(stop - rows.start, rows.stop - rows.start, "samples")
             line.end()

@@ -14,59 +14,22 @@ from src.data.dataset import Dataset, Split, read_all
 from src.data.spec import Spec
 from src.data.vocabulary import BYTES, END, LOST, PAD, UNKNOWN, joined
 from src.evaluation.cache import cached, digest
+from src.evaluation.extractors.quatrains import QuatrainFeatures
+from src.evaluation.metrics.mauve import summary
 from src.evaluation.metrics.ngrams import NGrams
-from src.evaluation.metrics.quatrains import form_metrics, form_of
+from src.evaluation.metrics.quatrains import form_metrics, form_of, shuffled_lines
 from src.evaluation.metrics.sequences import Sequences, longest_copies
 from src.evaluation.metrics.text_distance import TextDistance
 from src.evaluation.metrics.texts import Training, distinct, groups, lead, nearest_texts, overlap, self_bleu
 from src.evaluation.scoring import BATCH, score, subset
-from src.evaluation.suite import Column
+from src.evaluation.text_columns import COPIED, FD
 from src.models.capabilities import SymbolLikelihood
 from src.models.model import Model
 from src.parallel.collectives import is_first, shared
 from src.system.progress import Line
 
-REVISION = 1  # increase it when a metric or a control changes its meaning: older caches are then not used
-FD = "fd_pairs"
-COPIED = 10  # characters in a row that a sample and a training text share, for the sample to count as copied
-
-COLUMNS = [
-    Column("nats", "nats / character", "negative log-likelihood per character of unseen texts; their ends count as characters"),
-    Column("perplexity", "perplexity", "exp(nats): among how many equally probable characters the model chooses"),
-    Column(FD, "FD ↓", "Fréchet distance of samples to training texts, by which characters follow each other"),
-    Column("structure", "structure ↑", "share of samples with the line lengths and the punctuation of the data", "higher"),
-    Column("rhyme", "rhyme ↑", "share of samples whose second and fourth line rhyme (Pingshui rhymes)", "higher"),
-    Column("tones", "tones ↑", "share of samples that follow the tone rules of regulated verse", "higher"),
-    Column("self_bleu", "self-BLEU ↓", "BLEU-4 of each sample with the others as references: high if they repeat each other"),
-    *(
-        Column(
-            f"distinct_{n}", f"distinct-{n} ↑", f"different {n}-grams of characters, divided by all of them", "higher", n != 2
-        )
-        for n in (1, 2, 3, 4)
-    ),
-    Column(
-        "bleu", "BLEU ↑", "n-grams of characters that samples share with their references, by sacrebleu, 0 to 100", "higher"
-    ),
-    Column("chrf", "chrF ↑", "F-score of n-grams of characters, by sacrebleu, 0 to 100", "higher"),
-    Column("rouge_1", "ROUGE-1 ↑", "F1 of the characters that a sample shares with its reference", "higher", True),
-    Column("rouge_2", "ROUGE-2 ↑", "F1 of the pairs of characters that a sample shares with its reference", "higher", True),
-    Column("rouge_l", "ROUGE-L ↑", "F1 of the longest common subsequence of a sample and its reference", "higher"),
-    Column(
-        "copied", "copied", f"share of samples that have {COPIED} characters in a row, or two lines, of a training text", None
-    ),
-    Column("near_copies", "near copies", "share of samples at most two edits away from a training text", None),
-    Column("copied_ngram", "longest copy", "the longest run of characters shared with a training text, on average", None, True),
-]
-CONTROL_NAMES = {
-    "real": "unseen real text (floor)",
-    "ngram_4": "4-gram model (baseline)",
-    "bigram": "bigram model (baseline)",
-    "unigram": "unigram model (baseline)",
-    "shuffled": "real text, characters shuffled",
-    "training_copies": "copies of training text",
-    "lead": "first sentence of the source",
-    "nearest": "target of the most similar training source",
-}
+REVISION = 2  # increase it when a metric or a control changes its meaning: older caches are then not used
+COVERED = 0.98  # least share of the training texts' characters that an encoder must know
 NGRAM_ORDERS = {"ngram_4": 4, "bigram": 2, "unigram": 1}
 
 
@@ -191,7 +154,28 @@ class Reference:
             "unknown": "characters that training does not have are read, not scored",
             "vocabulary": len(self.names),
             "form": self.form or "none",
+            "features": self.features_described,
         }
+
+    @cached_property
+    def features(self) -> QuatrainFeatures | None:
+        """The encoder of quatrains, if the training texts are quatrains and it knows their characters; else None."""
+        if not self.form:
+            return None
+        encoder = QuatrainFeatures()
+        return encoder if encoder.alphabet.coverage(self.train) >= COVERED else None
+
+    @property
+    def features_name(self) -> str:
+        """The features of the divergence, which end its key."""
+        return self.features.name if self.features else "pairs"
+
+    @property
+    def features_described(self) -> str:
+        if self.features:
+            return f"{self.features.name} (SHA-256 {self.features.weights_sha256}): quatrains whose characters it knows"
+        why = f"the encoder of quatrains knows less than {COVERED:.0%} of the characters" if self.form else "no quatrains"
+        return f"pairs of characters: {why}"
 
     @cached_property
     def rows(self) -> np.ndarray:
@@ -217,15 +201,28 @@ class Reference:
 
     def variety(self, texts: Sequence[str]) -> dict[str, float]:
         """Metrics that depend on the number of texts: means over groups of equal size."""
-        parts = groups(len(texts), self.group)
-        found = [distinct(texts[rows]) | {"self_bleu": self_bleu(texts[rows])} for rows in parts]
+        parts = [texts[rows] for rows in groups(len(texts), self.group)]
+        found = [distinct(part) | {"self_bleu": self_bleu(part)} for part in parts]
         metrics = {key: float(np.mean([metrics[key] for metrics in found])) for key in found[0]}
-        distances = [self.distance(texts[rows]) for rows in parts]
-        return metrics | {FD: float(np.mean(distances))}
+        metrics[FD] = float(np.mean([self.pairs(part) for part in parts]))
+        if self.features:
+            metrics[f"fd_{self.features_name}"] = float(np.mean([self.distance(part) for part in parts]))
+        mean, spread = summary([self.distance.mauve(part) for part in parts])
+        return metrics | {f"mauve_{self.features_name}": mean, f"mauve_range_{self.features_name}": spread}
+
+    def trade(self, texts: Sequence[str]) -> dict[str, float]:
+        """`self_bleu` and `fd` in the best features there are, both means over groups: diversity and quality."""
+        parts = [texts[rows] for rows in groups(len(texts), self.group)]
+        return {"self_bleu": float(np.mean([*map(self_bleu, parts)])), "fd": float(np.mean([*map(self.distance, parts)]))}
+
+    @cached_property
+    def pairs(self) -> TextDistance:
+        return TextDistance(self.train)
 
     @cached_property
     def distance(self) -> TextDistance:
-        return TextDistance(self.train)
+        """In the features of the encoder, else in those of pairs."""
+        return TextDistance(self.train, self.features) if self.features else self.pairs
 
     @cached_property
     def training(self) -> Training:
@@ -240,7 +237,7 @@ class Reference:
 
     def measure_controls(self) -> dict[str, dict[str, Any]]:
         print(f"measuring real text of {self.dataset.name} and its controls first, once for all runs", flush=True)
-        random = np.random.default_rng(0)
+        random, drawn = np.random.default_rng(0), dict[str, list[str]]()
         found: dict[str, dict[str, Any]] = {"real": self.measure(self.unseen[: self.samples])}
         seen = self.dataset.split("train")
         training = Sequences.of(seen.batch(np.arange(len(seen))))
@@ -248,14 +245,19 @@ class Reference:
         end = list(self.names).index(END) if END in self.names else None
         for name, n in NGRAM_ORDERS.items():
             ngrams = NGrams(training, n, symbols)
-            drawn = texts_of(ngrams.sample(self.samples, self.dataset.spec.shape[0], end, seed=0), self.names)
-            found[name] = self.to_score.measure(ngrams.nats(self.to_score.samples)) | self.measure(drawn)
-        shuffled = ["".join(random.permutation(list(text))) for text in self.unseen[: self.samples]]
-        copies = [self.train[row] for row in random.integers(len(self.train), size=self.samples)]
-        found |= {"shuffled": self.measure(shuffled), "training_copies": self.measure(copies)}
+            drawn[name] = texts_of(ngrams.sample(self.samples, self.dataset.spec.shape[0], end, seed=0), self.names)
+            found[name] = self.to_score.measure(ngrams.nats(self.to_score.samples)) | self.measure(drawn[name])
+        real = self.unseen[: self.samples]
+        cheats = {"shuffled": ["".join(random.permutation(list(text))) for text in real]}
+        if self.form:
+            cheats = {"lines_shuffled": [shuffled_lines(text, random) for text in real]} | cheats
+        cheats["training_copies"] = [self.train[row] for row in random.integers(len(self.train), size=self.samples)]
+        found |= {name: self.measure(texts) for name, texts in cheats.items()}
         if "source" in self.dataset.spec.fields:
             count = min(self.samples, len(self.unseen))
             sources, references = self.texts(self.split, "source")[:count], self.unseen[:count]
+            for name, texts in (drawn | cheats).items():
+                found[name] |= overlap(texts[:count], references)
             similar = nearest_texts(sources, self.texts("train", "source"))
             found["lead"] = overlap([lead(source) for source in sources], references)
             found["nearest"] = overlap([self.train[row] for row in similar], references)

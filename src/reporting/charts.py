@@ -98,6 +98,31 @@ def training_curves(table: Table) -> Figure | None:
     return figure
 
 
+@rc_context(STYLE)
+def position_curves(table: Table) -> Figure | None:
+    """Nats of each position of unseen sequences, means over seeds, with the 4-gram model as a control. None without them."""
+    key, lines = "nats_by_position", list[tuple[str, list[list[float]], dict[str, Any]]]()
+    for index, group in enumerate(table.groups):
+        found = [run.record["metrics"][key] for run in group.finished if key in run.record["metrics"]]
+        if found:
+            lines.append((group.label, found, look(index)))
+    if not lines:
+        return None
+    run = next(run for group in table.groups for run in group.finished if key in run.record["metrics"])
+    if (baseline := run.record["controls"].get("ngram_4", {})).get(key):
+        lines.append((run.record["control_names"]["ngram_4"], [baseline[key]], {"color": SOFT, "linestyle": ":"}))
+    figure, axes = plot(2.6, "position", "nats")
+    for label, seeds, style in lines:
+        length = min(map(len, seeds))
+        values = [sum(seed[place] for seed in seeds) / len(seeds) for place in range(length)]
+        axes.plot(range(1, length + 1), values, label=label, **style)
+    scale(axes, "x")
+    scale(axes, "y")
+    figure.legend(loc="outside lower left", ncols=2, fontsize=8)
+    figure.set_figheight(2.6 + 0.17 * math.ceil(len(lines) / 2))
+    return figure
+
+
 def look(index: int) -> dict[str, Any]:
     """Colour and dashes of a recipe, by its place in the table."""
     return {"color": COLOURS[index % len(COLOURS)], "linestyle": "--" if index // len(COLOURS) % 2 else "-", "alpha": 0.8}

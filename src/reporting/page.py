@@ -12,6 +12,7 @@ from src.reporting.findings import finding, troubles, verdicts
 from src.reporting.markup import document, figure, folded, grid, listing, name_of, row, texts
 from src.reporting.runs import Run
 from src.reporting.tables import Group, Table
+from src.reporting.verses import verses
 from src.reporting.words import Cell, count, counted, number, seed_cells, sheet
 from src.runs import review
 
@@ -42,7 +43,8 @@ def figure_files(tables: list[Table], kind: str) -> dict[str, bytes]:
     """File name -> bytes of the page's charts. kind: "pdf" or "svg"."""
     files = {}
     for place, table in enumerate(tables, start=1):
-        for what, chart in (("seeds", charts.dots(table)), ("training", charts.training_curves(table))):
+        found = charts.dots(table), charts.training_curves(table), charts.position_curves(table)
+        for what, chart in zip(("seeds", "training", "positions"), found, strict=True):
             if chart:
                 files[f"{_safe(f'{place}-{table.data}-{table.main}-{what}')}.{kind}"] = charts.file(chart, kind)
     return files
@@ -88,6 +90,8 @@ def section(table: Table, tables: list[Table], films: str = "none", beside: str 
     curves = charts.inline(charts.training_curves(table), f"validation {table.main} while training")
     plots = figure(dots, f"{main} of each seed (dots), mean and its 95 % interval (bars)")
     plots += figure(curves, f"{main} on the validation split, a line for each seed")
+    positions = charts.inline(charts.position_curves(table), "nats of each position")
+    plots += figure(positions, "nats of each position of unseen texts, as far as texts go; means over seeds")
     seeds = [row(name_of(group, index), texts(seed_cells(table, group))) for index, group in enumerate(table.groups)]
     return f"""<section id="{_anchor(table, tables)}">
 <h2>{escape(_name(table, tables))}</h2>
@@ -212,7 +216,8 @@ def _film_section(table: Table, films: str, beside: str) -> str:
 def _picture(group: Group, run: Run, path: Path) -> str:
     words = escape(f"{group.label}, seed {run.seed}" + ("" if run.finished else f" ({run.state})"))
     if path.suffix == ".txt":
-        return figure(f"<pre>{escape(path.read_text(errors='replace'))}</pre>", words)
+        text = path.read_text(errors="replace")
+        return figure(verses(text) or f"<pre>{escape(text)}</pre>", words)
     data = base64.b64encode(path.read_bytes()).decode()
     return figure(f'<img src="data:image/{path.suffix[1:]};base64,{data}" alt="{words}">', words)
 

@@ -11,12 +11,13 @@ import torch
 from torch import Tensor
 
 from src.config.errors import UserError
-from src.data.dataset import Arrays
+from src.data.dataset import SPLITS, Arrays
 from src.data.sequences import Entry, Sequences
 from src.data.spec import Batch, Spec
 from src.evaluation.suite import plain_record
 from src.evaluation.text import TextSuite
-from src.evaluation.text_protocol import CONTROL_NAMES, Reference, split_texts, texts_of
+from src.evaluation.text_columns import CONTROL_NAMES
+from src.evaluation.text_protocol import Reference, split_texts, texts_of
 from src.models.model import Model
 
 STORKS = "白日依山盡，黃河入海流。欲窮千里目，更上一層樓。"
@@ -113,13 +114,29 @@ def test_copies_are_found_and_controls_are_there(tmp_path: Path) -> None:
     )
     assert found["tones"] == 0.5
     assert found["self_bleu"] < 0.5  # in groups of two, as many as there are unseen texts: not of six that repeat each other
-    assert list(controls) == ["real", "ngram_4", "bigram", "unigram", "shuffled", "training_copies"]
+    assert list(controls) == ["real", "ngram_4", "bigram", "unigram", "lines_shuffled", "shuffled", "training_copies"]
     assert set(controls) <= set(CONTROL_NAMES)
     assert controls["real"]["copied"] == controls["real"]["near_copies"] == controls["shuffled"]["structure"] == 0
     assert controls["training_copies"]["copied"] == controls["real"]["structure"] == 1
     assert controls["shuffled"]["distinct_1"] == controls["real"]["distinct_1"]
     assert all(math.isfinite(controls[name]["nats"]) for name in ("ngram_4", "bigram", "unigram"))
-    assert {column["key"] for column in record["columns"]} <= set(found)
+    keys = {column["key"] for column in record["columns"]}
+    assert {"fd_quatrain-cnn-1", "mauve_quatrain-cnn-1", "mauve_range_quatrain-cnn-1", "fd_pairs"} < keys <= set(found)
+    assert all(keys <= set(controls[name]) for name in ("ngram_4", "bigram", "unigram"))
+    assert record["protocol"]["features"].startswith("quatrain-cnn-1 (SHA-256 ")
+
+
+def test_other_texts_are_compared_by_pairs_of_characters(tmp_path: Path) -> None:
+    simplified = Four()
+    simplified.sequences = Sequences({name: [Entry("黄龙见鸟乡，" * 2 + "两门东马车。" * 2)] * 2 for name in SPLITS}, 24)
+    simplified.spec = simplified.sequences.spec
+    record = evaluate(simplified, tmp_path)
+    assert (
+        record["protocol"]["features"] == "pairs of characters: the encoder of quatrains knows less than 98% of the characters"
+    )
+    keys = [column["key"] for column in record["columns"]]
+    assert keys[:5] == ["nats", "perplexity", "mauve_pairs", "mauve_range_pairs", "fd_pairs"]
+    assert keys.count("fd_pairs") == 1
 
 
 def test_the_controls_are_cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -138,6 +155,8 @@ def test_samples_for_given_sources(tmp_path: Path) -> None:
     assert found["bleu"] == pytest.approx(100)
     assert controls["lead"]["rouge_l"] < 0.2
     assert controls["nearest"].keys() == controls["lead"].keys() == {"bleu", "chrf", "rouge_1", "rouge_2", "rouge_l"}
+    assert controls["ngram_4"].keys() > controls["lead"].keys()
+    assert controls["shuffled"]["rouge_1"] == 1 > controls["shuffled"]["rouge_l"]  # which tells that ROUGE-1 knows no order
 
 
 class Drawer(Model):

@@ -6,8 +6,8 @@ from xml.etree import ElementTree
 import pytest
 
 from src.reporting import charts, markup
-from src.reporting.charts import COLOURS, PAGE, dots, file, inline, short, training_curves
-from src.reporting.runs import Run, find_runs
+from src.reporting.charts import COLOURS, PAGE, dots, file, inline, position_curves, short, training_curves
+from src.reporting.runs import Run, find_runs, read_run
 from src.reporting.tables import make_tables
 
 MakeRun = Callable[..., Path]
@@ -98,3 +98,16 @@ def test_files_are_the_same_each_time(kind: str, start: bytes, make_run: MakeRun
 def test_charts_of_any_number_of_recipes_are_told_apart() -> None:
     """More recipes than colours are drawn dashed, and have a ring on the page."""
     assert [charts.look(n)["linestyle"] for n in (0, 6, 7, 13, 14)] == ["-", "-", "--", "--", "-"]
+
+
+def test_nats_of_each_position(suite_run: Callable[..., Path], edit: Callable[..., None]) -> None:
+    """A line of means over seeds for each recipe, and the 4-gram model's; as long as the shortest."""
+    folders = [suite_run("gpt", seed, {"nats": 1.0}, "lower", {"ngram_4": {"nats": 2.0}}) for seed in (0, 1)]
+    assert position_curves(*make_tables([read_run(folder, folder.name) for folder in folders])) is None
+    for folder, curve in zip(folders, ([3.0, 2.0, 1.0], [5.0, 2.0]), strict=True):
+        edit(folder / "metrics.json", lambda result, curve=curve: result["metrics"].update(nats_by_position=curve))
+        edit(folder / "metrics.json", lambda result: result["controls"]["ngram_4"].update(nats_by_position=[6.0, 5.0, 4.0]))
+    (axes,) = position_curves(*make_tables([read_run(folder, folder.name) for folder in folders])).axes
+    model, control = axes.lines
+    assert (list(model.get_xdata()), list(model.get_ydata())) == ([1, 2], [4, 2])
+    assert list(control.get_ydata()) == [6, 5, 4]

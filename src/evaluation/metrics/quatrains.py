@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterable, Sequence
 from itertools import product
 
+import numpy as np
+
 from src.data.rhymes import rhymes
 from src.data.scripts import IDEOGRAPHS
 from src.data.vocabulary import LOST
@@ -37,6 +39,13 @@ def form_of(texts: Iterable[str]) -> str | None:
 def lines_of(text: str) -> list[str]:
     """The runs of ideographs between punctuation, but those of fewer than four."""
     return re.findall(f"{HAN}{{4,}}", text)
+
+
+def shuffled_lines(text: str, random: np.random.Generator) -> str:
+    """A text with its runs of ideographs in another order; what is between them stays where it is."""
+    lines = re.findall(f"{HAN}+", text)
+    order = iter(random.permutation(len(lines)))
+    return re.sub(f"{HAN}+", lambda _: lines[next(order)], text)
 
 
 def rhymed(lines: Sequence[str]) -> bool:

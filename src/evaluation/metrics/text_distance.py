@@ -1,7 +1,7 @@
-"""A Fréchet distance of texts: in features of pairs of characters, which are found in the training texts."""
+"""Distances of texts, in features of pairs of characters, which are found in the training texts, or in those of an encoder."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -10,6 +10,7 @@ from sklearn.utils.extmath import randomized_svd
 from torch import Tensor
 
 from src.evaluation.metrics.distances import frechet_distance, statistics
+from src.evaluation.metrics.mauve import divergences
 
 CHARACTERS = 1000  # the most frequent ones have vectors of their own; all others share one
 OFFSETS, RANK = (1, 2), 8
@@ -75,12 +76,32 @@ def means(values: np.ndarray, row: np.ndarray, count: int) -> np.ndarray:
 
 
 class TextDistance:
-    """Fréchet distance between the features of texts and of the training texts."""
+    """Distances of texts to the training texts, in features of theirs.
 
-    def __init__(self, training: Sequence[str]) -> None:
-        self.features = PairFeatures(training)
-        self.training = statistics(self.features(training))
+    features: texts to features [N, D], which are measured in standard deviations of the training texts; None for PairFeatures
+    of the training texts, which are in this unit already.
+    """
+
+    def __init__(self, training: Sequence[str], features: Callable[[Sequence[str]], Tensor] | None = None) -> None:
+        self.extract = PairFeatures(training) if features is None else features
+        self.found = self.extract(training)
+        self.scale = torch.ones(1)
+        if features is not None:
+            self.scale = self.found.std(dim=0)
+            self.scale[self.scale == 0] = 1
+            self.found = self.found / self.scale
+        self.training = statistics(self.found)
+
+    def features(self, texts: Sequence[str]) -> Tensor:
+        """Float32 [N, D], on the CPU."""
+        return self.extract(texts) / self.scale
 
     def __call__(self, texts: Sequence[str]) -> float:
-        """0 and up; biased upwards for few texts: compare only values of the same number."""
+        """Fréchet distance, 0 and up; biased upwards for few texts: compare only values of the same number."""
         return frechet_distance(statistics(self.features(texts)), self.training)
+
+    def mauve(self, texts: Sequence[str]) -> list[float]:
+        """`divergences` of texts and of as many random training texts; of fewer texts, if there are fewer of these."""
+        count = min(len(texts), len(self.found))
+        rows = np.random.default_rng(0).permutation(len(self.found))[:count]
+        return divergences(self.features(texts[:count]), self.found[rows])

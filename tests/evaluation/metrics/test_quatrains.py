@@ -1,9 +1,10 @@
 """Against poems whose form is known."""
 
+import numpy as np
 import pytest
 
 from src.data.vocabulary import LOST
-from src.evaluation.metrics.quatrains import form_metrics, form_of, lines_of, regulated, rhymed, tones
+from src.evaluation.metrics.quatrains import form_metrics, form_of, lines_of, regulated, rhymed, shuffled_lines, tones
 
 STORKS = "白日依山盡，黃河入海流。欲窮千里目，更上一層樓。"  # regulated; rhyme 下平聲十一尤
 DEER = "空山不見人，但聞人語響。返景入深林，復照青苔上。"  # an old-style quatrain; rhyme 上聲二十二養
@@ -25,6 +26,14 @@ def test_a_line_that_breaks_a_rule() -> None:
     assert not regulated([third, second, first, fourth[::-1]])
     assert not rhymed([first, second, third, second])  # the same character is no rhyme
     assert not rhymed([first, second, third, fourth[:-1] + "人"])
+
+
+def test_lines_in_another_order() -> None:
+    found = shuffled_lines(STORKS, np.random.default_rng(0))
+    assert found != STORKS
+    assert form_of([found]) == form_of([STORKS])
+    assert sorted(lines_of(found)) == sorted(lines_of(STORKS))
+    assert shuffled_lines("no lines", np.random.default_rng(0)) == "no lines"
 
 
 def test_shares_of_all_texts() -> None:

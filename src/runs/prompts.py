@@ -11,7 +11,7 @@ from src.data.encodings import decode
 
 KEYS = "prompt", "source", "heads", "form", "rhyme", "script"
 READ = "prompt", "source", "heads"  # keys whose values are texts of a person, in any script
-SHOWN = 40  # characters of a text in a message
+SHOWN, CHOICES = 40, 5  # characters of a text, and characters with several forms, in a message
 
 
 class Typed(NamedTuple):
@@ -64,7 +64,8 @@ def read_as(modality: Any, key: str, text: str) -> str:
     reading = modality.read(text)
     shown = reading.text if len(reading.text) <= SHOWN else f"{reading.text[:SHOWN]}..."
     said = [f"read as {shown}, in the script of the data"] if reading.text != text else []
-    said += [f"{character} may be {' or '.join(forms)}: type what you mean" for character, forms in reading.choices.items()]
+    choices = [f"{character} may be {' or '.join(forms)}: type what you mean" for character, forms in reading.choices.items()]
+    said += choices[:CHOICES] + ([f"so may {len(choices) - CHOICES} more characters"] if len(choices) > CHOICES else [])
     if said:
         print(f"{key}: {'; '.join(said)}", file=sys.stderr)
     return reading.text

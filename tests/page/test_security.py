@@ -156,5 +156,20 @@ def test_wrong_requests_are_answered_in_one_line(client: Client, shipped: Path, 
     assert [path.read_bytes() for path in files if path.name == "review.jsonl"] == before
 
 
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"[" * 900_000,
+        b'{"tab": "sample", "settings": {"n": ' + b"[" * 100_000,
+        b'{"tab": "sample", "settings": {"n": "\\ud800"}}',
+        b'{"tab": "sample", "settings": {"\\ud800": 1}}',
+        b'{"tab": "\xff"}',
+    ],
+)
+def test_what_is_no_json_or_no_unicode_is_refused(client: Client, sent: bytes) -> None:
+    status, answer = client.ask("POST", f"/runs/{client.runs['results/mlp_gan']}/draw", sent)
+    assert (status, json.loads(answer)) == (400, {"error": "the request is no JSON object"})
+
+
 def test_an_unknown_run_is_not_found(client: Client) -> None:
     assert client.ask("POST", "/runs/0123456789ab/draw", {"tab": "sample"})[0] == 404

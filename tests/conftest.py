@@ -1,6 +1,7 @@
 """Shared by all tests: configs composed as the command line does it, and one tiny run that many tests read."""
 
 import contextlib
+import gc
 import io
 import json
 import os
@@ -26,6 +27,7 @@ CONF = str(ROOT / "conf")
 
 os.environ["WANDB_MODE"] = "offline"
 torch.set_num_threads(1)
+gc.freeze()  # torch's objects stay: collections need not look at them, which saves a tenth of composing a config
 
 
 @pytest.fixture(autouse=True)

@@ -3,6 +3,7 @@
 docs/extending.md has its own test, which runs all of it: tests/test_extending.py.
 """
 
+import copy
 import itertools
 import re
 import shlex
@@ -13,7 +14,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from omegaconf import OmegaConf
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import OverrideType
+from omegaconf import DictConfig, OmegaConf
 
 from src.config import command_line
 from src.config.checks import plain
@@ -68,11 +71,30 @@ def one_by_one(words: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
 
 
 @cache
+def chosen(name: str, groups: tuple[str, ...]) -> DictConfig:
+    """Hydra's config of a command with these choices of config groups. It takes half a CPU second: pages share them."""
+    return command_line.composed(name, groups)
+
+
+def applied(name: str, words: tuple[str, ...]) -> DictConfig:
+    """As `command_line.composed`: words key=value, read by Hydra's parser, change the config that the others choose."""
+    parsed = OverridesParser.create().parse_overrides([command_line.quoted(word, name) for word in words])
+    known = command_line.groups()
+    own = [each for each in parsed if each.type == OverrideType.CHANGE and not {"/", "@"} & {*each.key_or_group}]
+    own = [each for each in own if each.key_or_group not in known and not each.key_or_group.startswith("hydra.")]
+    others = tuple(word for word, each in zip(words, parsed, strict=True) if each not in own)
+    config = copy.deepcopy(chosen(name, others))
+    for each in own:
+        OmegaConf.update(config, each.key_or_group, each.value(), merge=True)
+    return config
+
+
+@cache
 def compose(module: str, words: tuple[str, ...]) -> dict[str, Any]:
     """The config of a command line; raises what the command line would report."""
     name = module.split(".")[-1]
     command_line.check_groups(words)
-    found = command_line.composed(name, words)
+    found = applied(name, words)
     check_structure(name, OmegaConf.to_container(found), None)  # type: ignore[arg-type]
     config = plain(found)
     if name == "train":

@@ -59,6 +59,7 @@ class ODEModel(OneLoss):
         self.nfe, self.solver, self.guidance, self.likelihood_steps = nfe, solver, guidance, likelihood_steps
         self.set_network(network(spec=spec, conditional=conditional))
         self.classes: int = self.learner.classes  # type: ignore[assignment]
+        self.check_guidance(guidance)
 
     # What a subclass defines
 

@@ -175,7 +175,7 @@ class Page:
 
     async def export(self, request: Request) -> Response:
         entry = self.catalog.entry(request.path_params["id"])
-        return await self.archive(lambda folder: review.export_kept(entry, self.catalog.load(entry.id), folder))
+        return await self.archive(lambda folder: review.export_kept(entry, self.catalog.load(entry.id), self.most, folder))
 
     async def ask(self, request: Request) -> Response:
         entry = self.catalog.entry(request.path_params["id"])
@@ -191,7 +191,8 @@ class Page:
 async def body(request: Request) -> dict[str, Any]:
     try:
         found = json.loads(await request.body())
-    except ValueError:
+        json.dumps(found, ensure_ascii=False).encode()  # ValueError for half of a surrogate pair, which no answer could repeat
+    except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
         raise UserError("the request is no JSON object")

@@ -39,15 +39,25 @@ def writable(entry: Entry) -> bool:
     return os.access(file if file.exists() else entry.folder.path, os.W_OK)
 
 
-def kept(entry: Entry) -> list[tuple[dict[str, Any], list[int], dict[int, str]]]:
-    """The kept samples by their settings without the seed: (settings, seeds, note of each seed)."""
+def kept(entry: Entry, run: LoadedRun, most: int) -> list[tuple[dict[str, Any], list[int], dict[int, str]]]:
+    """The kept samples by their settings without the seed: (settings, seeds, note of each seed).
+
+    Settings that the page does not offer are passed over: the file may come from someone else.
+    """
+    judged = [tab for tab in panel_of(run).tabs(run, most).values() if tab.judged]
     groups: dict[str, tuple[dict[str, Any], list[int], dict[int, str]]] = {}
     for found in review.marks(entry.folder.path):
-        if found.mark == "keep" and isinstance(found.settings.get("seed"), int):
-            settings = {name: value for name, value in found.settings.items() if name != "seed"}
+        if found.mark != "keep" or "seed" not in found.settings:
+            continue
+        try:
+            checked = judged[0].read(found.settings)
+        except (UserError, IndexError) as error:
+            review.name_once(f"{entry.name}: a kept sample is passed over: {error}")
+        else:
+            settings = {name: checked[name] for name in found.settings if name not in ("seed", "n")}
             group = groups.setdefault(json.dumps(settings, sort_keys=True), (settings, [], {}))
-            group[1].append(found.settings["seed"])
-            group[2][found.settings["seed"]] = found.note
+            group[1].append(checked["seed"])
+            group[2][checked["seed"]] = found.note
     return [*groups.values()]
 
 
@@ -55,7 +65,7 @@ def kept_items(entry: Entry, run: LoadedRun, most: int) -> list[Item]:
     """The kept samples, drawn again; at most `most`."""
     panel = panel_of(run)
     items: list[Item] = []
-    for settings, seeds, _ in kept(entry):
+    for settings, seeds, _ in kept(entry, run, most):
         seeds = seeds[: most - len(items)]
         if seeds:
             samples = panel.samples(run, seeds, settings)
@@ -63,9 +73,9 @@ def kept_items(entry: Entry, run: LoadedRun, most: int) -> list[Item]:
     return items
 
 
-def export_kept(entry: Entry, run: LoadedRun, folder: Path) -> None:
+def export_kept(entry: Entry, run: LoadedRun, most: int, folder: Path) -> None:
     """Write the kept samples as python -m src.generate does, one folder for each group of settings, notes in the provenance."""
-    groups = kept(entry)
+    groups = kept(entry, run, most)
     if not groups:
         raise UserError("nothing was kept yet: draw samples and keep some")
     for number, (settings, seeds, notes) in enumerate(groups, start=1):

@@ -69,7 +69,7 @@ class Catalog:
         for path in (path for root in self.roots for path in run_folders(root)):
             try:
                 entry = self.read(path)
-            except (UserError, KeyError, TypeError, AttributeError) as error:
+            except (KeyError, TypeError, AttributeError, ValueError) as error:
                 self._name(f"{path} is left out: {' '.join(str(error).split())}")
                 continue
             if entry:
@@ -89,15 +89,17 @@ class Catalog:
         films = [folder.samples / "film.gif", path / "film.gif"]
         pictures = [folder.last_preview(), *sorted(path.glob("samples.*"))]
         name = path.as_posix()
-        return Entry(
+        entry = Entry(
             hashlib.sha256(name.encode()).hexdigest()[:12],
             name,
             folder,
             folder.config(trusted=False),
             next((film for film in films if film.is_file() and self.inside(film)), None),
             next((picture for picture in pictures if picture and self.inside(picture)), None),
-            folder.manifest().get("evaluation_cost", {}).get("sampling_cpu_seconds_per_1000", 0.0),
+            float(folder.manifest().get("evaluation_cost", {}).get("sampling_cpu_seconds_per_1000", 0)),
         )
+        entry.record()  # raises where it is damaged: one run must not take the others out of the list
+        return entry
 
     def inside(self, path: Path) -> bool:
         """Whether a path, links followed, is below one of the folders."""

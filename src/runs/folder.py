@@ -55,8 +55,8 @@ class RunFolder:
         """The folder of a run that has been started; raises UserError for any other path."""
         run = cls(Path(path))
         if not run.started():
-            parent = run.path.parent
-            runs = [str(found.parent) for found in parent.glob("*/config.yaml")] if parent.is_dir() else []
+            near = (*run.path.glob("*/config.yaml"), *run.path.parent.glob("*/config.yaml"))  # the seeds of a run come first
+            runs = [str(found.parent) for found in near]
             runs = runs or [str(found.parent) for found in (home() / "runs").glob("*/*/config.yaml")]
             hint = nearest(str(run.path), runs) if runs else "train one first: python -m src.train model=mlp_gan"
             raise UserError(f"run={path} is not a run folder (no config.yaml in it): {hint}")
@@ -141,7 +141,10 @@ class RunFolder:
     def spec(self) -> Spec | None:
         """The spec of the training data; None before the training has started."""
         record = self.manifest().get("spec")
-        return Spec.from_record(record) if record else None
+        try:
+            return Spec.from_record(record) if record else None
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise UserError(f"{self.path / 'manifest.json'} is damaged (spec: {error}): {START_AGAIN}") from error
 
     def learned(self) -> dict[str, bytes]:
         """What the run's data set has learned, by file name; UserError for a damaged file."""

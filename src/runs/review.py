@@ -74,12 +74,12 @@ def _read(folder: Path) -> list[dict[str, Any]]:
     for number, line in enumerate(lines[:-1], start=1):
         try:
             record = json.loads(line)
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):
             problem = "no JSON"
         else:
             problem = _problem(record)
         if problem:
-            _name(f"{path}, line {number} is passed over: {problem}")
+            name_once(f"{path}, line {number} is passed over: {problem}")
         else:
             records.append(record)
     return records
@@ -91,6 +91,10 @@ def _problem(record: Any) -> str:
         return "kind is neither mark nor blind"
     if not isinstance(record.get("settings"), dict):
         return "settings is no object"
+    try:
+        json.dumps(record, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return "half of a surrogate pair is no text"
     if record["kind"] == "mark":
         if record.get("mark") not in MARKS:
             return f"mark is none of {', '.join(MARKS)}"
@@ -101,5 +105,6 @@ def _problem(record: Any) -> str:
 
 
 @functools.cache
-def _name(problem: str) -> None:
+def name_once(problem: str) -> None:
+    """Print a problem on stderr, the first time."""
     print(problem, file=sys.stderr)

@@ -64,6 +64,12 @@ def test_a_good_config_passes(trusted: bool) -> None:
         ("model.generator.batch_norm", "no"),
         ("model.g_optimizer.lr", -1e-4),
         ("model.g_optimizer.lr", float("nan")),
+        ("model.generator.likelihood_steps", 0),  # an argument means the same in every class
+        ("model.generator.condition_dropout", 1),
+        ("model.generator.multipliers", []),
+        ("model.generator.mixture", -1),
+        ("model.generator.sigma_data", 0),
+        ("model.generator.guidance", -1),
         ("model.g_optimizer.betas", 0.9),
         ("model.g_optimizer.betas", [0.9, 1]),
         ("model.penalties.r1.weight", -1),

@@ -210,6 +210,8 @@ def test_every_evaluation_counts(trained: Flow) -> None:
 def test_refusals() -> None:
     with pytest.raises(UserError, match=r"this model has none: leave it out, or train with model\.conditional=true"):
         make().sample([0], guidance=1.5)
+    with pytest.raises(UserError, match="this model has none"):  # before a training of hours
+        make(guidance=1.5)
     with pytest.raises(UserError, match=r"also trained without classes: leave it out, or train with model\.condition_dropout"):
         make(conditional=True, condition_dropout=0.0).sample([0], guidance=1.5)
     with pytest.raises(UserError, match="nfe=2000: must be from 1 to 1,000"):

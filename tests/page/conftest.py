@@ -1,9 +1,10 @@
 """One server of the real command, and one real browser in front of it."""
 
+import multiprocessing
 import os
+import runpy
 import shutil
 import signal
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -12,13 +13,15 @@ from typing import Any
 
 import pytest
 import torch
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Route, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, sync_playwright
 
 from src.config.experiment import Experiment
 from src.runs.export import save_safetensors
 from src.runs.folder import RunFolder
 
 ROOT = Path(__file__).parents[2]
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-extensions", "--renderer-process-limit=1"]
+ARGUMENTS += ["--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]  # no network
 BROWSERS = "chromium", "chromium-browser", "google-chrome"
 FAMILY = "results/families"
 
@@ -65,25 +68,36 @@ def shipped(tmp_path_factory: pytest.TempPathFactory, compose: Callable[..., dic
     return place
 
 
+def play(place: Path, *streams: int) -> None:
+    """`python -m src.play` in a process of its own, with its stdout and stderr in these pipes. Never returns."""
+    os.chdir(place)
+    for number, stream in enumerate(streams, start=1):
+        os.dup2(stream, number)
+    sys.stdout, sys.stderr = (os.fdopen(number, "w", buffering=1) for number in (1, 2))
+    sys.argv = ["play", "runs=[results]", "port=0", "open=false", "paths.data=nothing"]
+    runpy.run_module("src.play", run_name="__main__")
+
+
 @pytest.fixture(scope="session")
 def server(shipped: Path) -> Iterator[str]:
-    """The address of `python -m src.play`, which Ctrl-C must end cleanly afterwards. Its folder of data is empty."""
-    words = ["runs=[results]", "port=0", "open=false", "paths.data=nothing"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "src.play", *words],
-        cwd=shipped,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    line = process.stdout.readline()
-    assert line.startswith("http://127.0.0.1:"), line + process.stderr.read()
+    """The address of `python -m src.play`, which Ctrl-C must end cleanly afterwards. Its folder of data is empty.
+
+    A fork of this process, which has imported torch already: importing it again would take CPU seconds.
+    """
+    pipes = [os.pipe() for _ in range(2)]
+    process = multiprocessing.get_context("fork").Process(target=play, args=(shipped, *(write for _, write in pipes)))
+    process.start()
+    out, err = (os.fdopen(read) for read, _ in pipes)
+    for _, write in pipes:
+        os.close(write)
+    line = out.readline()
+    assert line.startswith("http://127.0.0.1:"), line + err.read()
     yield line.split()[0]
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=30)
-    assert (process.returncode, out) == (0, ""), err
-    assert "Traceback" not in err, err
+    os.kill(process.pid, signal.SIGINT)
+    process.join(30)
+    problems = err.read()
+    assert (process.exitcode, out.read()) == (0, ""), problems
+    assert "Traceback" not in problems, problems
 
 
 @pytest.fixture(scope="session")
@@ -92,16 +106,16 @@ def chromium() -> Iterator[Browser]:
     if found is None:
         pytest.fail(f"no browser ({', '.join(BROWSERS)}): make browser installs Debian's Chromium", pytrace=False)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox", "--disable-gpu"])
+        browser = playwright.chromium.launch(executable_path=found, args=ARGUMENTS)
         yield browser
         browser.close()
 
 
 @dataclass
 class Visitor:
-    """visit("results/mlp_gan"): a page with that run open, without a network. At the end of a test `check` must hold.
+    """visit("results/mlp_gan"): a page with that run open. At the end of a test `check` must hold.
 
-    Tests share a browser window, because a new one costs a CPU second, except where they ask for their own or for options.
+    Tests share a tab, because a new one costs a CPU second, except where they ask for a second or for options of a window.
     """
 
     server: str
@@ -109,16 +123,23 @@ class Visitor:
     elsewhere: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     shared: Page | None = None
-    windows: list[BrowserContext] = field(default_factory=list)
+    visits: int = 0
+    opened: list[BrowserContext | Page] = field(default_factory=list)
 
-    def __call__(self, run: str, tab: str | None = None, own: bool = False, **options: Any) -> Page:
-        if own or options:
+    def __call__(self, run: str, tab: str | None = None, second: bool = False, **options: Any) -> Page:
+        shared = self.shared = self.shared or self.window({})
+        if options:
             page = self.window(options)
-            self.windows.append(page.context)
+            self.opened.append(page.context)
+        elif second:
+            page = self.tab(shared.context)
+            self.opened.append(page)
         else:
-            page = self.shared = self.shared or self.window({})
-        page.goto("about:blank")
-        page.goto(f"{self.server}/#{run}")
+            page = shared
+        self.visits += 1
+        page.goto(
+            f"{self.server}/?{self.visits}#{run}"
+        )  # each time another address, because one that differs in # alone loads nothing
         page.locator("[role=option]").first.wait_for()
         if tab:
             page.locator(f"#tab-{tab}").click()
@@ -127,18 +148,18 @@ class Visitor:
     def window(self, options: dict[str, Any]) -> Page:
         context = self.chromium.new_context(**{"locale": "en-US", "reduced_motion": "reduce", **options})
         context.set_default_timeout(60_000)
-        context.route("**/*", self.only_here)
+        return self.tab(context)
+
+    def tab(self, context: BrowserContext) -> Page:
         page = context.new_page()
+        page.on("request", self.look)
         page.on("pageerror", lambda error: self.problems.append(str(error)))
         page.on("console", self.note)
         return page
 
-    def only_here(self, route: Route) -> None:
-        if route.request.url.startswith(f"{self.server}/"):
-            route.continue_()
-        else:
-            self.elsewhere.append(route.request.url)
-            route.abort()
+    def look(self, request: Request) -> None:
+        if not request.url.startswith((f"{self.server}/", "data:", "blob:")):
+            self.elsewhere.append(request.url)
 
     def note(self, message: ConsoleMessage) -> None:
         if "Content Security" in message.text:
@@ -146,9 +167,9 @@ class Visitor:
 
     def check(self) -> None:
         """No request went elsewhere, and no script failed."""
-        for context in self.windows:
-            context.close()
-        self.windows.clear()
+        for opened in self.opened:
+            opened.close()
+        self.opened.clear()
         found = self.elsewhere + self.problems
         self.elsewhere.clear()
         self.problems.clear()

@@ -25,19 +25,19 @@ def pictures(page: Page) -> list[str]:
 
 def changed(page: Page, before: list[str], look: Callable[[Page], list[str]] = pictures) -> list[str]:
     """What the page shows when it is no longer `before`."""
-    for _ in range(600):
+    for _ in range(240):
         if (now := look(page)) and now != before:
             return now
-        page.wait_for_timeout(40)
+        page.wait_for_timeout(100)
     raise AssertionError("nothing changed")
 
 
 def wait(page: Page, condition: str) -> None:
     """Playwright's own `wait_for_function` needs eval, which the page's security policy forbids."""
-    for _ in range(600):
+    for _ in range(240):
         if page.evaluate(condition):
             return
-        page.wait_for_timeout(40)
+        page.wait_for_timeout(100)
     raise AssertionError(condition)
 
 
@@ -291,17 +291,20 @@ def test_languages(visit: Visit) -> None:
 
 
 def test_a_narrow_screen_does_not_scroll_sideways(visit: Visit) -> None:
-    page = visit(VAE, viewport={"width": 390, "height": 844})
+    page = visit(VAE)
+    wide = page.viewport_size
+    page.set_viewport_size({"width": 390, "height": 844})
     for tab in ("morph", "reconstruct", "film", "kept", "sample"):
         page.locator(f"#tab-{tab}").click()
-        for language in ("English", "中文"):
+        for language in ("中文", "English"):
             page.get_by_role("button", name=language).click()
             assert page.evaluate("document.documentElement.scrollWidth") <= 390, tab
     expect(page.locator("#go")).to_be_in_viewport()
+    page.set_viewport_size(wide)
 
 
 def test_two_tabs_at_once(visit: Visit) -> None:
-    one, two = visit(GAN), visit(FLOW, own=True)
+    one, two = visit(GAN), visit(FLOW, second=True)
     before = pictures(one), pictures(two)
     for page in (one, two, one, two):
         page.locator("#go").click()
@@ -315,7 +318,8 @@ def test_two_tabs_at_once(visit: Visit) -> None:
 
 
 def test_a_page_whose_program_has_ended_says_so(visit: Visit) -> None:
-    page = visit(GAN, own=True)
+    page = visit(GAN)
     page.route("**/draw", lambda route: route.abort())
     page.locator("#go").click()
     expect(page.locator("#status")).to_contain_text("start it again with  python -m src.play")
+    page.unroute("**/draw")

@@ -1,14 +1,25 @@
 """Which runs the page offers."""
 
+import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from src.config.errors import UserError
+from src.page.review import kept_items
 from src.page.runs import Catalog, NoSuchRun
+from src.runs import review
 
 ROOT = Path(__file__).parents[2]
+
+
+# Name of a run -> what is wrong in its manifest.
+DAMAGES: dict[str, dict[str, Any]] = {
+    "parameters": {"parameters": ["many"]},
+    "cost": {"evaluation_cost": {"sampling_cpu_seconds_per_1000": "little"}},
+}
 
 
 def names(catalog: Catalog) -> list[str]:
@@ -31,14 +42,29 @@ def test_unfinished_damaged_and_linked_runs_are_left_out(tmp_path: Path, capsys:
     (damaged / "config.yaml").write_text("seed: 0")
     foreign = shutil.copytree(good, tmp_path / "runs/foreign")
     (foreign / "config.yaml").write_text((good / "config.yaml").read_text().replace("src.models.gan.gan.GAN", "os.system"))
+    for name, change in DAMAGES.items():
+        run = shutil.copytree(good, tmp_path / "runs" / name)
+        (run / "manifest.json").write_text(json.dumps(json.loads((run / "manifest.json").read_text()) | change))
     (tmp_path / "runs/linked").symlink_to(shutil.copytree(good, tmp_path / "outside"))
     catalog = Catalog([tmp_path / "runs"])
     assert names(catalog) == ["good"]
     problems = capsys.readouterr().err
     assert "damaged is left out: " in problems
-    assert "foreign is left out: " in problems
+    for name in ("foreign", *DAMAGES):
+        assert f"{name} is left out: " in problems
     catalog.find()
     assert capsys.readouterr().err == ""  # each is named once
+
+
+def test_kept_samples_with_settings_that_the_page_does_not_offer_are_passed_over(tmp_path: Path) -> None:
+    run = shutil.copytree(ROOT / "results/mlp_gan", tmp_path / "runs/a")
+    asked = [{"seed": 3, "truncation": 0.5}, {"seed": 1, "weights": "raw"}, {"seed": -1}, {"seed": True}, {"seed": 2.0, "n": 1}]
+    lines = [json.dumps({"kind": "mark", "settings": settings, "mark": "keep"}) for settings in asked]
+    (run / review.FILE).write_text("\n".join(lines) + "\n")
+    catalog = Catalog([tmp_path / "runs"])
+    (entry,) = catalog.find()
+    found = kept_items(entry, catalog.load(entry.id), 16)
+    assert [item.settings for item in found] == [{"seed": 3, "truncation": 0.5}, {"seed": 2}]
 
 
 def test_a_run_and_its_published_copy_count_once(tmp_path: Path) -> None:

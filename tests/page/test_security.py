@@ -1,5 +1,6 @@
 """Foreign hosts and origins, hostile paths and settings, against the real server."""
 
+import functools
 import http.client
 import json
 from pathlib import Path
@@ -30,6 +31,7 @@ class Client:
         self.headers = answer.headers
         return answer.status, answer.read()
 
+    @functools.cached_property
     def runs(self) -> dict[str, str]:
         """Name -> id."""
         return {run["name"]: run["id"] for run in json.loads(self.ask("GET", "/runs")[1])}
@@ -55,12 +57,12 @@ def client(server: str) -> Client:
     ],
 )
 def test_foreign_hosts_and_origins_are_refused(client: Client, headers: dict[str, str]) -> None:
-    for method, path in (("GET", "/runs"), ("POST", f"/runs/{client.runs()['results/mlp_gan']}/draw")):
+    for method, path in (("GET", "/runs"), ("POST", f"/runs/{client.runs['results/mlp_gan']}/draw")):
         assert client.ask(method, path, {"tab": "sample"} if method == "POST" else None, **headers)[0] == 403
 
 
 def test_a_post_needs_an_origin_and_json(client: Client) -> None:
-    path = f"/runs/{client.runs()['results/mlp_gan']}/draw"
+    path = f"/runs/{client.runs['results/mlp_gan']}/draw"
     asked = {"tab": "sample", "settings": {"n": 1}}
     assert client.ask("POST", path, asked)[0] == 200
     assert client.ask("POST", path, asked, Origin="")[0] == 403
@@ -88,7 +90,7 @@ def test_every_answer_has_the_headers(client: Client) -> None:
 
 def test_links_out_of_the_folders_are_no_runs(client: Client) -> None:
     names = {"results/mlp_gan", "results/families/vae-mnist/0", "results/digits/0", "results/text/0"}
-    assert client.runs().keys() == names
+    assert client.runs.keys() == names
 
 
 @pytest.mark.parametrize(
@@ -115,7 +117,7 @@ def test_links_out_of_the_folders_are_no_runs(client: Client) -> None:
     ],
 )
 def test_hostile_paths_are_not_found(client: Client, path: str) -> None:
-    status, answer = client.ask("GET", path.replace("ID", client.runs()["results/mlp_gan"]))
+    status, answer = client.ask("GET", path.replace("ID", client.runs["results/mlp_gan"]))
     assert status == 404
     assert b"secret" not in answer
     assert b"root:" not in answer
@@ -147,11 +149,26 @@ def test_hostile_paths_are_not_found(client: Client, path: str) -> None:
 def test_wrong_requests_are_answered_in_one_line(client: Client, shipped: Path, end: str, asked: dict[str, Any]) -> None:
     files = sorted(shipped.rglob("*"))
     before = [path.read_bytes() for path in files if path.name == "review.jsonl"]
-    status, answer = client.ask("POST", f"/runs/{client.runs()['results/mlp_gan']}/{end}", asked)
+    status, answer = client.ask("POST", f"/runs/{client.runs['results/mlp_gan']}/{end}", asked)
     assert status == 400
     assert len(json.loads(answer)["error"].splitlines()) == 1
     assert sorted(shipped.rglob("*")) == files
     assert [path.read_bytes() for path in files if path.name == "review.jsonl"] == before
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"[" * 900_000,
+        b'{"tab": "sample", "settings": {"n": ' + b"[" * 100_000,
+        b'{"tab": "sample", "settings": {"n": "\\ud800"}}',
+        b'{"tab": "sample", "settings": {"\\ud800": 1}}',
+        b'{"tab": "\xff"}',
+    ],
+)
+def test_what_is_no_json_or_no_unicode_is_refused(client: Client, sent: bytes) -> None:
+    status, answer = client.ask("POST", f"/runs/{client.runs['results/mlp_gan']}/draw", sent)
+    assert (status, json.loads(answer)) == (400, {"error": "the request is no JSON object"})
 
 
 def test_an_unknown_run_is_not_found(client: Client) -> None:

@@ -87,6 +87,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_is_used(
         ("config.yaml", "3", RunFolder.config),
         ("config.yaml", "{seed: 0, name: a, data: {}, model: 3, trainer: {}, stop: {}, evaluation: {}}", RunFolder.config),
         ("manifest.json", '{"ended": 3}', RunFolder.manifest),
+        ("manifest.json", '{"spec": {"x": 3}}', RunFolder.spec),
         ("metrics.json", "{}", RunFolder.result),
     ],
 )
@@ -94,6 +95,14 @@ def test_a_file_of_another_form_is_named(run: RunFolder, name: str, text: str, r
     (run.path / name).write_text(text)
     with pytest.raises(UserError, match=f"{name} is damaged"):
         read(run)
+
+
+def test_the_folder_above_the_seeds_is_no_run_and_says_so(run: RunFolder) -> None:
+    seed = run.path / "0"
+    seed.mkdir()
+    (seed / "config.yaml").touch()
+    with pytest.raises(UserError, match=rf"is not a run folder.*did you mean {seed}\?"):
+        RunFolder.existing(run.path)
 
 
 @pytest.mark.parametrize("changes", [{"stop": {"images": 640}}, {"log": {}}])

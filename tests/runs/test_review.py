@@ -55,6 +55,7 @@ def test_an_unfinished_line_is_tolerated_and_others_are_named_once(tmp_path: Pat
         {"kind": "mark", "settings": [], "mark": "keep"},
         {"kind": "mark", "settings": {}, "mark": "good"},
         {"kind": "mark", "settings": {}, "mark": "keep", "note": 3},
+        {"kind": "mark", "settings": {}, "mark": "keep", "note": "half an emoji \ud83d"},
         {"kind": "blind", "settings": {}, "answer": "real"},
         {"kind": "blind", "settings": {}, "generated": True, "answer": "fake"},
     ],

@@ -29,8 +29,9 @@ def convert(text: str, script: str) -> str:
 def read(text: str, known: Collection[str]) -> Reading:
     """The text with each ideograph that `known` lacks in the form that it has; an ideograph without one stays.
 
-    OpenCC's conversion of the whole text comes first: it tells 白发 (白髮) from 发生 (發生). Known characters stay, even where
-    they are also simplified forms of others (后 and 後): traditional texts have both.
+    OpenCC's conversion of the whole text comes first: it tells 白发 (白髮) from 发生 (發生). It also holds for known characters
+    of a text that is in the other script throughout: 黄河 becomes 黃河, though old texts have a few 黄. In other texts known
+    characters stay, even where they are also simplified forms of others (后 and 後): traditional texts have both.
     """
     ideographs = tuple(sorted(filter(HAN.fullmatch, known)))
     if not ideographs or not HAN.search(text):
@@ -38,11 +39,12 @@ def read(text: str, known: Collection[str]) -> Reading:
     script, forms = _script(ideographs), _forms(ideographs)
     whole = convert(text, script)
     whole = whole if len(whole) == len(text) else text  # else places do not correspond
+    other = convert(text, "simplified" if script == "traditional" else "traditional") == text
     found, choices = [], {}
     for character, in_words in zip(text, whole, strict=True):
         possible = forms.get(convert(character, "simplified"), "") if HAN.match(character) else ""
         if character in known:
-            found.append(character)
+            found.append(in_words if other and in_words in known else character)
             doubtful = script == "traditional" and in_words != character and in_words in known
         else:
             found.append(in_words if in_words in known else (*possible, character)[0])

@@ -19,7 +19,8 @@ SIMPLIFIED = set("春风后云发头里山水，")
         ("春風", SIMPLIFIED, "春风", {}),
         ("头发", TRADITIONAL, "頭髮", {"发": "發髮"}),
         ("发生", TRADITIONAL, "發生", {"发": "發髮"}),
-        ("白云", TRADITIONAL, "白云", {"云": "云雲"}),  # known: it stays, and it is said that there is another
+        ("白云", TRADITIONAL, "白雲", {"云": "云雲"}),  # known, but the whole text is simplified
+        ("風云", TRADITIONAL, "風云", {"云": "云雲"}),  # known: it stays, and it is said that there is another
         ("白云", SIMPLIFIED, "白云", {}),
         ("裏", TRADITIONAL, "裡", {}),  # another form of the same character
         ("里，龙a😀", TRADITIONAL, "裡，龙a😀", {}),
@@ -27,7 +28,7 @@ SIMPLIFIED = set("春风后云发头里山水，")
         ("", TRADITIONAL, "", {}),
     ],
 )
-def test_only_what_the_vocabulary_lacks_is_converted(typed: str, known: set[str], text: str, choices: dict[str, str]) -> None:
+def test_texts_are_read_in_the_script_of_the_data(typed: str, known: set[str], text: str, choices: dict[str, str]) -> None:
     assert read(typed, known) == (text, choices)
 
 

@@ -197,7 +197,7 @@ def show(run: RunFolder) -> dict[str, Any]:
         print(summary(result))
         print(f"  numbers  {run.path / 'metrics.json'}")
     if any(run.samples.glob("step-*")):
-        print(f"  samples  {run.samples}", flush=True)
+        print(f"  samples  {run.samples}\n  more     python -m src.generate run={run.path}", flush=True)
     return result or {}
 
 

@@ -24,7 +24,8 @@ def tabs(run: LoadedRun, most: int) -> dict[str, Tab]:
     number = Control("n", "range", min(4, most), low=1, high=most)
     chinese = any(map(HAN.match, run.model.spec.x.names))
     script = [Control("script", "choice", None, choices=tuple(CONVERSIONS), off=True)] if chinese else []
-    found = {"continue": Tab((prompt, number, *script, *sampling(run, model.continue_from), seed()), judged=True)}
+    found = {}
+    found["continue"] = Tab((prompt, number, *script, *sampling(run, model.continue_from), seed()), judged=True)
     if isinstance(model, Interpolates) and most >= STEPS:
         pairs = Control("n", "range", min(2, most // STEPS), low=1, high=most // STEPS)
         found["morph"] = Tab((pairs, *sampling(run, model.interpolate), seed()))

@@ -1,8 +1,8 @@
 """python -m src.tools.readme: write the tables of README.md and of docs/ from the published results; the rest of a page stays.
 
 The blocks between `<!-- NAME -->` and `<!-- /NAME -->` are replaced, in whichever page they stand: TABLE from results/mlp_gan,
-STORY row by row (its second column stays), SEEDS, ZOO and FAMILIES from results/seeds.md and others, BINARY likewise if it has
-been measured. Heads of tables become links to the glossary in docs/evaluation.md.
+STORY row by row (its second column stays), SEEDS, ZOO, FAMILIES and POEMS from results/seeds.md and others, BINARY likewise if
+it has been measured. Heads of tables become links to the glossary in docs/evaluation.md.
 """
 
 import os
@@ -36,6 +36,17 @@ ANCHORS = {
     "class FD": "class-fd",
     "bits / dim": "bits-per-dimension",
     "one further seed (95 %)": "one-further-seed",
+    "nats / character": "nats-per-character",
+    "perplexity": "nats-per-character",
+    "FD of pairs": "fd_pairs",
+    "MAUVE": "mauve",
+    "structure": "structure-rhyme-tones",
+    "rhyme": "structure-rhyme-tones",
+    "tones": "structure-rhyme-tones",
+    "distinct-2": "distinct-n",
+    "self-BLEU": "self-bleu",
+    "copied": "copied-near-copies",
+    "near copies": "copied-near-copies",
 }
 
 
@@ -64,6 +75,7 @@ def filled(text: str, results: Path, page: Path) -> str:
         "SEEDS": lambda _: read(results / "seeds.md"),
         "ZOO": lambda _: read(results / "zoo.md"),
         "FAMILIES": lambda _: read(results / "families.md"),
+        "POEMS": lambda _: read(results / "poems.md"),
         "BINARY": lambda text: read(path) if (path := results / "binary.md").is_file() else text,
     }
     for name, make in makers.items():

@@ -22,7 +22,7 @@ def test_pages_show_the_published_results(page: str, monkeypatch: pytest.MonkeyP
 
 def test_every_block_is_in_a_page() -> None:
     text = "".join((ROOT / page).read_text() for page in PAGES)
-    for name in ("TABLE", "STORY", "SEEDS", "ZOO", "FAMILIES", "BINARY", "COMPUTE", "STEPS"):
+    for name in ("TABLE", "STORY", "SEEDS", "ZOO", "FAMILIES", "POEMS", "BINARY", "COMPUTE", "STEPS"):
         assert text.count(f"<!-- {name} -->") == text.count(f"<!-- /{name} -->") == 1
 
 

@@ -85,7 +85,7 @@ class TextDistance:
     def __init__(self, training: Sequence[str], features: Callable[[Sequence[str]], Tensor] | None = None) -> None:
         self.extract = PairFeatures(training) if features is None else features
         self.found = self.extract(training)
-        self.scale = torch.ones(1)
+        self.scale = self.found.new_ones(1)
         if features is not None:
             self.scale = self.found.std(dim=0)
             self.scale[self.scale == 0] = 1

@@ -43,6 +43,7 @@ class Entry:
             "title": self.config["name"],
             "model": self.config["model"]["_target_"].rpartition(".")[2],
             "data": self.config["data"]["name"],
+            "modality": self.config["data"]["modality"]["_target_"].rpartition(".")[2],
             "seed": self.config["seed"],
             "parameters": sum(self.folder.manifest().get("parameters", {}).values()),
             "film": self.film is not None,

@@ -198,9 +198,9 @@ def show(run: RunFolder) -> dict[str, Any]:
     )
     if result:
         print(summary(result))
-        print(f"  numbers  {run.path / 'metrics.json'}")
+        print(f"  numbers  {run.path / 'metrics.json'} (docs/evaluation.md explains them)")
     if any(run.samples.glob("step-*")):
-        print(f"  samples  {run.samples}", flush=True)
+        print(f"  samples  {run.samples}\n  more     python -m src.generate run={run.path}", flush=True)
     return result or {}
 
 

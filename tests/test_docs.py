@@ -133,7 +133,7 @@ def test_blocks_are_shell_scripts_and_hide_no_command(page: Path) -> None:
         if language == "bash":
             answer = subprocess.run(["bash", "-n"], input=code, text=True, capture_output=True)
             assert answer.returncode == 0, answer.stderr
-        else:
+        elif not (language == "text" and page.parent.name == "notebooks"):  # those are what an executed notebook printed
             assert "python -m src" not in code or language == "python", "its commands would not be checked: write ```bash"
 
 

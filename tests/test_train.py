@@ -169,7 +169,7 @@ def test_stopped_by_a_signal_it_goes_on_as_if_nothing_had_happened(
     assert process.returncode == {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGKILL: -9}[number]
     assert "ended" not in RunFolder(folder).manifest()
     if number != signal.SIGKILL:
-        assert "the same command (without fresh=true) goes on from there" in output
+        assert "the same command goes on from there, fresh=true starts again" in output
 
     train(compose(*LONGER, f"run_dir={folder}"))
     ours, theirs = final_state(folder), final_state(whole)

@@ -179,7 +179,10 @@ class Page:
 
     async def ask(self, request: Request) -> Response:
         entry = self.catalog.entry(request.path_params["id"])
-        token, item = await self.work(lambda: self.blind.ask(entry, self.catalog.load(entry.id)))
+        try:
+            token, item = await self.work(lambda: self.blind.ask(entry, self.catalog.load(entry.id)))
+        except review.NoRealData as error:  # by name, so that the page says it in its language
+            return JSONResponse({"missing": error.name})
         return JSONResponse({"token": token, "item": asdict(item)})
 
     async def answer(self, request: Request) -> Response:

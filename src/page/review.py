@@ -85,6 +85,14 @@ def export_kept(entry: Entry, run: LoadedRun, most: int, folder: Path) -> None:
         shown(run, settings).save([samples], folder / f"kept-{number}", seeds, provenance)
 
 
+class NoRealData(UserError):
+    """The data that a run was made with are not on this machine. name: of the data."""
+
+    def __init__(self, name: str, place: str) -> None:
+        super().__init__(f"the real data are not in {place}: get them with  python -m src.prepare data={name}")
+        self.name = name
+
+
 class BlindTest:
     """Questions "generated or real?". What is right stays here until the answer comes."""
 
@@ -126,13 +134,12 @@ class BlindTest:
         return asked[1]
 
     def split(self, entry: Entry, spec: Spec) -> Any:
-        """The test split of the run's data. UserError without them: a page downloads nothing."""
+        """The test split of the run's data. NoRealData without them: a page downloads nothing."""
         if entry.id not in self._splits:
             source = with_data_in(self.data, entry.config)["data"]["source"]
             place = source.get("folder") or source.get("path")
             if place and not (Path(place).is_file() or (Path(place).is_dir() and any(Path(place).iterdir()))):
-                name = entry.config["data"]["name"]
-                raise UserError(f"the real data are not in {place}: get them with  python -m src.prepare data={name}")
+                raise NoRealData(entry.config["data"]["name"], place)
             self._splits[entry.id] = load_test_split(entry.folder, self.data)
         return self._splits[entry.id]
 

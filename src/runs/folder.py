@@ -16,6 +16,7 @@ flagship also the film and the network (weights.safetensors).
 import contextlib
 import json
 import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -208,19 +209,24 @@ class RunFolder:
         files |= {f"samples{preview.suffix}": preview} if preview else {}
         files |= {"film.gif": film} if flagship else {}
         folder.mkdir(parents=True, exist_ok=True)
-        for path in [folder / name for name in ("metrics.json", "film.gif", "weights.safetensors")] + [
-            *folder.glob("samples.*")
-        ]:
-            path.unlink(missing_ok=True)
-        for name, path in files.items():
-            if path.is_file():
-                write_atomic(folder / name, path.read_bytes())
-        if flagship and self.newest("step"):
-            from src.runs.export import save_safetensors
-            from src.runs.load import load_run
+        with tempfile.TemporaryDirectory(
+            prefix=f".{folder.name}-", dir=folder.parent
+        ) as part:  # a full disk leaves the earlier
+            for name, path in files.items():
+                if path.is_file():
+                    write_atomic(Path(part) / name, path.read_bytes())
+            if flagship and self.newest("step"):
+                from src.runs.export import save_safetensors
+                from src.runs.load import load_run
 
-            metadata = {"run": self.path.parent.name, "checkpoint": self.checkpoint().name}
-            save_safetensors(load_run(self.path).network(), folder / "weights.safetensors", metadata)
+                metadata = {"run": self.path.parent.name, "checkpoint": self.checkpoint().name}
+                save_safetensors(load_run(self.path).network(), Path(part) / "weights.safetensors", metadata)
+            written = {path.name for path in Path(part).iterdir()}
+            for name in sorted(written):
+                (Path(part) / name).replace(folder / name)
+        for path in (folder / "metrics.json", folder / "film.gif", folder / "weights.safetensors", *folder.glob("samples.*")):
+            if path.name not in written:
+                path.unlink(missing_ok=True)
 
     def check_publishable(self, folder: Path) -> None:
         """Raise UserError if a run is trained in this folder, or it cannot be written."""

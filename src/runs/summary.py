@@ -16,5 +16,6 @@ def summary(result: dict[str, Any]) -> str:
 
 
 def short(value: float) -> str:
-    """Three decimals, or the form 1.2e-04 below 0.001; integers unchanged."""
-    return str(value) if isinstance(value, int) else f"{value:.3f}" if abs(value) >= 0.001 or not value else f"{value:.1e}"
+    """Three decimals, or the form 1.2e-04 below 0.001 and from 100,000 on; integers unchanged."""
+    form = "" if isinstance(value, int) else ".3f" if 0.001 <= abs(value) < 1e5 or not value else ".1e"
+    return f"{value:{form}}"

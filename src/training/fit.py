@@ -128,7 +128,7 @@ def fit(
         record.close(exit_code=0 if finished else 1)
     if signals.number is not None:
         if is_first():
-            print(f"stopped at step {model.step:,}; the same command (without fresh=true) goes on from there")
+            print(f"stopped at step {model.step:,}; the same command goes on from there, fresh=true starts again")
         raise Interrupted(signals.number)
     if is_first():
         save_safetensors(model.network(), run.path / "weights.safetensors", {"run": run.path.parent.name})

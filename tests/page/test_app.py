@@ -230,7 +230,9 @@ def test_real_or_generated(visit: Visit, shipped: Path) -> None:
 
 def test_without_the_data_the_blind_test_says_how_to_get_it(visit: Visit, shipped: Path) -> None:
     page = visit(GAN, "blind")
-    expect(page.locator("#status")).to_contain_text("python -m src.prepare data=mnist")
+    for language in ("English", "中文"):
+        page.get_by_role("button", name=language).click()
+        expect(page.locator("#status")).to_contain_text("python -m src.prepare data=mnist")
     assert not (shipped / "nothing").exists()
 
 
@@ -300,6 +302,11 @@ def test_a_narrow_screen_does_not_scroll_sideways(visit: Visit) -> None:
             page.get_by_role("button", name=language).click()
             assert page.evaluate("document.documentElement.scrollWidth") <= 390, tab
     expect(page.locator("#go")).to_be_in_viewport()
+    page.locator("#compare").select_option(index=1)
+    expect(page.locator(".sides.two h3")).to_have_count(2)
+    left, right = (side.bounding_box() for side in page.locator(".sides.two > div").all())
+    assert left["width"] == right["width"]
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
     page.set_viewport_size(wide)
 
 

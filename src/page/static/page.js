@@ -398,6 +398,7 @@ function showBlind() {
   const next = async () => {
     tell("drawing");
     const found = await json(`/runs/${own.id}/blind`, {});
+    if (found.missing) return tell("missing", { data: found.missing });
     token = found.token;
     picture.replaceChildren(element("div", { class: "tile" }, items[found.item.kind](found.item, text("blind.alt"))));
     enable(true);

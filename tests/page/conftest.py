@@ -1,10 +1,9 @@
 """One server of the real command, and one real browser in front of it."""
 
-import multiprocessing
 import os
-import runpy
 import shutil
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -68,36 +67,25 @@ def shipped(tmp_path_factory: pytest.TempPathFactory, compose: Callable[..., dic
     return place
 
 
-def play(place: Path, *streams: int) -> None:
-    """`python -m src.play` in a process of its own, with its stdout and stderr in these pipes. Never returns."""
-    os.chdir(place)
-    for number, stream in enumerate(streams, start=1):
-        os.dup2(stream, number)
-    sys.stdout, sys.stderr = (os.fdopen(number, "w", buffering=1) for number in (1, 2))
-    sys.argv = ["play", "runs=[results]", "port=0", "open=false", "paths.data=nothing"]
-    runpy.run_module("src.play", run_name="__main__")
-
-
 @pytest.fixture(scope="session")
 def server(shipped: Path) -> Iterator[str]:
-    """The address of `python -m src.play`, which Ctrl-C must end cleanly afterwards. Its folder of data is empty.
-
-    A fork of this process, which has imported torch already: importing it again would take CPU seconds.
-    """
-    pipes = [os.pipe() for _ in range(2)]
-    process = multiprocessing.get_context("fork").Process(target=play, args=(shipped, *(write for _, write in pipes)))
-    process.start()
-    out, err = (os.fdopen(read) for read, _ in pipes)
-    for _, write in pipes:
-        os.close(write)
-    line = out.readline()
-    assert line.startswith("http://127.0.0.1:"), line + err.read()
+    """The address of `python -m src.play`, which Ctrl-C must end cleanly afterwards. Its folder of data is empty."""
+    words = ["runs=[results]", "port=0", "open=false", "paths.data=nothing"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "src.play", *words],
+        cwd=shipped,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    line = process.stdout.readline()
+    assert line.startswith("http://127.0.0.1:"), line + process.stderr.read()
     yield line.split()[0]
-    os.kill(process.pid, signal.SIGINT)
-    process.join(30)
-    problems = err.read()
-    assert (process.exitcode, out.read()) == (0, ""), problems
-    assert "Traceback" not in problems, problems
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert (process.returncode, out) == (0, ""), err
+    assert "Traceback" not in err, err
 
 
 @pytest.fixture(scope="session")

@@ -29,7 +29,7 @@ def tabs(run: LoadedRun, most: int) -> dict[str, Tab]:
     chinese = any(map(HAN.match, run.model.spec.x.names))
     script = [Control("script", "choice", None, choices=tuple(CONVERSIONS), off=True)] if chinese else []
     controls = (prompt, number, *script, *forms(run), *sampling(run, model.continue_from), seed())
-    found = dict[str, Tab]()
+    found = {}
     found["continue"] = Tab(controls, judged=True)
     if isinstance(model, Interpolates) and most >= STEPS:
         pairs = Control("n", "range", min(2, most // STEPS), low=1, high=most // STEPS)

@@ -1,6 +1,7 @@
 """The runs that the page offers, and their models. No file outside the given folders is read, not even through a link."""
 
 import hashlib
+import math
 import os
 import sys
 from collections import OrderedDict
@@ -24,7 +25,7 @@ class NoSuchRun(UserError):
 class Entry:
     """A finished run with weights.
 
-    id: a word for addresses. film, picture: files, if there are any. seconds: of a CPU for 1,000 samples, 0 if not known.
+    id: a word for addresses. film, picture: files, if there are any. seconds: of a CPU for 1,000 samples, infinite if unknown.
     """
 
     id: str
@@ -43,6 +44,7 @@ class Entry:
             "title": self.config["name"],
             "model": self.config["model"]["_target_"].rpartition(".")[2],
             "data": self.config["data"]["name"],
+            "modality": self.config["data"]["modality"]["_target_"].rpartition(".")[2],
             "seed": self.config["seed"],
             "parameters": sum(self.folder.manifest().get("parameters", {}).values()),
             "film": self.film is not None,
@@ -96,7 +98,7 @@ class Catalog:
             folder.config(trusted=False),
             next((film for film in films if film.is_file() and self.inside(film)), None),
             next((picture for picture in pictures if picture and self.inside(picture)), None),
-            float(folder.manifest().get("evaluation_cost", {}).get("sampling_cpu_seconds_per_1000", 0)),
+            float(folder.manifest().get("evaluation_cost", {}).get("sampling_cpu_seconds_per_1000", math.inf)),
         )
         entry.record()  # raises where it is damaged: one run must not take the others out of the list
         return entry

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from html import escape
 from pathlib import Path
 
+from src.reporting import verses
 from src.reporting.tables import Group
 
 COLOURS = 7  # .c0 .. .c6 in style.css; more groups reuse them, as rings
@@ -24,7 +25,7 @@ def document(title: str, lead: str, sections: Iterable[str], notes: str) -> str:
 <meta name="color-scheme" content="light dark">
 <title>{escape(title)}</title>
 <style>
-{STYLE.read_text()}</style>
+{STYLE.read_text()}{verses.STYLE.read_text()}</style>
 </head>
 <body>
 <header>

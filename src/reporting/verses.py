@@ -1,11 +1,13 @@
-"""Chinese verse in the report: vertical columns, from right to left."""
+"""Chinese verse in reports and notebooks: vertical columns, from right to left."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from html import escape
+from pathlib import Path
 
 from src.evaluation.metrics.quatrains import HAN, LOST
 
+STYLE = Path(__file__).with_name("verses.css")
 HEADING = re.compile(r"(-{3,}) ((?:sample|seed) \d+(?:: source)?) \1")  # see src/modalities/text.py
 LINE = re.compile(rf"{HAN}+[^\w{LOST}]*")  # ideographs and the marks after them
 LONGEST = 12  # ideographs in a line of verse
@@ -36,12 +38,17 @@ def verses(text: str) -> str:
     samples = list(samples_of(text))
     if 2 * sum(is_verse(sample) for _, sample in samples) <= len(samples):
         return ""
-    poems = (
+    return poems(samples)
+
+
+def poems(samples: Iterable[tuple[str, str]]) -> str:
+    """HTML of (heading, verse) pairs, beside each other; STYLE has the rules that turn lines into columns."""
+    found = (
         f'<div class="poem"><p lang="zh">{"".join(f"<span>{escape(line)}</span>" for line in columns(sample))}</p>'
         f"<small>{escape(heading)}</small></div>"
         for heading, sample in samples
     )
-    return f'<div class="poems">{"".join(poems)}</div>'
+    return f'<div class="poems">{"".join(found)}</div>'
 
 
 def columns(text: str) -> list[str]:

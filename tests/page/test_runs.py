@@ -29,9 +29,10 @@ def names(catalog: Catalog) -> list[str]:
 def test_shipped_runs_with_weights_the_fastest_first() -> None:
     found = Catalog([ROOT / "runs_that_are_not_there", ROOT / "results"]).find()
     names = [entry.record()["title"] for entry in found]
-    assert {"mlp_gan", "vae", "flow", "diffusion", "autoregressive"} <= set(names)
+    assert {"mlp_gan", "vae", "flow", "diffusion", "autoregressive", "gpt"} <= set(names)
+    assert names[0] == "mlp_gan"  # runs whose speed is not known come last
     assert [entry.seconds for entry in found] == sorted(entry.seconds for entry in found)
-    assert all(entry.film for entry in found)
+    assert all(entry.film for entry in found if entry.record()["modality"] == "Image")
 
 
 def test_unfinished_damaged_and_linked_runs_are_left_out(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

@@ -1,4 +1,4 @@
-from src.reporting.verses import is_verse, samples_of, verses
+from src.reporting.verses import is_verse, poems, samples_of, verses
 
 STORKS = "白日依山盡，黃河入海流。欲窮千里目，更上一層樓。"
 FILE = f"--- sample 1 ---\n{STORKS}\n\n--- sample 2 ---\n床前明月光，<b>疑是\n"
@@ -26,6 +26,7 @@ def test_lines_become_columns() -> None:
     assert html.count('<div class="poem">') == 2
     assert "<span>白日依山盡，</span><span>黃河入海流。</span>" in html
     assert "<small>sample 2</small>" in html
+    assert html == poems(samples_of(FILE.replace("，<b>", "，")))
     assert verses("--- sample 1 ---\nShall I compare thee\n") == verses("") == ""
 
 

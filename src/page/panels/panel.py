@@ -19,6 +19,7 @@ from src.runs.sampling import condition
 
 SEEDS = 999_999  # the largest seed that the page offers
 NFE = 64  # evaluations that a slider offers, where the model's own default is not above it
+OTHERS = "n", "seed", "class", "prompt", "script", "heads", "rhyme"  # settings that are no arguments of a model's `sample`
 SOLVERS = "euler", "heun", "multistep"
 
 
@@ -91,7 +92,10 @@ class Tab:
 
 @dataclass(frozen=True)
 class Item:
-    """One thing to show. kind: "image" (data is a data: URL) or "text". settings: draw it again; None if it is no sample."""
+    """One thing to show. settings: draw it again; None if it is no sample.
+
+    kind: "image" (data is a data: URL), "text", or "verse" (text, its lines separated by line ends).
+    """
 
     kind: str
     data: str
@@ -190,8 +194,8 @@ def given(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def arguments(run: LoadedRun, settings: Mapping[str, Any], n: int) -> dict[str, Any]:
-    """The arguments of `sample` and its like for a tab's settings without n, seed, prompt and script."""
-    how = {name: value for name, value in given(settings).items() if name not in ("n", "seed", "class", "prompt", "script")}
+    """The arguments of `sample` and its like for a tab's settings, without those of OTHERS."""
+    how = {name: value for name, value in given(settings).items() if name not in OTHERS}
     return how if settings.get("class") is None else {**how, "cond": condition(run.model, settings["class"], n)}
 
 

@@ -1,13 +1,17 @@
 """Text: continue what a person writes, and go from one latent to another."""
 
+import inspect
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from src.data.scripts import CONVERSIONS, HAN
+from src.data.vocabulary import SPECIAL
 from src.modalities.text import Text
 from src.models.capabilities import Continues, Interpolates, Samples
+from src.models.constraints import QUATRAINS, constraints_of
 from src.page.panels.panel import Control, Item, LoadedRun, Output, Tab, arguments, drawn, given, sampling, seed, shown
+from src.reporting.verses import columns, is_verse
 
 STEPS = 8  # texts between two latents
 
@@ -24,12 +28,32 @@ def tabs(run: LoadedRun, most: int) -> dict[str, Tab]:
     number = Control("n", "range", min(4, most), low=1, high=most)
     chinese = any(map(HAN.match, run.model.spec.x.names))
     script = [Control("script", "choice", None, choices=tuple(CONVERSIONS), off=True)] if chinese else []
+    controls = (prompt, number, *script, *forms(run), *sampling(run, model.continue_from), seed())
     found = {}
-    found["continue"] = Tab((prompt, number, *script, *sampling(run, model.continue_from), seed()), judged=True)
+    found["continue"] = Tab(controls, judged=True)
     if isinstance(model, Interpolates) and most >= STEPS:
         pairs = Control("n", "range", min(2, most // STEPS), low=1, high=most // STEPS)
         found["morph"] = Tab((pairs, *sampling(run, model.interpolate), seed()))
     return found
+
+
+def forms(run: LoadedRun) -> list[Control]:
+    """The rules of verse that quatrains can be forced to keep."""
+    spec, known = run.model.spec, inspect.signature(run.model.continue_from).parameters
+    characters = all(len(name) == 1 or name in SPECIAL for name in spec.x.names)
+    form = QUATRAINS.get(spec.shape[0])
+    if not (form and characters and "constraints" in known and any(map(HAN.match, spec.x.names))):
+        return []
+    heads = Control("heads", "text", None, high=len(form.split(",")), off=True)
+    return [heads, Control("rhyme", "choice", None, choices=("forced",), off=True)]
+
+
+def constraints(run: LoadedRun, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The argument `constraints` of `continue_from`, if the settings ask for a form."""
+    heads, rhyme = settings.get("heads"), settings.get("rhyme") is not None
+    if not (heads or rhyme):
+        return {}
+    return {"constraints": constraints_of(run.model.spec, heads and run.modality.read(heads).text, rhyme=rhyme)}
 
 
 def draw(run: LoadedRun, tab: str, settings: dict[str, Any]) -> Output:
@@ -48,13 +72,16 @@ def save(run: LoadedRun, tab: str, settings: dict[str, Any], folder: Path) -> No
     seeds = range(settings["seed"], settings["seed"] + settings["n"])
     read = run.modality.read(settings["prompt"]).text
     provenance = drawn(run, settings) | ({"prompt_read_as": read} if read != settings["prompt"] else {})
+    if forced := constraints(run, settings).get("constraints"):
+        provenance["forced"] = [rule.name for rule in forced]
     shown(run, settings).save([samples(run, seeds, settings)], folder, seeds, provenance)
 
 
 def samples(run: LoadedRun, seeds: Sequence[int], settings: Mapping[str, Any]) -> Any:
     """int64 [N, T], which begin with the prompt; a prompt in the other Chinese script is converted."""
     prompt = run.modality.encode(run.modality.read(settings.get("prompt", "")).text, "prompt")
-    return run.modality.finish(run.model.continue_from(prompt, seeds, **arguments(run, settings, len(seeds))))
+    how = arguments(run, settings, len(seeds)) | constraints(run, settings)
+    return run.modality.finish(run.model.continue_from(prompt, seeds, **how))
 
 
 def interpolation(run: LoadedRun, settings: dict[str, Any]) -> Any:
@@ -64,4 +91,5 @@ def interpolation(run: LoadedRun, settings: dict[str, Any]) -> Any:
 
 
 def item(run: LoadedRun, sample: Any, settings: dict[str, Any] | None = None) -> Item:
-    return Item("text", shown(run, settings or {}).text(sample), settings)
+    text = shown(run, settings or {}).text(sample)
+    return Item("verse", "\n".join(columns(text)), settings) if is_verse(text) else Item("text", text, settings)

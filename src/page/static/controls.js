@@ -50,7 +50,10 @@ function number(control, changed, id) {
 
 function choice(control, changed, id) {
   const own = control.off ? [element("option", { value: "", "data-text": `any.${control.name}` })] : [];
-  const options = control.choices.map((name) => element("option", { value: `=${name}` }, name));
+  const options = control.choices.map((name) => {
+    const key = `choice.${control.name}.${name}`, named = text(key, null) !== null;
+    return named ? element("option", { value: `=${name}`, "data-text": key }) : element("option", { value: `=${name}` }, name);
+  });
   const input = element("select", { id }, ...own, ...options);
   const set = (found) => { input.value = found === null ? "" : `=${found}`; };
   set(control.value);
@@ -59,10 +62,12 @@ function choice(control, changed, id) {
 }
 
 function prose(control, changed, id) {
-  const input = element("textarea", { id, rows: 3, maxlength: control.high, spellcheck: "false" });
-  input.value = control.value;
+  const short = control.high < 20; // characters: a line, or more of them above the samples
+  const input = element(short ? "input" : "textarea", { id, type: short ? "text" : null, rows: short ? null : 2, maxlength: control.high, spellcheck: "false" });
+  input.value = control.value ?? "";
   input.addEventListener("change", () => changed());
-  return { node: framed(control, id, input), value: () => input.value, set: (found) => { input.value = found; }, say() {} };
+  const value = () => (control.off && input.value === "" ? null : input.value);
+  return { node: framed(control, id, input), value, set: (found) => { input.value = found ?? ""; }, say() {}, above: !short };
 }
 
 // A pen for the mouse, a finger and the keyboard; the value is what is drawn, in the data's number of pixels.

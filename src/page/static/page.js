@@ -78,7 +78,7 @@ function listRuns() {
   byId("runs").replaceChildren(...runs.map((entry) => {
     const thumb = entry.picture
       ? element("img", { class: "thumb", src: `/runs/${entry.id}/picture`, alt: "", loading: "lazy" })
-      : element("span", { class: "thumb" });
+      : element("span", { class: "thumb", "aria-hidden": "true" }, entry.modality === "Text" ? "文" : null);
     const button = element("button", { type: "button", "data-run": entry.id }, thumb,
       element("span", {}, element("strong", {}, entry.title),
         element("small", { "data-text": `model.${entry.model}` }), element("small", {}, twin(entry) ? entry.name : entry.data)));
@@ -210,8 +210,9 @@ function showDrawing(name, tab) {
   bar.append(save);
   if (tab.judged) bar.append(comparison(own, name, (found) => { other = found; redraw(); }));
   const first = controls.filter((control) => control.first).map((control) => control.node);
-  const rest = controls.filter((control) => !control.first).map((control) => control.node);
-  panel.append(element("p", { class: "soft", "data-text": `explain.${name}` }), bar,
+  const above = controls.filter((control) => control.above).map((control) => control.node);
+  const rest = controls.filter((control) => !control.first && !control.above).map((control) => control.node);
+  panel.append(element("p", { class: "soft", "data-text": `explain.${name}` }), ...above, bar,
     element("div", { class: "work" }, element("div", { class: first.length ? "beside" : null }, ...first, output, judge), element("fieldset", { class: "controls", "data-label": "settings" }, ...rest)));
   redraw();
 }
@@ -241,6 +242,7 @@ function comparison(own, name, chosen) {
 const items = {
   image: (item, name) => element("img", { src: item.data, alt: name }),
   text: (item) => element("pre", {}, item.data),
+  verse: (item) => element("p", { class: "verse", lang: "zh" }, ...item.data.split("\n").map((line) => element("span", {}, line))),
 };
 
 function show(drawn, judge, tab, id) {
@@ -250,11 +252,13 @@ function show(drawn, judge, tab, id) {
 }
 
 const keyOf = (settings) => JSON.stringify(Object.entries(settings).sort());
-const nameOf = (settings) => (settings ? Object.entries(settings).map(([name, value]) => `${text(`setting.${name}`)} ${value}`).join(", ") : "");
+const nameOf = (settings) => Object.entries(settings ?? {}).filter(([, value]) => value !== "")
+  .map(([name, value]) => `${text(`setting.${name}`)} ${text(`choice.${name}.${value}`, String(value))}`).join(", ");
 
 // Samples in a list; with `judge`, a place below it, they can be chosen, kept and rejected.
 function grid(found, judge, tab, id) {
-  const kind = found.some((item) => item.kind === "text") ? "grid texts" : "grid";
+  const verses = found.filter((item) => item.kind === "verse").length;
+  const kind = 2 * verses > found.length ? "grid verses" : found.some((item) => item.kind !== "image") ? "grid texts" : "grid";
   if (!judge) {
     return element("div", { class: kind }, ...found.map((item) => {
       const label = item.settings ? `${text("setting.seed")} ${item.settings.seed}` : "";
@@ -273,7 +277,7 @@ function grid(found, judge, tab, id) {
     tile.dataset.mark = mark;
     tile.lastChild.hidden = mark === "none";
     tile.lastChild.textContent = { keep: "✓", reject: "✗", none: "" }[mark];
-    const said = item.kind === "text" ? item.data.slice(0, 60) : "";
+    const said = item.kind === "image" ? "" : item.data.slice(0, 60);
     tile.setAttribute("aria-label", [`${text("setting.seed")} ${item.settings.seed}`, said, text(`mark.${mark}`)].filter(Boolean).join(", "));
   };
   const choose = (tile, item, focus = false) => {
@@ -345,10 +349,13 @@ let place = 0; // of the last slider, from 0 to 1, so that it stays when setting
 function morph(drawn) {
   const rows = [];
   for (let start = 0; start < drawn.items.length; start += drawn.columns) rows.push(drawn.items.slice(start, start + drawn.columns));
-  const shown = rows.map((row, number) => items[row[0].kind](row[0], `${text("pair")} ${number + 1}`));
+  const figures = rows.map(() => element("figure", { class: "tile" }));
   const slider = element("input", { type: "range", id: "slide", min: 0, max: drawn.columns - 1, step: 1 });
   const move = () => {
-    shown.forEach((one, number) => { one[rows[number][0].kind === "text" ? "textContent" : "src"] = rows[number][slider.value].data; });
+    figures.forEach((figure, number) => {
+      const item = rows[number][slider.value];
+      figure.replaceChildren(items[item.kind](item, `${text("pair")} ${number + 1}`));
+    });
     place = slider.value / (drawn.columns - 1);
   };
   slider.value = Math.round(place * (drawn.columns - 1));
@@ -357,7 +364,7 @@ function morph(drawn) {
   return element("div", {},
     element("div", { class: "slide" }, element("label", { for: "slide", "data-text": "slide" }), slider,
       element("span", {}, element("span", { "data-text": "slide.first" }), element("span", { "data-text": "slide.last" }))),
-    element("div", { class: "morph" }, ...shown.map((one) => element("figure", { class: "tile" }, one))));
+    element("div", { class: "morph" }, ...figures));
 }
 
 // The training film

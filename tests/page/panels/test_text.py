@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from src.config.errors import UserError
 from src.data.spec import Field, Spec
 from src.data.vocabulary import Vocabulary
 from src.modalities.text import Text
@@ -20,7 +21,7 @@ from src.page.panels.panel import LoadedRun
 
 
 def test_both_scripts(tmp_path: Path) -> None:
-    spec = Spec({"x": Field("tokens", (9,), "int64", Vocabulary.of("春風雲龍，。").names)})
+    spec = Spec({"x": Field("tokens", (9,), "int64", Vocabulary.of("春風雲龍").names)})
     model = Autoregressive(spec, 0, partial(Decoder, width=16, depth=1, heads=2), partial(torch.optim.AdamW, lr=1e-2))
     run = LoadedRun(SimpleNamespace(), "a", model, Text(spec), {"model": "0" * 64})  # type: ignore[arg-type]
     tab = text.tabs(run, 4)["continue"]
@@ -38,11 +39,49 @@ def test_both_scripts(tmp_path: Path) -> None:
     assert record["provenance"].items() >= {"prompt": "春风", "prompt_read_as": "春風", "script": "simplified"}.items()
 
 
+QUATRAIN = "白日依山盡，黃河入海流。欲窮千里目，更上一層樓。"
+
+
+@pytest.fixture
+def quatrains() -> LoadedRun:
+    """Its characters are those of one quatrain, and some that rhyme with 流 and 樓."""
+    spec = Spec({"x": Field("tokens", (25,), "int64", Vocabulary.of(QUATRAIN + "秋愁舟頭春夏冬").names)})
+    model = Autoregressive(spec, 0, partial(Decoder, width=16, depth=1, heads=2), partial(torch.optim.AdamW, lr=1e-2))
+    return LoadedRun(SimpleNamespace(), "a", model, Text(spec), {"model": "0" * 64})  # type: ignore[arg-type]
+
+
+def test_quatrains_are_shown_line_by_line_whether_real_or_generated(quatrains: LoadedRun) -> None:
+    real = text.item(quatrains, quatrains.modality.encode(QUATRAIN, "prompt"))
+    assert (real.kind, real.data.split("\n")) == ("verse", ["白日依山盡，", "黃河入海流。", "欲窮千里目，", "更上一層樓。"])
+    assert text.item(quatrains, quatrains.modality.encode("白日", "prompt")).kind == "text"
+
+
+def test_an_acrostic_that_rhymes(quatrains: LoadedRun, tmp_path: Path) -> None:
+    tab = text.tabs(quatrains, 4)["continue"]
+    settings = tab.read({"n": 2, "heads": "春夏秋冬", "rhyme": "forced"})
+    items = text.draw(quatrains, "continue", settings).items
+    for item in items:
+        lines = item.data.split("\n")
+        assert [line[0] for line in lines] == list("春夏秋冬")
+        assert {lines[1][4], lines[3][4]} <= set("流樓秋愁舟頭")
+    again = text.samples(quatrains, [1], items[1].settings or {})[0]
+    assert text.item(quatrains, again, items[1].settings) == items[1]  # as a kept one is drawn again
+    text.save(quatrains, "continue", settings, tmp_path)
+    assert json.loads((tmp_path / "samples.json").read_text())["provenance"]["forced"] == [
+        "heads=春夏秋冬",
+        "form=5,5,5,5",
+        "rhyme=true",
+    ]
+    with pytest.raises(UserError, match="begins no line"):
+        text.draw(quatrains, "continue", tab.read({"heads": "，"}))
+    assert not {"heads", "rhyme"} & text.draw(quatrains, "continue", tab.read({})).items[0].settings.keys()  # type: ignore[union-attr]
+
+
 def test_other_languages_have_no_choice_of_script() -> None:
     spec = Spec({"x": Field("tokens", (9,), "int64", ("a", "b"))})
     model = Autoregressive(spec, 0, partial(Decoder, width=16, depth=1, heads=2), partial(torch.optim.AdamW, lr=1e-2))
     run = LoadedRun(SimpleNamespace(), "a", model, Text(spec), {})  # type: ignore[arg-type]
-    assert "script" not in [control.name for control in text.tabs(run, 4)["continue"].controls]
+    assert not {"script", "heads", "rhyme"} & {control.name for control in text.tabs(run, 4)["continue"].controls}
 
 
 @pytest.fixture

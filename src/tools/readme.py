@@ -36,7 +36,7 @@ ANCHORS = {
     "class FD": "class-fd",
     "bits / dim": "bits-per-dimension",
     "one further seed (95 %)": "one-further-seed",
-    "nats / character": "nats-per-character",
+    "nats": "nats-per-character",
     "perplexity": "nats-per-character",
     "FD of pairs": "fd_pairs",
     "MAUVE": "mauve",

@@ -399,7 +399,7 @@ def test_text_begins_with_the_prompt(text_run: Path, in_process: Any, tmp_path: 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["prompt='ab春c'"], "prompt: the vocabulary of the data has no '春'"),
+        (["prompt='ab龘c'"], "prompt: the vocabulary of the data has no '龘'"),
         (["prompt=The", "heads=A"], "the prompt's symbol 1, 'T', is not what heads=A asks for"),
         (["heads=ab", "form='5,5,5'"], "heads=ab is for 2 lines and form=5,5,5 has 3"),
         (["form='5,5'"], "the data have no <end>"),
@@ -485,14 +485,14 @@ def test_previews_and_samples_without_a_source_have_those_of_unseen_pairs(pairs_
 
 
 def test_a_source_by_its_text_or_its_file(pairs_run: Path, draw: Any, tmp_path: Path, capsys: Any) -> None:
-    (tmp_path / "a.txt").write_text("Hi, I am 春 Ana\n", encoding="utf-8")
+    (tmp_path / "a.txt").write_text("Hi, I am 龘 Ana\n", encoding="utf-8")
     by_file, by_text = (
         json.loads((draw(f"run={pairs_run}", "n=2", word) / "samples.json").read_text())
-        for word in (f"source={tmp_path}/a.txt", "source='Hi, I am 春 Ana'")
+        for word in (f"source={tmp_path}/a.txt", "source='Hi, I am 龘 Ana'")
     )
     assert by_file == by_text
-    assert by_text["provenance"]["source"] == "Hi, I am 春 Ana"
-    assert capsys.readouterr().err.count("read as unknown: 春\n") == 2
+    assert by_text["provenance"]["source"] == "Hi, I am 龘 Ana"
+    assert capsys.readouterr().err.count("read as unknown: 龘\n") == 2
     for word, message in ((f"source={tmp_path}/b.txt", "cannot read it"), (f"source={'Hi' * 20}", "this model reads 24")):
         with pytest.raises(UserError, match=message):
             draw(f"run={pairs_run}", "n=2", word)

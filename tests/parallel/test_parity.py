@@ -50,6 +50,9 @@ def words_of(model: str) -> list[str]:
     if model == "gpt":  # texts of different lengths, with sources
         settings = ["data.length=24", "data.source_length=24", "model.network={width: 32, depth: 1, heads: 2, dropout: 0.0}"]
         return ["model=gpt", "data=text_pairs", *settings]
+    if model == "lstm":
+        text = ["data=text", f"data.path={ROOT / 'README.md'}", "data.length=24"]
+        return ["model=lstm", *text, "model.network={width: 32, depth: 1, dropout: 0.0}"]
     if model.startswith("text_"):
         words = [f"model={model}", "data=text", f"data.path={ROOT / 'README.md'}", "data.length=24"]
         words.append("model.network={width: 32, depth: 1, heads: 2, dropout: 0.0}")

@@ -186,15 +186,15 @@ def test_versions_are_in_one_split() -> None:
     edited = [tune._replace(notes=[*tune.notes[:12], tune.notes[12]._replace(pitch=80), *tune.notes[13:]]) for tune in moved]
     named = [piece._replace(title=f"{n % 60}") for n, piece in enumerate(tunes + edited)]
     counts = Counter[str]()
-    found = placed(named, bar_windows, 0.05, counts)
+    found = placed(named, bar_windows, counts)
     split = {}
     for piece in found:
         assert split.setdefault(piece.title, piece.split) == piece.split
     assert (counts["repeated"], counts["related"], counts["kept"]) == (0, 60, 120)
     assert [counts[name] for name in SPLITS] == [108, 6, 6]
-    assert placed(named[::-1], bar_windows, 0.05, Counter()) == found
+    assert placed(named[::-1], bar_windows, Counter()) == found
     again = Counter[str]()
-    placed(tunes + moved, bar_windows, 0.05, again)
+    placed(tunes + moved, bar_windows, again)
     assert again["repeated"] == 60
     assert melody_windows(tunes[0]) & melody_windows(edited[0])
     assert not melody_windows(tunes[0]) & melody_windows(tunes[1])

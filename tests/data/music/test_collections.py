@@ -297,7 +297,7 @@ def test_the_real_tunes() -> None:
     check_dataset(data)
     assert {piece.source for piece in data.pieces} == {"O'Neill", "Aird", "Ryan"}
     lengths = data.split("train")["length"]
-    assert lengths.max() <= 257
+    assert lengths.max() <= 289
     for piece in data.pieces:
         first = min(note.start for note in piece.notes)
         assert first < 24, piece  # a note begins in the first bar
@@ -310,7 +310,7 @@ def test_the_real_chorales() -> None:
     check_dataset(data)
     assert data.ranges.tolist() == sorted(data.ranges.tolist(), reverse=True)  # soprano to bass
     heard = sounding(data.split("test")["x"].transpose(1, 0, 2).reshape(64, -1), data.spec.x.names)
-    assert (heard < 0).mean() < 0.05  # anacruses and ends are silent
+    assert (heard < 0).mean() < 0.1  # anacruses and ends are silent
 
 
 def test_essen_says_its_licence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -260,6 +260,10 @@ def explain_key(error: Exception, config_name: str, words: Sequence[str]) -> str
     if unknown is None:
         return first_line(error)
     key = unknown.group(1)
+    if "No match in the defaults list" in text and key in groups() and config_name != "train":
+        word = next((word for word in words if word.startswith(f"{key}=")), f"{key}=...")
+        single = f"; single settings can be changed, {key}.<name>=..." if key == "evaluation" else ""
+        return f"{word}: {config_name} takes the {key} that the run was trained with: leave it out{single}"
     try:
         known = known_keys(config_name, words)
     except (HydraException, OmegaConfBaseException):  # a config file itself is wrong

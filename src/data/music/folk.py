@@ -187,7 +187,10 @@ class Folk(Collection):
 class Essen(Folk):
     """The 8,514 songs of the Essen collection, most of them German, Chinese or Irish. For non-commercial use; see Folk."""
 
-    files: ClassVar[dict[str, str]] = {"essen.jsonl": "", "essen_counts.json": ""}
+    files: ClassVar[dict[str, str]] = {
+        "essen.jsonl": "3c56156974d7891ed226ce62ca532a68e247347a2b9b684b6c24023ad0287dcf",
+        "essen_counts.json": "fff664cb22671f01a44a590bba32bb8068de616f86af1cfc8c7f3bdcd75eeb2a",
+    }
     default_sources: ClassVar[tuple[Source, ...]] = wheel(derive_essen)
     used = "essen"
 

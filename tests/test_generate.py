@@ -16,10 +16,11 @@ from PIL import Image
 
 from src.config.errors import UserError
 from src.data.pixels import to_uint8
-from src.generate import generate, output_path, short
+from src.generate import generate
 from src.modalities.pictures import read_provenance
 from src.runs.folder import RunFolder
 from src.runs.load import load_run
+from src.runs.outputs import output_path, short
 from src.train import train
 
 ROOT = Path(__file__).parent.parent

@@ -116,16 +116,24 @@ def between(model: Any, modality: Any, config: Mapping[str, Any]) -> tuple[Any, 
     ends = [how.read(key, config[key], {}) for key in ("from", "to")]
     fitted = [modality.fitted(end.symbols, f"{key}={config[key]}") for key, end in zip(("from", "to"), ends, strict=True)]
     samples = modality.finish(model.interpolate_between(*fitted, config["interpolate"]))
-    return samples.reshape(1, -1, *samples.shape[-2:]), modality.with_settings(**settings_of(config))
+    return samples.reshape(1, -1, *samples.shape[-2:]), shown(modality, config)
 
 
 def shown(modality: Any, config: Mapping[str, Any]) -> Any:
-    """The modality that shows tunes as the settings SHOWN say; UserError if they are given for something else."""
+    """The modality that shows tunes as the settings SHOWN say, in the metre of class=; UserError for other modalities."""
     from src.modalities.modality import Plays
 
     if not isinstance(modality, Plays) and (found := given(config)):
         raise UserError(f"this model knows no {next(iter(found))}=, which is for music: leave it out")
-    return modality.with_settings(**settings_of(config)) if isinstance(modality, Plays) else modality
+    if not isinstance(modality, Plays):
+        return modality
+    return modality.with_settings(metre=metre_of(modality, config.get("class")), **settings_of(config))
+
+
+def metre_of(modality: Any, name: Any) -> str:
+    """The metre of samples of a class, by its name or number; the modality's own for None."""
+    classes = modality.spec.classes
+    return modality.metre_of(name if name is None else classes.index(str(name)) if str(name) in classes else int(name))
 
 
 def settings_of(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -161,8 +169,8 @@ class Asked:
         metres = {self.modality.metre_of(number) for number in range(len(self.spec.classes))} or {self.modality.metre}
         if len(metres) > 1 and self.config["class"] is None:
             raise UserError(f"{key}= counts bars, and the metre of this model's tunes is that of their class: add class=")
-        asked = condition(self.model, self.config["class"], 1)
-        return self.modality.metre_of(None if asked is None else int(asked["y"]))
+        condition(self.model, self.config["class"], 1)  # UserError for an unknown class
+        return metre_of(self.modality, self.config["class"])
 
     def harmonise(self, melody: Any, bar: int, seeds: Any, cond: Any = None, **settings: Any) -> Any:
         """Samples [N, P, V] whose first voice is a melody [P] of any length, harmonised window by window from bar to bar."""

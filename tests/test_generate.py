@@ -405,7 +405,7 @@ def test_text_begins_with_the_prompt(text_run: Path, in_process: Any, tmp_path: 
         (["heads=ab", "form='5,5,5'"], "heads=ab is for 2 lines and form=5,5,5 has 3"),
         (["form='5,5'"], "the data have no <end>"),
         (["source=x"], "reads no source"),
-        (["film=true", "prompt=a"], "prompt= is for samples of text and film= makes a picture"),
+        (["film=true", "prompt=a"], "prompt= is for samples and film= makes a picture"),
         (["format=onnx", "prompt=a"], "leave prompt= out"),
     ],
 )

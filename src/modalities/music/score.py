@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Mapping
 from html import escape
+from pathlib import Path
 from typing import Any
 
 from src.config.errors import UserError
@@ -39,9 +40,10 @@ def svg(musicxml: str, marks: Mapping[str, str], width: int = WIDTH) -> str:
     if not toolkit.loadData(musicxml):
         raise ValueError("Verovio reads no score in this MusicXML")
     found = toolkit.renderToSVG(1)
-    found = QUARTER.sub('<tspan font-size="480px">\N{QUARTER NOTE} </tspan>', found)
+    found = QUARTER.sub('<tspan font-size="480px">\N{QUARTER NOTE}</tspan>', found)
     metadata = f"<metadata>{escape(json.dumps(dict(marks)), quote=False)}</metadata>" if marks else ""
-    return re.sub(r"(<svg[^>]*>)", lambda match: match[1] + metadata, found, count=1)
+    size = r'<svg viewBox="0 0 (\d+) (\d+)"([^>]*>)'  # browsers show a picture without width and height in any size
+    return re.sub(size, r'<svg viewBox="0 0 \1 \2" width="\1" height="\2"\3', found, count=1).replace(">", f">{metadata}", 1)
 
 
 def _verovio() -> Any:
@@ -50,4 +52,5 @@ def _verovio() -> Any:
     except ImportError as error:
         raise UserError(f"scores need Verovio ({error}): pip install --constraint requirements.lock verovio") from error
     verovio.enableLog(verovio.LOG_ERROR)
+    verovio.setDefaultResourcePath(str(Path(verovio.__file__).parent / "data"))  # it forgets its own in other threads
     return verovio

@@ -1,5 +1,7 @@
 """Scores: spelling, rhythm, accidentals, ties, beams and words, as musicians expect them."""
 
+import json
+from concurrent.futures import ThreadPoolExecutor
 from xml.etree import ElementTree
 
 import pytest
@@ -145,7 +147,10 @@ def test_an_engraved_score() -> None:
     tune = Tune(melody(*[(60 + step, 4) for step in (0, 2, 4, 7, 9)]).notes, 32, key=Key.of("C"), words=words)
     text = musicxml(tune, {"model": "<&>"})
     assert svg(text, {"model": "<&>"}) == svg(text, {"model": "<&>"})
-    found = ElementTree.fromstring(svg(text, {"model": "<&>"}))
+    with ThreadPoolExecutor(1) as pool:  # as the page calls it
+        found = ElementTree.fromstring(pool.submit(svg, text, {"model": "<&>"}).result())
+    assert found.get("viewBox") == f"0 0 {found.get('width')} {found.get('height')}"
+    assert json.loads(found.findtext("{*}metadata", "")) == {"model": "<&>"}
     classes = [element.get("class", "").split() for element in found.iter()]
     assert sum("note" in each for each in classes) == 5
     assert sum("measure" in each for each in classes) == 2

@@ -78,7 +78,7 @@ class Symbols:
         for voice in range(symbols.shape[1]):
             column = symbols[:, voice]
             begins = np.flatnonzero(column != hold)
-            for start, end in zip(begins, [*begins[1:], len(column)], strict=True):
+            for start, end in zip(begins, np.append(begins, len(column))[1:], strict=True):
                 if (pitch := self.pitches[column[start]]) >= 0:
                     notes.append(Note(voice, int(pitch), int(start), int(end - start)))
         return sorted(notes, key=lambda note: (note.start, note.voice))

@@ -36,6 +36,14 @@ def test_a_piece_ends_at_its_end() -> None:
     assert sounding(piece, symbols.names)[:, 0].tolist() == [60, 60, 62, -1, -1, -1]
 
 
+def test_a_voice_may_be_silent() -> None:
+    symbols = Symbols.of([60], ends=True)
+    held = np.full((4, 2), symbols.names.index("hold"))
+    held[:, 0] = symbols.names.index("C4")
+    assert symbols.decode(held) == [Note(0, 60, start, 1) for start in range(4)]
+    assert symbols.decode(np.ones((4, 1), np.int64)) == []  # END at once
+
+
 def test_what_the_grid_cannot_hold_is_refused() -> None:
     symbols = Symbols.of([60])
     with pytest.raises(ValueError, match="overlaps"):

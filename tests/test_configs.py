@@ -18,6 +18,11 @@ VOCABULARY_IN_FILES = (
     "dialogue",
     "conversations",
     "text_pairs",
+    "folk",
+    "folk_rolls",
+    "essen",
+    "chorales",
+    "midi",
 )  # their spec reads these
 
 
@@ -87,7 +92,7 @@ def test_losses(loss: str, compose: Any, tmp_path: Path) -> None:
 @pytest.mark.parametrize("data", options("data"))
 def test_data(data: str, compose: Any, tmp_path: Path) -> None:
     """What each one's classes are, its own test says; here that it can be built, before any file is there, and is sound."""
-    own = {"folder": tmp_path, "text": BOOK, "conversations": BOOK, "text_pairs": BOOK}
+    own = {"folder": tmp_path, "midi": tmp_path, "text": BOOK, "conversations": BOOK, "text_pairs": BOOK}
     path = [f"data.path={own[data]}"] if data in own else []
     dataset = Experiment(compose(f"data={data}", f"paths.data={tmp_path}", *path)).dataset
     assert dataset.name == data

@@ -49,6 +49,10 @@ class Scored:
         """The voices from `first` to before `last` alone."""
         return replace(self, x=self.x[:, :, first:last])
 
+    def total(self, nats: np.ndarray) -> float:
+        """The sum of the nats of each symbol, [N, T, V] or [N, T * V], over those that count."""
+        return float(nats.reshape(self.x.shape)[self.counted].sum())
+
     def in_units(self, nats: float) -> dict[str, float]:
         """A sum of nats over all pieces as `nats` per voice-step, `nats_frame` and `nats_onset`."""
         return {"nats": nats / self.voice_steps, "nats_frame": nats / self.frames, "nats_onset": nats / max(self.onsets, 1)}

@@ -6,6 +6,7 @@ from src.evaluation.metrics.music.pieces import Pieces
 from src.evaluation.metrics.sequences import Sequences, longest_copies
 
 WIDEST = 128  # semitones, of an interval
+FEWEST = 8  # notes of a motif for a piece to count as copied: shorter ones recur in all music of a style
 
 
 def lines(pieces: Pieces, transposed: bool) -> tuple[Sequences, np.ndarray]:
@@ -53,13 +54,13 @@ class Motifs:
 
     def metrics(self, pieces: Pieces) -> dict[str, float]:
         """`motif` and `motif_exact`: notes of the longest motif, transposed and exact, mean over pieces. `copied`: share of the
-        pieces of which one voice has a transposed motif of at least half of its notes.
+        pieces with a transposed motif of at least half of the notes of their busiest voice, and of at least FEWEST.
         """
         transposed = self.longest(pieces, transposed=True)
         notes = pieces.notes
         voices = np.bincount(notes.piece * pieces.voices + notes.voice, minlength=len(pieces) * pieces.voices)
         longest_voice = voices.reshape(len(pieces), -1).max(axis=1)
-        copied = (2 * transposed >= longest_voice) & (longest_voice > 0)
+        copied = (2 * transposed >= longest_voice) & (transposed >= FEWEST)
         return {
             "motif": float(transposed.mean()),
             "motif_exact": float(self.longest(pieces, transposed=False).mean()),

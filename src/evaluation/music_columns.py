@@ -52,7 +52,7 @@ COLUMNS = [
     Column("harmony_mctd", "MCTD ↓", "distance of the given melody and the chord in the tonal space"),
     Column("motif", "motif", "notes of the longest transposed motif that a sample has of training pieces, on average", None),
     Column("motif_exact", "exact motif", "the same without transposition", None, True),
-    Column("copied", "copied", "share of samples half of whose notes are one transposed motif of a training piece", None),
+    Column("copied", "copied pieces", "share of samples half of whose notes are a transposed motif of a training piece", None),
 ]
 CONTROL_NAMES = {
     "real": "unseen real pieces (floor)",

@@ -47,6 +47,12 @@ ANCHORS = {
     "self-BLEU": "self-bleu",
     "copied": "copied-near-copies",
     "near copies": "copied-near-copies",
+    **dict.fromkeys(("nats / voice-step", "nats / frame", "nats / onset"), "nats-per-voice-step-frame-onset"),
+    **dict.fromkeys(("overlap", "OA"), "overlap-and-oa"),
+    **dict.fromkeys(("parallels", "crossings", "range"), "parallels-crossings-range"),
+    **dict.fromkeys(("CTnCTR", "PCS", "MCTD"), "ctnctr-pcs-mctd"),
+    **dict.fromkeys(("harmony: nats", "harmony: parallels"), "harmony"),
+    **dict.fromkeys(("motif", "copied pieces"), "motif-copied"),
 }
 
 

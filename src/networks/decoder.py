@@ -135,10 +135,12 @@ def decoder(
     conditional: bool = False,
     dropout: float = 0.0,
 ) -> Decoder | PatchDecoder:
-    """The decoder for this kind of data: a PatchDecoder for images, else a Decoder, which has no patch, hidden and mixture.
+    """The decoder for this kind of data: a PatchDecoder for images, a MusicDecoder for tokens [T, V], else a Decoder.
 
-    dropout: of a Decoder.
+    patch, hidden, mixture: of a PatchDecoder. dropout: of the others.
     """
+    from src.networks.music_decoder import MusicDecoder  # it is a Decoder
+
     if spec.kind == "image":
         return PatchDecoder(spec, width, depth, heads, patch, hidden, mixture, conditional)
-    return Decoder(spec, width, depth, heads, conditional, dropout)
+    return (MusicDecoder if len(spec.shape) == 2 else Decoder)(spec, width, depth, heads, conditional, dropout)

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from src.config.experiment import Experiment
+from tunes import words_of_walks
 
 CONF = Path(__file__).parent.parent / "conf"
 BOOK = CONF.parent / "README.md"
@@ -47,6 +48,8 @@ def test_models(model: str, compose: Any, greetings: Path, tmp_path: Path) -> No
         small = [*SMALL_TEXT, *(["model.pretraining.samples=32"] if model == "text_gan" else ["model.likelihood_samples=2"])]
     if model in ("flow", "diffusion"):
         small = [*small, *SMALL_UNET]
+    if model.startswith("music_"):
+        small = [*SMALL[1:], *words_of_walks(model)]
     two_steps(compose(f"model={model}", *small, f"run_dir={tmp_path}"))
 
 

@@ -26,6 +26,7 @@ from benchmarks import ours, timing
 from src.data.digits import Digits
 from src.data.mnist import MNIST
 from src.evaluation.extractors.extractor import load_extractor
+from src.evaluation.image_metrics import NEIGHBOURS
 from src.evaluation.metrics.distances import (
     frechet_distance,
     inception_score,
@@ -35,7 +36,7 @@ from src.evaluation.metrics.distances import (
     statistics,
 )
 from src.evaluation.metrics.neighbours import manifold_radii, manifolds, radii
-from src.evaluation.protocol import NEIGHBOURS, Protocol, evaluate, sample_count
+from src.evaluation.protocol import Protocol, evaluate, sample_count
 from src.system.numerics import set_numerics
 from src.training import rng
 

@@ -23,18 +23,18 @@ def digest(text: str) -> bytes:
     return hashlib.sha256(text.encode()).digest()
 
 
-def groups(samples: Sequence[Sequence[str]]) -> list[int]:
+def groups(samples: Sequence[Sequence[str]], share: float = 0.5) -> list[int]:
     """The group of each sample, named by the index of one of its members.
 
-    samples: the parts of each, such as the lines of a poem. Two samples are related if they have at least half of the parts
-    of the shorter one in common: versions of one poem often differ in a character. Related samples are in the same group.
+    samples: the parts of each, such as the lines of a poem. Two samples are related if they have at least this share of the
+    parts of the shorter one in common: versions of one poem often differ in a character. Related samples are in the same group.
     """
     sets, owners = [set(parts) for parts in samples], defaultdict(list)
     for index, parts in enumerate(sets):
         for part in parts:
             owners[part].append(index)
     shared = Counter(pair for members in owners.values() for pair in combinations(members, 2))
-    return connected(len(sets), [(a, b) for (a, b), n in shared.items() if 2 * n >= min(len(sets[a]), len(sets[b]))])
+    return connected(len(sets), [(a, b) for (a, b), n in shared.items() if n >= share * min(len(sets[a]), len(sets[b]))])
 
 
 def connected(n: int, pairs: Sequence[tuple[int, int]]) -> list[int]:
@@ -58,8 +58,10 @@ def splits(texts: Sequence[str], group: Sequence[int]) -> list[str]:
     return [found[number] for number in group]
 
 
-def ranked_splits(texts: Sequence[str], group: Sequence[int]) -> list[str]:
+def ranked_splits(texts: Sequence[str], group: Sequence[int], share: float = 0.05) -> list[str]:
     """As `splits`, but each split gets at least one group, however few there are: three or more.
+
+    share: of "test", and of "validation".
 
     The groups, in an order by hash, fill "test" and "validation" until each has its share; groups of more than 10 % of the
     texts come last.
@@ -68,7 +70,7 @@ def ranked_splits(texts: Sequence[str], group: Sequence[int]) -> list[str]:
     sizes = Counter(group)
     order = sorted(first, key=lambda number: (sizes[number] > 0.1 * len(texts), digest(first[number])))
     found: dict[int, str] = {}
-    for later, (name, share) in zip((2, 1), SHARES.items(), strict=True):  # splits that need a group yet
+    for later, name in zip((2, 1), SHARES, strict=True):  # splits that need a group yet
         filled = 0
         while filled < share * len(texts) and len(order) - len(found) > later:
             number = order[len(found)]

@@ -117,8 +117,9 @@ class ImageSuite:
         import torch
 
         from src.data.dataset import read_all
+        from src.evaluation.image_metrics import left_out
         from src.evaluation.metrics.discriminator_gap import discriminator_gap
-        from src.evaluation.protocol import Protocol, evaluate, left_out, sample_count
+        from src.evaluation.protocol import Protocol, evaluate, sample_count
         from src.modalities.modality import ShowsNeighbours
         from src.models.capabilities import Discriminates
         from src.parallel.collectives import is_first, total

@@ -20,32 +20,15 @@ from src.data.dataset import Dataset, read_all
 from src.evaluation.cache import Arrays, cached, digest, shipped
 from src.evaluation.columns import CONTROL_NAMES, columns
 from src.evaluation.extractors.extractor import Extractor, Features, load_extractor
-from src.evaluation.extractors.points import mode_quality
-from src.evaluation.metrics.classes import accuracy, class_counts, class_distances, class_entropy, class_shares, mode_coverage
-from src.evaluation.metrics.distances import (
-    frechet_distance,
-    inception_score,
-    kernel_distance,
-    kernel_within,
-    standardise,
-    statistics,
-)
-from src.evaluation.metrics.neighbours import closeness, copies, manifold_radii, manifolds, radii
+from src.evaluation.image_metrics import FEWEST, MANY_CLASSES, NEIGHBOURS, measure, scaled
+from src.evaluation.metrics.classes import accuracy, class_counts, class_distances
+from src.evaluation.metrics.distances import frechet_distance, kernel_within, statistics
+from src.evaluation.metrics.neighbours import closeness, copies, manifold_radii, radii
 from src.evaluation.suite import Main, record
 from src.parallel.collectives import from_first, is_first, shared
 from src.training import rng
 
 REVISION = 1  # increase it when a metric or a control changes its meaning: older caches are then not used
-NEIGHBOURS = {"precision_recall": 3, "density_coverage": 5, "copies": 1}
-
-# Metric -> number of images below which it says nothing. KID compares subsets of half of the images, and the features of fewer
-# are partly constant; the inception score takes 10 splits; balls that reach to the k-th of few neighbours hold everything.
-FEWEST = {
-    **dict.fromkeys(("kid", "kid_std", "is", "is_std"), 100),
-    **dict.fromkeys(("precision", "recall"), 10 * NEIGHBOURS["precision_recall"]),
-    **dict.fromkeys(("density", "coverage"), 10 * NEIGHBOURS["density_coverage"]),
-}
-MANY_CLASSES = 100  # from this number on, a record counts the classes found instead of listing their shares
 
 Generate = Callable[[int], Tensor]  # n -> samples [n, ...] in the data's dtype: uint8 images [n, C, H, W], float points
 
@@ -72,12 +55,6 @@ class Protocol:
 def sample_count(dataset: Dataset, protocol: Protocol) -> int:
     """Number of samples that `evaluate` generates."""
     return min(protocol.samples, len(read_all(dataset.split(protocol.split), "x")), len(read_all(dataset.split("train"), "x")))
-
-
-def left_out(count: int) -> str:
-    """The metrics that `count` images are too few for, in words; empty if there are none."""
-    few = {name: fewest for name, fewest in FEWEST.items() if count < fewest and not name.endswith("_std")}
-    return ", ".join(f"{name} (needs {fewest})" for name, fewest in few.items())
 
 
 def evaluate(
@@ -108,7 +85,7 @@ def evaluate(
     described = describe(dataset, protocol, extractor, count)
     known = shipped(described)
     reference = cached(cache, described, lambda: real_reference(dataset, protocol, extractor, count, known))
-    metrics = _measure(found, reference, extractor, protocol.seed)
+    metrics = measure(found, reference, extractor, protocol.seed)
     controls = json.loads(str(reference["controls"]))
     few = {extractor.key(name) for name, fewest in FEWEST.items() if count < fewest}
     metrics, *others = ({k: v for k, v in part.items() if k not in few} for part in (metrics, *controls.values()))
@@ -146,39 +123,6 @@ def validation_distance(generate: Generate, dataset: Dataset, extractor: Extract
         return frechet_distance(statistics(found.features), reference)
 
     return from_first(distance)
-
-
-def _measure(found: Features, reference: Arrays, extractor: Extractor, seed: int) -> dict[str, Any]:
-    """All metrics of a set of samples, computed from their features, by key."""
-    samples, logits = found
-    names = ("real", "manifold_radius", "radius", "train", "spacing", "held_out")
-    real, manifold_radius, radius, train, spacing, held_out = (torch.from_numpy(reference[name]) for name in names)
-    scaled, scaled_real = _scaled(samples, real, extractor), _scaled(real, real, extractor)
-    kernel, kernel_std = kernel_distance(scaled, scaled_real, seed, within=reference["kernel_within"])
-    k, density_k = NEIGHBOURS["precision_recall"], NEIGHBOURS["density_coverage"]
-    covered = manifolds(samples, real, k, density_k, manifold_radius, radius)
-    metrics: dict[str, Any] = {"fd": frechet_distance(statistics(samples), statistics(real))}
-    if logits.shape[1] and not extractor.points:  # a point has one mode for certain: the score is nan, and `modes` covers it
-        metrics["is"], metrics["is_std"] = inception_score(logits, seed)
-    metrics |= {
-        "kid": kernel,
-        "kid_std": kernel_std,
-        **covered._asdict(),
-        "copies": copies(closeness(samples, train, spacing), held_out),
-    }
-    if extractor.points:
-        metrics |= mode_quality(samples)
-    elif extractor.classes >= MANY_CLASSES:
-        metrics |= mode_coverage(class_counts(logits), torch.from_numpy(reference["class_counts"]))
-    elif extractor.classes:
-        shares = class_shares(logits)
-        metrics |= {"class_shares": shares, "class_min_share": min(shares), "class_entropy": class_entropy(shares)}
-    return {extractor.key(name): value for name, value in metrics.items()}
-
-
-def _scaled(features: Tensor, real: Tensor, extractor: Extractor) -> Tensor:
-    """Features for the kernel distance, standardised if the extractor needs it."""
-    return standardise(features, real) if extractor.standardise else features
 
 
 def _measure_classes(
@@ -222,14 +166,14 @@ def derived(dataset: Dataset, protocol: Protocol, extractor: Extractor, count: i
     spacing = radii(train, NEIGHBOURS["copies"])
     validation = extractor(_tensor(read_all(dataset.split("validation"), "x"))).features
     found = {
-        "kernel_within": kernel_within(_scaled(real, real, extractor), protocol.seed),
+        "kernel_within": kernel_within(scaled(real, real, extractor), protocol.seed),
         "manifold_radius": manifold_radii(real, NEIGHBOURS["precision_recall"]).numpy(),
         "radius": radii(real, NEIGHBOURS["density_coverage"]).numpy(),
         "spacing": spacing.numpy(),
         "held_out": closeness(validation if protocol.split == "train" else real, train, spacing).numpy(),
     }
     controls = {
-        name: _measure(extractor(samples, show=True), features | found, extractor, protocol.seed)
+        name: measure(extractor(samples, show=True), features | found, extractor, protocol.seed)
         for name, (samples, _) in _control_samples(dataset, protocol, count).items()
     }
     unseen = validation if protocol.split == "test" else extractor(_tensor(read_all(dataset.split("test"), "x"))).features

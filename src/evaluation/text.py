@@ -4,27 +4,22 @@ Everything is measured in characters, whatever the tokens are. Beside the model 
 and copies of training text; see src/evaluation/text_protocol.py.
 """
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-import torch
 
 from src.config.errors import UserError
 from src.data.dataset import Dataset
 from src.data.spec import Spec
 from src.evaluation.metrics.text_distance import TextDistance
 from src.evaluation.metrics.texts import overlap
-from src.evaluation.scoring import BATCH, bound_of, subset
+from src.evaluation.scoring import bound_of, draw, subset
 from src.evaluation.suite import Main, record
 from src.evaluation.text_columns import CONTROL_NAMES, FD, columns
 from src.evaluation.text_protocol import Reference, likelihood, split_texts, texts_of
 from src.models.capabilities import Likelihood, Samples
 from src.models.model import Model
-from src.parallel.collectives import from_first, is_first, shared
-from src.system.progress import Line
+from src.parallel.collectives import from_first, is_first
 
 VALIDATION_SEED = 1_000_000  # first seed of validation samples: the final evaluation draws others
 
@@ -131,22 +126,4 @@ class TextSuite:
 
         how: further arguments of the model's `sample`.
         """
-        split = dataset.split(name)
-
-        def part(rows: slice) -> np.ndarray:
-            line, found = Line(sys.stderr), []
-            for start in range(rows.start, rows.stop, BATCH):
-                stop = min(start + BATCH, rows.stop)
-                seeds = range(seed + start, seed + stop)
-                given = split.batch(np.arange(start, stop) % len(split))
-                cond = {
-                    name: torch.from_numpy(given[name]) if name in given else values
-                    for name, values in model.conditions(seeds).items()
-                }
-                found.append(model.sample(seeds, cond, **how).numpy())
-                if show and is_first():
-                    line.count(stop - rows.start, rows.stop - rows.start, "samples")
-            line.end()
-            return np.concatenate(found)
-
-        return texts_of(np.concatenate(shared(part, count, BATCH)), dataset.spec.x.names)
+        return texts_of(draw(model, dataset, seed, count, name, show, **how), dataset.spec.x.names)

@@ -1,14 +1,12 @@
 """The measurement of texts and of their controls: what does not depend on the model is computed once, and cached."""
 
 import json
-import sys
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from src.data.dataset import Dataset, Split, read_all
 from src.data.spec import Spec
@@ -21,12 +19,10 @@ from src.evaluation.metrics.quatrains import form_metrics, form_of, shuffled_lin
 from src.evaluation.metrics.sequences import Sequences, longest_copies
 from src.evaluation.metrics.text_distance import TextDistance
 from src.evaluation.metrics.texts import Training, distinct, groups, lead, nearest_texts, overlap, self_bleu
-from src.evaluation.scoring import BATCH, score, subset
+from src.evaluation.scoring import score, score_symbols, subset
 from src.evaluation.text_columns import COPIED, FD
 from src.models.capabilities import SymbolLikelihood
 from src.models.model import Model
-from src.parallel.collectives import is_first, shared
-from src.system.progress import Line
 
 REVISION = 2  # increase it when a metric or a control changes its meaning: older caches are then not used
 COVERED = 0.98  # least share of the training texts' characters that an encoder must know
@@ -101,19 +97,7 @@ def likelihood(model: Model, spec: Spec, split: Split, rows: np.ndarray, show: b
     if not isinstance(model, SymbolLikelihood):
         nats, symbols = score(model, spec, split, rows, final=show)
         return in_units(nats * symbols / max(scored.characters, 1))
-
-    def score_part(part: slice) -> np.ndarray:
-        line, found = Line(sys.stderr), []
-        for start in range(part.start, part.stop, BATCH):
-            chosen = rows[start : min(start + BATCH, part.stop)]
-            batch = {name: torch.from_numpy(values).to(model.device) for name, values in split.batch(chosen).items()}
-            found.append(model.nll_by_symbol(spec.to_model(batch, model.dtype))[0].cpu().double().numpy())
-            if show and is_first():
-                line.count(start + len(chosen) - part.start, part.stop - part.start, "texts scored")
-        line.end()
-        return np.concatenate(found)
-
-    return scored.measure(np.concatenate(shared(score_part, len(rows), BATCH)))
+    return scored.measure(score_symbols(model, spec, split.batch, rows, "texts" if show else ""))
 
 
 # Samples

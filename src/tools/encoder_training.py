@@ -1,7 +1,8 @@
-"""Train the encoder of quatrains whose features the distances of poems use; the command is src/tools/encoder.py.
+"""Train the encoders whose features the distances of poems and of tunes use; the command is src/tools/encoder.py.
 
 Which line follows? The true one stands among the lines of other poems, the other lines of its own, and spoiled versions of
 itself. To find it, the network must know the subject and the course of a poem, its rhymes, and which characters make a line.
+Tunes are treated alike: two bars of a voice are a poem of LINES half bars, whose symbols are steps.
 """
 
 import hashlib
@@ -18,12 +19,17 @@ from sklearn.utils.extmath import randomized_svd
 from torch import Tensor
 from torch.nn import functional as F
 
+from src.data.music.notes import Symbols, bar_steps
+from src.data.music.pieces import Piece
 from src.evaluation.extractors.quatrains import CODES, Alphabet, lines_of
-from src.networks.quatrain_encoder import FIRST, QuatrainEncoder
+from src.evaluation.extractors.tunes import tokens
+from src.evaluation.metrics.music.pieces import Pieces
+from src.networks.parts_encoder import FIRST, PartsEncoder
 from src.system.files import write_atomic
 from src.training import rng
 
 LINES = 4
+BAR_STEPS = 12, 16  # of tunes
 WINDOW = 2  # characters whose pairs make the first embeddings
 
 
@@ -63,31 +69,38 @@ class Spoiled(NamedTuple):
 
 
 def train_encoder(
-    texts: Sequence[str],
+    texts: Sequence[str], seed: int = 0, steps: int = 1500, batch_size: int = 64, characters: int = 5000
+) -> tuple[PartsEncoder, Alphabet]:
+    """(encoder in evaluation mode, its alphabet), trained on quatrains: texts of LINES lines of equal length; see `fit`."""
+    counts = Counter(character for text in texts for line in lines_of(text) for character in line)
+    alphabet = Alphabet("".join(sorted(sorted(counts, key=lambda character: (-counts[character], character))[:characters])))
+    return fit(by_length(texts, alphabet), len(alphabet.characters), "quatrains", seed, steps, batch_size), alphabet
+
+
+def fit(
+    groups: Sequence[Tensor],
+    symbols: int,
+    stream: str,
     seed: int = 0,
     steps: int = 1500,
     batch_size: int = 64,
     learning_rate: float = 3e-3,
-    characters: int = 5000,
-) -> tuple[QuatrainEncoder, Alphabet]:
-    """(encoder in evaluation mode, its alphabet), trained on quatrains: texts of LINES lines of equal length.
+) -> PartsEncoder:
+    """An encoder in evaluation mode, trained on tokens [N, LINES, C] of poems or tunes, in groups of one C each.
 
-    Batches hold poems of one length, all lengths in turn. Adam with cosine decay to zero. The same kind of machine with one
-    thread gives bitwise equal weights.
+    symbols: size of the vocabulary. stream: of the random numbers. Batches hold samples of one group, all groups in turn. Adam
+    with cosine decay to zero. The same kind of machine with one thread gives bitwise equal weights.
     """
-    counts = Counter(character for text in texts for line in lines_of(text) for character in line)
-    alphabet = Alphabet("".join(sorted(sorted(counts, key=lambda character: (-counts[character], character))[:characters])))
-    poems = by_length(texts, alphabet)
-    spoil = Spoiled.of(poems, len(alphabet.characters) + FIRST)
+    spoil = Spoiled.of(groups, symbols + FIRST)
     with torch.random.fork_rng(devices=[]):
         rng.seed_layers(seed, 0)
-        model = QuatrainEncoder(len(alphabet.characters))
-        model.embedding.weight.data[FIRST:] = first_embeddings(poems, *model.embedding.weight.shape)[FIRST:]
+        model = PartsEncoder(symbols)
+        model.embedding.weight.data[FIRST:] = first_embeddings(groups, *model.embedding.weight.shape)[FIRST:]
         optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=steps)
         for step in range(steps):
-            generator = rng.generator(seed, "quatrains", step)
-            source = poems[step % len(poems)]
+            generator = rng.generator(seed, stream, step)
+            source = groups[step % len(groups)]
             x = source[torch.randint(len(source), (batch_size,), generator=generator)].flatten(0, 1)  # [LINES B, C]
             loss = F.cross_entropy(scores(model, x, spoil, generator), torch.arange(len(x)))
             optimizer.zero_grad()
@@ -96,10 +109,10 @@ def train_encoder(
             schedule.step()
             if (step + 1) % 250 == 0:
                 print(f"step {step + 1} of {steps}: loss {loss.item():.4f}", flush=True)
-    return model.eval(), alphabet
+    return model.eval()
 
 
-def scores(model: QuatrainEncoder, x: Tensor, spoil: Spoiled, generator: torch.Generator) -> Tensor:
+def scores(model: PartsEncoder, x: Tensor, spoil: Spoiled, generator: torch.Generator) -> Tensor:
     """Scores [N, N + 3] at the place of each line [N, C]: of the lines, the true one on the diagonal, and spoiled true ones."""
     place = torch.arange(len(x)) % LINES
     lines = model.lines(x, torch.full((len(x),), x.shape[1]))
@@ -132,12 +145,30 @@ def first_embeddings(poems: Sequence[Tensor], size: int, width: int) -> Tensor:
     return torch.from_numpy(found / found.std()).float() * width**-0.5
 
 
+def by_bar(pieces: Sequence[Piece]) -> list[Tensor]:
+    """Tokens [N, LINES, C] of the windows of all voices, shorter bars first.
+
+    Two bars of 2/4 count as one. Pieces whose bars have other lengths than BAR_STEPS are left out.
+    """
+    symbols, found = Symbols.of(range(128)), {bar: list[Tensor]() for bar in BAR_STEPS}
+    for piece in pieces:
+        bar = bar_steps(piece.metre)
+        bar *= 2 if 2 * bar in found and bar not in found else 1
+        if bar in found:
+            voices = max(note.voice for note in piece.notes) + 1
+            tune = Pieces(symbols.encode(piece.notes, piece.steps, voices)[None], symbols.names)
+            found[bar] += [tokens(tune, bar, voice) for voice in range(voices)]
+    return [torch.cat(parts) for parts in found.values() if parts]
+
+
 @torch.no_grad()
-def measure_encoder(model: QuatrainEncoder, alphabet: Alphabet, texts: Sequence[str], batch_size: int = 64) -> float:
-    """Share of the lines of unseen quatrains that have the highest score, among those of a batch and spoiled ones."""
-    poems, right = by_length(texts, alphabet), list[Tensor]()
-    spoil = Spoiled.of(poems, len(alphabet.characters) + FIRST)
-    for number, source in enumerate(poems):
+def share_found(model: PartsEncoder, groups: Sequence[Tensor], batch_size: int = 64) -> float:
+    """Share of the lines of unseen poems or tunes, in groups as for `fit`, that have the highest score, among those of a batch
+    and spoiled ones.
+    """
+    right = list[Tensor]()
+    spoil = Spoiled.of(groups, model.embedding.num_embeddings)
+    for number, source in enumerate(groups):
         generator = rng.generator(0, "unseen quatrains", number)
         for x in source.split(batch_size)[: len(source) // batch_size or 1]:
             found = scores(model, x.flatten(0, 1), spoil, generator)
@@ -145,10 +176,14 @@ def measure_encoder(model: QuatrainEncoder, alphabet: Alphabet, texts: Sequence[
     return float(torch.cat(right).float().mean())
 
 
-def save_encoder(model: QuatrainEncoder, alphabet: Alphabet, path: Path) -> str:
-    """Write weights and alphabet (safetensors) and return the file's SHA-256; its bytes depend on these alone."""
+def save_encoder(model: PartsEncoder, path: Path, alphabet: Alphabet | None = None) -> str:
+    """Write weights, and the alphabet if there is one (safetensors), and return the file's SHA-256; its bytes depend on these
+    alone.
+    """
     tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
-    content = safetensors.torch.save(tensors | {CODES: torch.from_numpy(alphabet.codes.astype(np.int32))})
+    if alphabet:
+        tensors[CODES] = torch.from_numpy(alphabet.codes.astype(np.int32))
+    content = safetensors.torch.save(tensors)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(path, content)
     return hashlib.sha256(content).hexdigest()

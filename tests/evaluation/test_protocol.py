@@ -16,7 +16,8 @@ from src.data.spec import Spec
 from src.data.stacked_mnist import StackedMNIST
 from src.evaluation import protocol as module
 from src.evaluation.extractors.extractor import load_extractor
-from src.evaluation.protocol import Protocol, evaluate, left_out, validation_distance
+from src.evaluation.image_metrics import left_out
+from src.evaluation.protocol import Protocol, evaluate, validation_distance
 
 PROTOCOL = Protocol("digits")
 DATA = Digits()

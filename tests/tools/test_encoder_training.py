@@ -1,14 +1,18 @@
-"""On poems whose successors are known: each has a subject, and its lines name their place."""
+"""On poems whose successors are known: each has a subject, and its lines name their place. And on tunes, random walks."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from music_data import walk
 
+from src.data.music.notes import Note
+from src.data.music.pieces import Piece
 from src.evaluation.extractors.quatrains import QuatrainFeatures, lines_of
+from src.evaluation.extractors.tunes import SYMBOLS, TuneFeatures
 from src.evaluation.metrics.text_distance import TextDistance
-from src.tools.encoder_training import Spoiled, by_length, measure_encoder, save_encoder, scores, train_encoder
+from src.tools.encoder_training import Spoiled, by_bar, by_length, fit, save_encoder, scores, share_found, train_encoder
 
 SUBJECTS = [[chr(0x4E00 + 40 * subject + n) for n in range(40)] for subject in range(6)]
 
@@ -29,8 +33,8 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("weights") / "new" / "encoder.safetensors"
     model, alphabet = train_encoder(poems(300, 0) + poems(300, 0, 7), steps=60, batch_size=16)
     assert not model.training
-    assert measure_encoder(model, alphabet, poems(64, 1), 16) > 0.1  # 1 / 67 by chance
-    save_encoder(model, alphabet, path)
+    assert share_found(model, by_length(poems(64, 1), alphabet), 16) > 0.1  # 1 / 67 by chance
+    save_encoder(model, path, alphabet)
     return path
 
 
@@ -57,9 +61,12 @@ def test_a_text_has_its_features_in_any_company(weights: Path) -> None:
 
 def test_same_seed_same_bytes(weights: Path, tmp_path: Path) -> None:
     before = torch.random.get_rng_state()
-    first, second = (save_encoder(*train_encoder(poems(80, 0), steps=2, batch_size=4), tmp_path / n) for n in "ab")
-    assert first == second
-    assert first != save_encoder(*train_encoder(poems(80, 0), seed=1, steps=2, batch_size=4), tmp_path / "c")
+
+    def digest(seed: int) -> str:
+        model, alphabet = train_encoder(poems(80, 0), seed, steps=2, batch_size=4)
+        return save_encoder(model, tmp_path / "weights", alphabet)
+
+    assert digest(0) == digest(0) != digest(1)
     assert torch.equal(torch.random.get_rng_state(), before)
 
 
@@ -77,3 +84,32 @@ def test_spoiled_lines(weights: Path) -> None:
     assert torch.equal(exchanged.sort(dim=1).values, lines.sort(dim=1).values)
     assert torch.equal(shorter, torch.cat([lines[:, :3], lines[:, 4:], torch.zeros(80, 1, dtype=torch.int64)], dim=1))
     assert scores(features.encoder, lines, spoil, torch.Generator()).shape == (80, 83)
+
+
+def tunes(count: int, metre: str, steps: int, voices: int = 1, seed: int = 0) -> list[Piece]:
+    random = np.random.default_rng(seed)
+    notes = [[note for voice in range(voices) for note in walk(random, steps, voice)] for _ in range(count)]
+    return [Piece("train", "walks", "", metre, "C major", "major", 0, steps, part) for part in notes]
+
+
+def test_tunes_are_cut_into_windows_of_half_bars() -> None:
+    found = by_bar(tunes(3, "4/4", 80) + tunes(2, "2/4", 64, 2) + tunes(5, "6/8", 24) + tunes(1, "9/8", 72))
+    assert [tuple(part.shape) for part in found] == [(5, 4, 6), (3 * 2 + 2 * 2 * 2, 4, 8)]
+
+
+def rising(metre: str, bar: int) -> list[Piece]:
+    """Each half bar has one pitch, a semitone above the one before: whoever hears two of them knows the next."""
+    starts = range(0, 2 * bar, bar // 2)
+    notes = [[Note(0, first + number, start, bar // 2) for number, start in enumerate(starts)] for first in range(40, 90)]
+    return [Piece("train", "scales", "", metre, "C major", "major", 0, 2 * bar, part) for part in notes]
+
+
+def test_an_encoder_of_tunes(tmp_path: Path) -> None:
+    groups = by_bar(rising("4/4", 16) + rising("6/8", 12))
+    model = fit(groups, SYMBOLS, "tunes", steps=60, batch_size=16)
+    assert share_found(model, groups, 16) > 0.1  # 1 / 67 by chance
+    unseen = by_bar(tunes(20, "6/8", 48))
+    save_encoder(model, path := tmp_path / "tunes.safetensors")
+    features = TuneFeatures(path)
+    assert features(unseen[0]).shape == (40, 32)
+    assert features.name.startswith("tune-cnn-1-")

@@ -8,7 +8,8 @@ from src.data.mnist import MNIST
 from src.evaluation import protocol as module
 from src.evaluation.cache import reference_path, shipped
 from src.evaluation.extractors.extractor import load_extractor
-from src.evaluation.protocol import NEIGHBOURS, Protocol, describe, evaluate
+from src.evaluation.image_metrics import NEIGHBOURS
+from src.evaluation.protocol import Protocol, describe, evaluate
 from src.tools import references
 
 COUNT = 10_000

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -78,7 +79,7 @@ class Symbols:
         for voice in range(symbols.shape[1]):
             column = symbols[:, voice]
             begins = np.flatnonzero(column != hold)
-            for start, end in zip(begins, [*begins[1:], len(column)], strict=True):
+            for start, end in pairwise([*begins, len(column)]):
                 if (pitch := self.pitches[column[start]]) >= 0:
                     notes.append(Note(voice, int(pitch), int(start), int(end - start)))
         return sorted(notes, key=lambda note: (note.start, note.voice))

@@ -1,20 +1,16 @@
 """The encoder of Chinese quatrains as an extractor; `python -m src.tools.encoder` makes its weights (weights/)."""
 
-import hashlib
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load
 from torch import Tensor
 
-from src.config.errors import UserError
-from src.evaluation.extractors.backbone import check_pinned, read
+from src.evaluation.extractors.pinned import Pinned
 from src.evaluation.metrics.quatrains import HAN
-from src.networks.quatrain_encoder import FIRST, UNKNOWN, QuatrainEncoder
+from src.networks.parts_encoder import FIRST, UNKNOWN, PartsEncoder
 
 NAME = "quatrain-cnn-1"
 WEIGHTS = Path(__file__).parent / "weights" / f"{NAME}.safetensors"
@@ -50,27 +46,16 @@ class Alphabet:
         return int((tokens >= FIRST).sum()) / max(int(length.sum()), 1)
 
 
-class QuatrainFeatures:
-    """Features of texts by the encoder with the committed weights, or with weights from a file.
-
-    name: NAME, followed by the start of the SHA-256 if the weights are not the pinned ones.
-    Raises UserError for weights that are missing, damaged or of another network.
-    """
+class QuatrainFeatures(Pinned):
+    """Features of texts by the encoder with the committed weights, or with weights from a file."""
 
     def __init__(self, weights: str | Path | None = None) -> None:
-        path = Path(weights or WEIGHTS)
-        content = read(path)
-        self.weights_sha256 = hashlib.sha256(content).hexdigest()
-        if not weights:
-            check_pinned(path, self.weights_sha256, SHA256)
-        self.name = NAME if self.weights_sha256 == SHA256 else f"{NAME}-{self.weights_sha256[:8]}"
-        try:
-            state = load(content)
-            self.alphabet = Alphabet("".join(map(chr, state.pop(CODES).tolist())))
-            self.encoder = QuatrainEncoder(len(self.alphabet.characters)).eval()
-            self.encoder.load_state_dict(state)
-        except (SafetensorError, RuntimeError, KeyError) as error:
-            raise UserError(f"{path} holds no weights of {NAME}: make them with `python -m src.tools.encoder`") from error
+        super().__init__(NAME, WEIGHTS, SHA256, weights)
+
+    def build(self, state: dict[str, Tensor]) -> None:
+        self.alphabet = Alphabet("".join(map(chr, state.pop(CODES).tolist())))
+        self.encoder = PartsEncoder(len(self.alphabet.characters)).eval()
+        self.encoder.load_state_dict(state)
 
     @torch.inference_mode()
     def __call__(self, texts: Sequence[str]) -> Tensor:

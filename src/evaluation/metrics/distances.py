@@ -33,6 +33,12 @@ def frechet_distance(a: Statistics, b: Statistics) -> float:
         return metric_fid.fid_statistics_to_metric(a, b, verbose=False)[metric_fid.KEY_METRIC_FID]
 
 
+def spread(features: Tensor) -> Tensor:
+    """Standard deviations [D] of features [N, D], 1 where they are 0: to measure distances in."""
+    deviation = features.std(dim=0)
+    return torch.where(deviation > 0, deviation, 1.0)
+
+
 def inception_score(logits: Tensor, seed: int, splits: int = 10) -> tuple[float, float]:
     """exp(E KL(p(y|x) || p(y))), mean and deviation over `splits` parts, from 1 to K (Salimans et al. 2016, section 4).
 
@@ -105,8 +111,7 @@ def standardise(features: Tensor, reference: Tensor) -> Tensor:
 
     For the kernel distance on small classifiers: the cube of features that are far from order 1 gives only noise.
     """
-    deviation = reference.std(dim=0)
-    return (features - reference.mean(dim=0)) / torch.where(deviation > 0, deviation, 1.0)
+    return (features - reference.mean(dim=0)) / spread(reference)
 
 
 def _threads_of_torch() -> threadpool_limits:

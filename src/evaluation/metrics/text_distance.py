@@ -9,7 +9,7 @@ from scipy import sparse
 from sklearn.utils.extmath import randomized_svd
 from torch import Tensor
 
-from src.evaluation.metrics.distances import frechet_distance, statistics
+from src.evaluation.metrics.distances import frechet_distance, spread, statistics
 from src.evaluation.metrics.mauve import divergences
 
 CHARACTERS = 1000  # the most frequent ones have vectors of their own; all others share one
@@ -87,8 +87,7 @@ class TextDistance:
         self.found = self.extract(training)
         self.scale = self.found.new_ones(1)
         if features is not None:
-            self.scale = self.found.std(dim=0)
-            self.scale[self.scale == 0] = 1
+            self.scale = spread(self.found)
             self.found = self.found / self.scale
         self.training = statistics(self.found)
 

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from src.config.errors import UserError
-from src.data.music.notes import Note, Symbols, bar_steps, pitch_name, pitch_of, sounding
+from src.data.music.notes import HOLD, REST, Note, Symbols, bar_steps, pitch_name, pitch_of, sounding
+from src.data.vocabulary import END
 
 
 def test_symbols_tell_held_from_repeated_notes() -> None:
@@ -34,6 +35,12 @@ def test_a_piece_ends_at_its_end() -> None:
     assert symbols.length(piece) == 3
     assert symbols.decode(piece) == [Note(0, 60, 0, 2), Note(0, 62, 2, 1)]
     assert sounding(piece, symbols.names)[:, 0].tolist() == [60, 60, 62, -1, -1, -1]
+
+
+def test_a_piece_of_nothing_has_no_notes() -> None:
+    symbols = Symbols.of([60], ends=True)
+    for name in (END, HOLD, REST):
+        assert symbols.decode(np.full((3, 2), symbols.names.index(name))) == []
 
 
 def test_what_the_grid_cannot_hold_is_refused() -> None:

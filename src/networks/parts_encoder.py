@@ -1,25 +1,28 @@
-"""A small convolutional encoder of Chinese verse, which tells how well each line follows the lines before it."""
+"""A small convolutional encoder of verse or tunes, which tells how well each line follows the lines before it.
+
+A line is a line of verse, or half a bar of music.
+"""
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-PADDING, UNKNOWN = 0, 1  # tokens; characters have the numbers from FIRST on
+PADDING, UNKNOWN = 0, 1  # tokens; symbols have the numbers from FIRST on
 FIRST = 2
 
 
-class QuatrainEncoder(nn.Module):
+class PartsEncoder(nn.Module):
     """Lines to u, which expects a line from the two before it, and v, which describes the line; u v is high where it fits.
 
     It is trained by contrast (van den Oord et al. 2018, arXiv:1807.03748, eq. 4): src/tools/encoder_training.py.
 
-    characters: size of the vocabulary. width: of embeddings and lines. channels: of the convolution. features: D, of u and v.
+    symbols: size of the vocabulary. width: of embeddings and lines. channels: of the convolution. features: D, of u and v.
     """
 
-    def __init__(self, characters: int, width: int = 64, channels: int = 96, features: int = 16) -> None:
+    def __init__(self, symbols: int, width: int = 64, channels: int = 96, features: int = 16) -> None:
         super().__init__()
         self.feature_size = features
-        self.embedding = nn.Embedding(characters + FIRST, width, padding_idx=PADDING)
+        self.embedding = nn.Embedding(symbols + FIRST, width, padding_idx=PADDING)
         self.convolution = nn.Conv1d(width, channels, 3, padding=1)
         self.line = nn.Linear(3 * channels, width)
         self.expected, self.found = nn.Linear(2 * width, features), nn.Linear(width, features)

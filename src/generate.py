@@ -1,10 +1,10 @@
 """python -m src.generate run=PATH [n=64 class=3 interpolate=8 format=files|npz|safetensors|onnx]: run folder to samples.
 
-Of text: prompt=, source=, heads=, form=, rhyme=true, script=; chat=true answers lines on stdin. reconstruct=, traverse= and
-samples of a model that reads a source, without source=, also read the run's data.
+Of text: prompt=, source=, heads=, form=, rhyme=true, script=; chat=true answers lines on stdin. Of music: tempo=, key=, bars=,
+lyrics=, and MIDI files for prompt=, melody=, from=, to=. reconstruct=, traverse= and samples of a model that reads a source,
+without source=, also read the run's data.
 """
 
-import hashlib
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -15,19 +15,13 @@ from typing import Any
 from src.config import command_line
 from src.config.errors import UserError
 from src.config.experiment import Experiment
-from src.config.structure import CONF, read
-from src.runs import prompts
+from src.runs import prompts, tunes
 from src.runs.folder import RunFolder
-from src.runs.sampling import SETTINGS, batch_of, condition, load_test_split, provenance_of, sampling_settings
-from src.system.files import NO_ROOM, check_writable
+from src.runs.outputs import FILES, PICTURES, SAMPLES, SAMPLING_KEYS, output_path, picture_asked
+from src.runs.sampling import batch_of, condition, load_test_split, provenance_of, sampling_settings
+from src.system.files import NO_ROOM
 from src.system.progress import Line
 
-FILES = ".gif", ".jpeg", ".jpg", ".npz", ".onnx", ".png", ".safetensors", ".txt", ".webp"  # out= names a file, not a folder
-NETWORK = "safetensors", "onnx"  # formats of the network, not of samples
-SAMPLING_KEYS = "class", *SETTINGS  # recorded with the samples where they are given, as settings of text are
-NOT_NAMED = "run", "format", "out", "paths", "data", "seed", "film", "chat"  # not in a file's name, or elsewhere in it
-LONGEST_WORD = 24  # characters of a setting in a file's name
-PICTURES = "interpolate", "reconstruct", "traverse", "film"  # settings that each ask for one picture instead of samples
 # Capability -> what a model without it cannot do.
 CANNOT = {
     "Samples": "draws no samples",
@@ -37,10 +31,9 @@ CANNOT = {
     "Unfolds": "has no way to its samples to film",
     "Exports": "cannot be exported",
 }
-SAMPLES, STRIPS = 64, 8  # default n, for samples and for rows of pictures
+STRIPS = 8  # default n of rows of pictures
 ENCODED = 1000  # images that tell how active latent coordinates are
 FRAMES = 40  # of a film
-SEEDS = 2**63  # archives store seeds as int64: all must be below this
 PORTION = 1024  # samples drawn at a time, while the portion before is written
 
 
@@ -111,18 +104,27 @@ def write(config: dict[str, Any], run: RunFolder, experiment: Experiment, checkp
         to_onnx(model.generator_of(config["weights"]), tuple(inputs.values()), out, list(inputs), provenance)
     elif picture == "film":
         write_film(model, config, modality, out, drawn)
+    elif picture and config["from"]:
+        samples, modality = tunes.between(model, modality, config)
+        modality.strip(samples, out, drawn | tunes.given(config))
     elif picture:
         rows = {"interpolate": interpolations, "reconstruct": reconstructions, "traverse": traversals}
+        modality, drawn = tunes.shown(modality, config), drawn | tunes.given(config)
         modality.strip(modality.finish(rows[picture](model, config, run)), out, drawn)
     else:
-        seeds = range(config["seed"], config["seed"] + (config["n"] or SAMPLES))
-        typed = prompts.typed(model, modality, config)
+        single = out.suffix != modality.suffix and out.suffix in getattr(modality, "formats", ())  # one file of one sample
+        seeds = range(config["seed"], config["seed"] + (config["n"] or (1 if single else getattr(modality, "usual", SAMPLES))))
+        if single and len(seeds) > 1:
+            raise UserError(f"out={out} holds one sample: leave n= out, or name a folder")
+        typed = tunes.typed(model, modality, config)
         modality, drawn = typed.modality, drawn | typed.record
-        cond, shown = conditions(model, config, typed, run, len(seeds))
+        cond, shown = conditions(model, config, typed, run, seeds)
         settings = sampling_settings(config, model.sample)
         portions = draw(lambda *row: modality.finish(typed.sample(*row, **settings)), seeds, cond)
         portions = chain([next(portions)], portions)  # what cannot be drawn is refused before anything is deleted
-        if kind == "files" and out.suffix.lower() in FILES:
+        if single:
+            modality.save_one(next(portions)[0], out, seeds[0], drawn, **shown)
+        elif kind == "files" and out.suffix.lower() in FILES:
             if out.suffix != modality.suffix:
                 raise UserError(
                     f"out={out}: name a folder for the samples, or a {modality.suffix} file for one picture of them"
@@ -179,72 +181,6 @@ def test_batch(model: Any, config: dict[str, Any], run: RunFolder, n: int) -> An
     return batch_of(model, load_test_split(run, config["paths"]["data"], config["data"]["path"]), config["seed"], n)
 
 
-def output_path(config: dict[str, Any], run: RunFolder, strip: str = ".png") -> Path:
-    """The folder or file to write to; UserError for settings that the format does not support, or an unwritable place.
-
-    strip: suffix of the file that shows rows of samples.
-    """
-    kind, picture = config["format"], picture_asked(config)
-    if picture and kind != "files":
-        raise UserError(f"{picture}= makes one picture, format={kind} has no place for it: leave one of them out")
-    if picture and (text := [*prompts.given(config)]):
-        raise UserError(f"{text[0]}= is for samples of text and {picture}= makes a picture: leave one of them out")
-    if picture == "reconstruct" and config["class"] is not None:
-        raise UserError("reconstruct= takes each image with its own class: leave class= out")
-    meant = [key for key in ("n", *SAMPLING_KEYS) if config[key] is not None] + [*prompts.given(config)]
-    if kind in NETWORK and meant:
-        raise UserError(f"format={kind} exports the network and draws no samples: leave {meant[0]}= out")
-    if kind == "npz" and config["script"]:
-        raise UserError("script= is for what people read, and format=npz holds symbols: leave one of them out")
-    if kind == "npz" and config["seed"] + (config["n"] or SAMPLES) > SEEDS:
-        raise UserError(f"seed={config['seed']}: format=npz holds seeds of 64 bits, up to {SEEDS - 1}: choose a smaller one")
-    asked = Path(config["out"] or "").suffix
-    if picture:
-        suffix = ".gif" if picture == "film" else strip
-    else:
-        suffix = f".{kind}" if kind != "files" else asked if asked.lower() in FILES else ""
-    if config["out"]:
-        out = Path(config["out"])
-        out = out if out.suffix == suffix else out.with_name(out.name + suffix)
-    else:
-        name = "network" if kind in NETWORK else picture or "samples"
-        name = f"{name}{settings_in_name(config, picture)}" + (f"-seed{config['seed']}" if kind not in NETWORK else "")
-        out = run.path / "generated" / (name + suffix)
-    if suffix and out.is_dir():
-        raise UserError(f"out={out} is a folder: name another file with out=")
-    check_writable(out if not suffix else out.parent, "out")
-    return out
-
-
-def settings_in_name(config: dict[str, Any], picture: str) -> str:
-    """All settings that differ from the defaults in conf/generate.yaml, as part of a file's name: "8-n4-class3-weights=raw".
-
-    So no other settings write to the same place. The value of the picture's own setting comes first, without its name.
-    """
-    defaults = read(CONF / "generate.yaml")
-    changed = {key: config[key] for key in defaults if key in config and key not in NOT_NAMED and config[key] != defaults[key]}
-    first = str(changed.pop(picture, ""))
-    words = [f"{key}{'=' * (isinstance(value, str) and key != 'class')}{short(value)}" for key, value in changed.items()]
-    return "".join([first, *(f"-{word}" for word in words)]).replace("/", "%2F")
-
-
-def short(value: Any) -> str:
-    """A value for a file's name; a long text, or one of several lines, is cut and gets a digest."""
-    text = str(value)
-    if len(text) <= LONGEST_WORD and text.isprintable():
-        return text
-    begin = "".join(character for character in text[: LONGEST_WORD // 2] if character.isprintable())
-    return f"{begin}~{hashlib.sha256(text.encode()).hexdigest()[:8]}"
-
-
-def picture_asked(config: dict[str, Any]) -> str:
-    """Which of PICTURES the config asks for, empty for none; UserError for two."""
-    asked = [key for key in PICTURES if config[key]]
-    if len(asked) > 1:
-        raise UserError(f"{asked[0]}= and {asked[1]}= are two pictures: leave one of them out")
-    return asked[0] if asked else ""
-
-
 def draw(sample: Callable[[range, Any], Any], seeds: range, cond: Any) -> Iterator[Any]:
     """Yield the seeds' samples in order, at most PORTION at a time; progress goes to stderr.
 
@@ -259,12 +195,20 @@ def draw(sample: Callable[[range, Any], Any], seeds: range, cond: Any) -> Iterat
     line.end()
 
 
-def conditions(model: Any, config: dict[str, Any], typed: prompts.Typed, run: RunFolder, n: int) -> tuple[Any, dict[str, Any]]:
-    """The conditions of n samples, None for the default ones; and the sources to show with them, by the name of the argument.
+def conditions(
+    model: Any, config: dict[str, Any], typed: prompts.Typed, run: RunFolder, seeds: range
+) -> tuple[Any, dict[str, Any]]:
+    """The conditions of samples, None for the default ones; and what to show them with, by the name of the argument.
 
-    Without source=, a model that reads a source gets those of test samples, from number `seed` on.
+    That is their sources, or of music their classes, which say the metre. Without source=, a model that reads a source gets
+    those of test samples, from number `seed` on.
     """
+    from src.modalities.modality import Plays
+
+    n = len(seeds)
     cond = condition(model, config["class"], n)
+    if isinstance(typed.modality, Plays):
+        return cond, {"classes": (cond or model.conditions(seeds)).get("y")}
     if typed.source is not None:
         return prompts.source_condition(model, typed.modality, typed.source, n) | (cond or {}), {}
     if "source" not in model.conditions([0]):

@@ -90,6 +90,7 @@ def test_settings_that_a_run_does_not_have(tiny_run: Path, in_process: Any) -> N
     for word, said in [
         ("data.path=here", "has no data of yours: leave it out"),
         ("data.size=3", "no setting 'data.size'"),
+        ("evaluation=likelihood", "takes the evaluation that the run was trained with: leave it out; single settings can be"),
         ("evaluation.scored=3", "evaluation: src.evaluation.images.ImageSuite has no argument 'scored'"),
     ]:
         answer = in_process("evaluate", f"run={tiny_run}", word)

@@ -16,10 +16,11 @@ from PIL import Image
 
 from src.config.errors import UserError
 from src.data.pixels import to_uint8
-from src.generate import generate, output_path, short
+from src.generate import generate
 from src.modalities.pictures import read_provenance
 from src.runs.folder import RunFolder
 from src.runs.load import load_run
+from src.runs.outputs import output_path, short
 from src.train import train
 
 ROOT = Path(__file__).parent.parent
@@ -404,7 +405,7 @@ def test_text_begins_with_the_prompt(text_run: Path, in_process: Any, tmp_path: 
         (["heads=ab", "form='5,5,5'"], "heads=ab is for 2 lines and form=5,5,5 has 3"),
         (["form='5,5'"], "the data have no <end>"),
         (["source=x"], "reads no source"),
-        (["film=true", "prompt=a"], "prompt= is for samples of text and film= makes a picture"),
+        (["film=true", "prompt=a"], "prompt= is for samples and film= makes a picture"),
         (["format=onnx", "prompt=a"], "leave prompt= out"),
     ],
 )

@@ -38,6 +38,7 @@ NUMBER, POSITIVE, NOT_NEGATIVE, FRACTION = (
 COUNT, INDEX, SOME = (f"a whole number of at least {least}" for least in (1, 0, 5))  # SOME: metrics need at least 5 samples
 COUNTS, FRACTIONS = "a list of whole numbers of at least 1", "a list of two numbers from 0 up to but below 1"
 DRAWN = "a whole number from 5 to 100,000"  # more would fill the memory in a validation
+TEMPO = "a number from 20 to 400"
 PORT = "a whole number from 0 to 65,535"
 BOOL, TEXT, NAME, DEVICE = "true or false", "a word", "a word without /", "cpu, mps, cuda or cuda:0"
 PATH, PATHS = "a path (a number as ./3)", "a path (a number as ./3) or a list of paths"
@@ -50,6 +51,7 @@ CHECKS: dict[str, Callable[[Any], bool]] = {
     INDEX: lambda v: is_integer(v) and v >= 0,
     SOME: lambda v: is_integer(v) and v >= 5,
     DRAWN: lambda v: CHECKS[SOME](v) and v <= 100_000,
+    TEMPO: lambda v: is_number(v) and 20 <= v <= 400,
     PORT: lambda v: is_integer(v) and 0 <= v <= 65_535,
     COUNTS: lambda v: is_list(v) and all(map(CHECKS[COUNT], v)),
     FRACTIONS: lambda v: is_list(v) and len(v) == 2 and all(map(CHECKS[FRACTION], v)),
@@ -72,13 +74,14 @@ KEYS = {
     **dict.fromkeys(("table", "json", "curves", "metrics"), PATH),
     "runs": PATHS,
     **dict.fromkeys(("fresh", "evaluate", "flagship", "quick", "film", "open", "chat", "rhyme"), BOOL),
-    **dict.fromkeys(("prompt", "source", "heads", "form"), TEXT),
+    **dict.fromkeys(("prompt", "source", "heads", "form", "key", "melody", "from", "to", "lyrics"), TEXT),
+    "tempo": TEMPO,
     **dict.fromkeys(("trainer.channels_last", "trainer.sync_batchnorm", "trainer.deterministic"), BOOL),
     **dict.fromkeys(
         ("seed", "start", "interpolate", "reconstruct", "traverse", "data.workers", "evaluation.seed", "samples.per_decade"),
         INDEX,
     ),
-    **dict.fromkeys(("steps", "n", "most", "samples.n", "epochs", "data.batch_size", "side", "checkpoint.keep"), COUNT),
+    **dict.fromkeys(("steps", "n", "most", "samples.n", "epochs", "data.batch_size", "side", "checkpoint.keep", "bars"), COUNT),
     **dict.fromkeys(("log.every", "validation.every", "checkpoint.every"), COUNT),
     **dict.fromkeys(("trainer.threads", "trainer.block", "trainer.profile"), COUNT),
     **dict.fromkeys(("stop.epochs", "stop.samples", "stop.minutes"), POSITIVE),
@@ -133,6 +136,7 @@ CHOICES = {
     "weights": ("ema", "raw"),
     "solver": ("euler", "heun", "multistep"),
     "script": ("simplified", "traditional"),
+    "synth": ("own", "fluidsynth"),
     "data.encoding": ("characters", "bpe"),
     "checkpoint": ("best", "last"),
     "sampler": ("tpe", "random"),
@@ -144,7 +148,7 @@ CHOICES = {
 NULLABLE = (
     *("stop.", "trainer.threads", "trainer.profile", "evaluation.extractor", "evaluation.weights", "evaluation.device"),
     *("truncation", "side", "temperature", "top_k", "top_p", "nfe", "solver", "guidance"),
-    *("prompt", "source", "heads", "form", "script"),
+    *("prompt", "source", "heads", "form", "script", "tempo", "key", "bars", "melody", "from", "to", "lyrics"),
     *("run_dir", "extend", "publish", "out", "store", "baseline", "table", "json", "curves", "metrics", "figures"),
 )
 

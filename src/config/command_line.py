@@ -36,7 +36,7 @@ from src.system.files import NO_ROOM
 SPIN_COUNT = "5000"  # of libgomp, see benchmarks/NOTES.md
 CONF = str(Path(__file__).parents[2] / "conf")
 # Command -> keys whose values are text, with all signs that mean something to Hydra.
-LITERAL = {"generate": ("class", "prompt", "source", "heads", "form")}
+LITERAL = {"generate": ("class", "prompt", "source", "heads", "form", "key", "melody", "from", "to", "lyrics")}
 # Command -> section that takes settings which only the run's own config lists; the suite refuses those that it does not know.
 OPEN = {"evaluate": "evaluation."}
 WITH_VALUE = ("--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn", "--cfg", "-c", "--package", "-p")
@@ -260,6 +260,10 @@ def explain_key(error: Exception, config_name: str, words: Sequence[str]) -> str
     if unknown is None:
         return first_line(error)
     key = unknown.group(1)
+    if "No match in the defaults list" in text and key in groups() and config_name != "train":
+        word = next((word for word in words if word.startswith(f"{key}=")), f"{key}=...")
+        single = f"; single settings can be changed, {key}.<name>=..." if key == "evaluation" else ""
+        return f"{word}: {config_name} takes the {key} that the run was trained with: leave it out{single}"
     try:
         known = known_keys(config_name, words)
     except (HydraException, OmegaConfBaseException):  # a config file itself is wrong

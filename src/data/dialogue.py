@@ -89,9 +89,13 @@ class Pairs:
             raise unreadable(error) from error
 
     @cached_property
+    def _lines(self) -> list[list[str]]:
+        """The turns of each line."""
+        return read_lines(decode(self._bytes, self.path), self.path, self.read_line)
+
+    @cached_property
     def _sequences(self) -> Sequences:
-        conversations = read_lines(decode(self._bytes, self.path), self.path, self.read_line)
-        pairs, self._counts = pairs_of(conversations)
+        pairs, self._counts = pairs_of(self._lines)
         pairs.sort(key=lambda pair: digest(pair.text))  # any few samples are a random choice
         group = [pair.group for pair in pairs]
         if (count := len(set(group))) < len(SPLITS):
@@ -121,6 +125,11 @@ class Conversations(Pairs):
         if not isinstance(turns, list) or not all(isinstance(turn, str) for turn in turns):
             raise ValueError('must be {"turns": ["...", "..."]} or ["...", "..."]')
         return turns
+
+    def notes(self) -> dict[str, int]:
+        """Counts: see Pairs, and conversations, of which `without_reply` have one turn or none."""
+        replies = [len(turns) > 1 for turns in self._lines]
+        return {"conversations": len(replies), "without_reply": replies.count(False)} | super().notes()
 
 
 def derive(wheel: Path) -> dict[str, bytes]:
@@ -208,13 +217,12 @@ def read_lines(text: str, path: Path, read: Callable[[Any], list[str]]) -> list[
 
 def pairs_of(conversations: Sequence[Sequence[str]]) -> tuple[list[Pair], dict[str, int]]:
     """The pairs of turns that follow each other, each pair once, and counts of all that was left out or changed."""
-    counts = Counter(conversations=len(conversations), without_reply=0, pairs=0, stripped=0, empty=0, repeated=0)
+    counts = Counter(pairs=0, stripped=0, empty=0, repeated=0)
     kept: dict[tuple[str, str], int] = {}  # the number of the conversation
     first: dict[str, int] = {}  # the first conversation that has this source
     links = []
     for number, conversation in enumerate(conversations):
         turns = [turn.strip() for turn in conversation]
-        counts["without_reply"] += len(turns) < 2
         counts["stripped"] += sum(turn != as_is for turn, as_is in zip(turns, conversation, strict=True))
         for source, target in pairwise(turns):
             counts["pairs"] += 1

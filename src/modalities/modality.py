@@ -109,6 +109,35 @@ class ReadsText(Protocol):
         ...
 
 
+@runtime_checkable
+class Plays(Protocol):
+    """Shows music, and plays it.
+
+    formats: suffixes of the files of one sample. usual: samples, where a user asks for no number. classes: [N], of the samples.
+    """
+
+    formats: tuple[str, ...]
+    usual: int
+
+    def listen(self, samples: Tensor, path: str | Path, classes: Tensor | None = None) -> list[Path]:
+        """The beginnings of the first samples as small files beside `path`, with other suffixes: sound and score."""
+        ...
+
+    def save_one(
+        self, sample: Tensor, path: str | Path, seed: int, provenance: Mapping[str, Any], classes: Tensor | None = None
+    ) -> None:
+        """One sample [T, V] as a file with a suffix of `formats`."""
+        ...
+
+    def with_settings(self, **settings: Any) -> Self:
+        """The same modality with another tempo, key ..."""
+        ...
+
+    def read(self, path: str | Path, key: str, voices: int | None = None) -> Any:
+        """A file of the user's as symbols; UserError, which names the setting `key`."""
+        ...
+
+
 def check_nan(x: Tensor) -> Tensor:
     """The tensor itself; NaN raises Diverged, because it would become a black pixel or an invisible point."""
     if x.isnan().any():

@@ -26,25 +26,43 @@ def marks_of(provenance: Mapping[str, Any]) -> dict[str, str]:
     return {"Software": SOFTWARE, "generated": "true", "model": provenance["model"]}
 
 
-def write_marked(path: str | Path, encode: Callable[[dict[str, str]], bytes], provenance: Mapping[str, Any] | None) -> None:
-    """Write `encode(marks)` to a file, and the JSON file beside it if there is provenance."""
+def write_marked(
+    path: str | Path,
+    encode: Callable[[dict[str, str]], bytes],
+    provenance: Mapping[str, Any] | None,
+    beside: Mapping[str, Callable[[dict[str, str]], bytes]] | None = None,
+) -> None:
+    """Write `encode(marks)` to a file, and the JSON file beside it if there is provenance.
+
+    beside: further files of the same name, by suffix; the JSON file lists them.
+    """
     path = Path(path)
     sidecar = path.with_suffix(".json")
-    if not own_record(sidecar) and provenance and path.exists():
-        raise _not_ours(path)
+    own = own_record(sidecar)
+    if provenance:
+        for other in ([] if own else [path]) + [path.with_suffix(suffix) for suffix in beside or {}]:
+            if other.exists() and other.name not in (own.get("file"), *own.get("beside", [])):
+                raise _not_ours(other)
     path.parent.mkdir(parents=True, exist_ok=True)
-    sidecar.unlink(missing_ok=True)  # of an older file
+    remove_marked(path, keep=True)  # the JSON file of an older file, and what lies beside that
     marks = marks_of(provenance) if provenance else {}
+    for suffix, of_marks in (beside or {}).items():
+        write_atomic(path.with_suffix(suffix), of_marks(marks))
     write_atomic(path, encode(marks))
     if provenance:
-        write_atomic(sidecar, _json({**marks, "file": path.name, "provenance": provenance}))
+        names = {"beside": [path.with_suffix(suffix).name for suffix in beside]} if beside else {}
+        write_atomic(sidecar, _json({**marks, "file": path.name, **names, "provenance": provenance}))
 
 
-def remove_marked(path: Path) -> None:
-    """Delete an earlier file that `write_marked` wrote, and its JSON file; UserError if the lab did not write them."""
+def remove_marked(path: Path, keep: bool = False) -> None:
+    """Delete an earlier file that `write_marked` wrote, and those beside it; UserError if the lab did not write them.
+
+    keep: whether the file itself stays.
+    """
     sidecar = path.with_suffix(".json")
-    if own_record(sidecar):
-        path.unlink(missing_ok=True)
+    if own := own_record(sidecar):
+        for name in ([] if keep else [path.name]) + own.get("beside", []):
+            (path.parent / Path(name).name).unlink(missing_ok=True)
         sidecar.unlink()
 
 

@@ -35,6 +35,15 @@ class Interpolates(Protocol):
 
 
 @runtime_checkable
+class InterpolatesBetween(Protocol):
+    """Goes from one given sample to another."""
+
+    def interpolate_between(self, a: Tensor, b: Tensor, steps: int, weights: str = "ema") -> Tensor:
+        """Samples [steps, *spec.shape] on the CPU, from a to b, which are samples [*spec.shape] in the model's format."""
+        ...
+
+
+@runtime_checkable
 class Encodes(Protocol):
     """Maps data to latents, and back."""
 
@@ -85,7 +94,7 @@ class SymbolLikelihood(Likelihood, Protocol):
     """Computes how probable each symbol of a sequence is, given those before it."""
 
     def nll_by_symbol(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """(nats, whether they count), both [B, T]: the terms that `nll` sums."""
+        """(nats, whether they count), both [B, *spec.shape] for tokens: the terms that `nll` sums."""
         ...
 
 
@@ -135,7 +144,10 @@ class Continues(Protocol):
     """Continues a given beginning."""
 
     def continue_from(self, prompt: Tensor, seeds: Sequence[int], cond: Batch | None = None, weights: str = "ema") -> Tensor:
-        """Sequences [N, T] that begin with the prompt [P], one per seed; cond: as in `Samples.sample`."""
+        """Sequences [N, *spec.shape] that begin with the prompt, one per seed; cond: as in `Samples.sample`.
+
+        prompt: the first P symbols [P] of a text, or the first P steps [P, V] of V voices.
+        """
         ...
 
 

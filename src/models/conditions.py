@@ -21,9 +21,9 @@ def conditions_of(seeds: Sequence[int], classes: int) -> Batch:
 
 
 def drop(y: Tensor, null: int, share: float, uniform: Tensor) -> Tensor:
-    """Classes [B], where each is replaced by the class number `null` if its number of `uniform` [B] is below `share`.
+    """Conditions [B] or [B, T], where each is replaced by the number `null` if its number of `uniform` is below `share`.
 
-    uniform: from U(0, 1), so that each sample loses its class with probability `share`.
+    uniform: from U(0, 1), [B], or [B, 1] for conditions [B, T]: each sample loses its condition with probability `share`.
     """
     return torch.where(uniform < share, null, y)
 

@@ -178,12 +178,14 @@ def combined(constraints: Sequence[Constraint], endings: Endings, prefix: Tensor
 
 
 def check_prompt(prompt: Tensor, spec: Spec, constraints: Sequence[Constraint]) -> None:
-    """Raise UserError for a prompt [P] that is too long, or has a symbol that is not allowed."""
+    """Raise UserError for a prompt [P], or [P, V] of V voices, that is too long or has a symbol that is not allowed."""
     length, names = spec.shape[0], spec.x.names
     if len(prompt) >= length:
-        raise UserError(f"the prompt has {len(prompt)} symbols and samples have {length}: shorten it to {length - 1} or fewer")
+        unit = "symbols" if prompt.ndim == 1 else "steps"
+        raise UserError(f"the prompt has {len(prompt)} {unit} and samples have {length}: shorten it to {length - 1} or fewer")
     if len(prompt) and not 0 <= int(prompt.min()) <= int(prompt.max()) < len(names):
         raise UserError(f"the prompt has symbols outside 0 .. {len(names) - 1}: encode it with the vocabulary of the data")
+    prompt = prompt.flatten()
     for place, symbol in enumerate(prompt.tolist()):
         for constraint in (Endings(spec), *constraints):
             if not constraint.allowed(prompt[None, :place])[0, symbol]:

@@ -158,15 +158,20 @@ def truncate_normal(z: Tensor, bound: float) -> Tensor:
 
 
 def great_circle(rows: int, steps: int, seed: int, size: int) -> Tensor:
-    """Latents [rows, steps, size] between those of seeds (seed, seed + 1), (seed + 2, seed + 3), ...
+    """Latents [rows, steps, size] between those of seeds (seed, seed + 1), (seed + 2, seed + 3), ..., see `between`."""
+    a, b = normal_per_seed(range(seed, seed + 2 * rows), size).unflatten(0, (rows, 2)).unbind(1)
+    return between(a, b, steps)
+
+
+def between(a: Tensor, b: Tensor, steps: int) -> Tensor:
+    """Latents [R, steps, size] from a [R, size] to b [R, size].
 
     They lie on a great circle: a straight line would leave the shell where N(0, I) latents lie (White 2016). If size is 1, they
     lie on the line.
     """
-    a, b = normal_per_seed(range(seed, seed + 2 * rows), size).unflatten(0, (rows, 2)).unbind(1)
-    angle = torch.acos(functional.cosine_similarity(a, b))[:, None, None]  # [rows, 1, 1]
+    angle = torch.acos(functional.cosine_similarity(a, b))[:, None, None]  # [R, 1, 1]
     t = torch.linspace(0, 1, steps)[None, :, None]
-    if size == 1:
+    if a.shape[1] == 1:
         return torch.lerp(a[:, None], b[:, None], t)
     return (torch.sin((1 - t) * angle) * a[:, None] + torch.sin(t * angle) * b[:, None]) / torch.sin(angle)
 

@@ -1,7 +1,11 @@
 """A GAN for texts: Nie, Narodytska and Patel 2019, RelGAN: Relational Generative Adversarial Networks for Text Generation.
 
 Texts are discrete, so that a discriminator's gradient ends at a drawn symbol. Gumbel-softmax relaxation (Jang et al. 2017,
-arXiv:1611.01144) gives it a way: the discriminator sees distributions over symbols that are nearly one-hot.
+arXiv:1611.01144) gives it a way, through distributions over symbols that are nearly one-hot.
+
+In the paper the discriminator sees these distributions. Here it sees the drawn symbols, and only the gradient is that of the
+distributions (Jang et al. 2017, section 2.2: straight-through). Otherwise softness tells samples from real texts, and the
+generator learns the sharpest one: the end of the text at once, after which nothing but padding is possible.
 
 The generator here is a causal transformer (src/networks/decoder.py) in place of the relational memory. In maximum-likelihood
 training it computes all positions at once, and so can the relaxed samples, see `relaxed`.
@@ -48,6 +52,7 @@ class TextGAN(Autoregressive):
     [B, T, V] to logits [B, S] of S representations.
     loss: the pair of adversarial losses; RelGAN's is relativistic_paired, a mean over the representations (eq. 7, 8).
     inverse_temperature: beta of the Gumbel-softmax as a function of the samples seen.
+    straight_through: the discriminator sees drawn symbols; false is the paper's way, in which it sees distributions.
     g_optimizer, d_optimizer: of the adversarial phase, called with the parameters. lr_schedule: factor on both learning rates.
     """
 
@@ -68,6 +73,7 @@ class TextGAN(Autoregressive):
         d_optimizer: Callable[..., Optimizer],
         ema: Callable[[nn.Module], EMA] | None = None,
         lr_schedule: Callable[[int], float] | None = None,
+        straight_through: bool = True,
     ) -> None:
         check_texts(spec)
         super().__init__(spec, seed, network, pretraining.optimizer, ema, pretraining.lr_schedule)
@@ -76,6 +82,7 @@ class TextGAN(Autoregressive):
         self._adversarial_optimizers, self._adversarial_lr = (g_optimizer, d_optimizer), lr_schedule
         self._adversarial_settings: list[dict[str, Any]] = []
         self._measured: dict[str, float | Tensor] = {}
+        self.straight_through = straight_through
         endings = Endings(spec)
         self.end = -1 if endings.end is None else endings.end
         # Symbols that may come before the end of a text, and after it, bool [V].
@@ -124,8 +131,9 @@ class TextGAN(Autoregressive):
     def relaxed(self, batch: int, beta: float) -> Tensor:
         """Samples as distributions over symbols, softmax(beta (o_t + g_t)) of logits o and Gumbel noise g (eq. 3), [B, T, V].
 
-        The generator reads the symbols argmax(o_t + g_t), which are draws from softmax(o_t), and no gradient goes through them
-        (so it is in the authors' code). They are known before the gradients are needed. One pass over all positions then
+        If straight_through, the values are one-hot, the symbols argmax(o_t + g_t), and only the gradients are those of the
+        distributions. The generator reads these symbols, which are draws from softmax(o_t), and no gradient goes through
+        them (so it is in the authors' code). They are known before the gradients are needed. One pass over all positions then
         computes the logits and what gradients need.
         """
         length, symbols = self.spec.shape[0], len(self.spec.x.names)
@@ -135,7 +143,10 @@ class TextGAN(Autoregressive):
             logits = network(x)
         ends = (x == self.end).long()
         ended = ends.cumsum(1) > ends  # at an earlier position, [B, T]
-        return self.possible(beta * (logits + noise), ended).softmax(2)
+        soft = self.possible(beta * (logits + noise), ended).softmax(2)
+        if not self.straight_through:
+            return soft
+        return torch.zeros_like(soft).scatter_(2, x[..., None], 1.0) + (soft - soft.detach())  # the difference is exactly 0
 
     @torch.no_grad()
     def drawn(self, network: Decoder, noise: Tensor) -> Tensor:

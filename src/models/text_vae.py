@@ -12,9 +12,9 @@ from torch.optim import Optimizer
 
 from src.data.spec import Batch, Spec
 from src.data.vocabulary import UNKNOWN
-from src.models.autoregressive import SymbolModel
 from src.models.latent import great_circle, normal_per_seed
 from src.models.model import evaluating
+from src.models.symbols import SymbolModel
 from src.models.texts import check_texts, padded
 from src.models.vae import at_least, kl_to_standard_normal, log_mean_exp, log_weights, negative_elbo
 from src.networks.decoder import Decoder
@@ -53,7 +53,7 @@ class TextVAE(SymbolModel):
         likelihood_samples: int = 100,
         conditional: bool = False,
     ) -> None:
-        check_texts(spec)
+        self.check_data(spec)
         if word_dropout and UNKNOWN not in spec.x.names:
             raise ValueError(f"the vocabulary has no {UNKNOWN} to read in place of a symbol: take model.word_dropout=0")
         if not 0 <= word_dropout <= 1:
@@ -63,6 +63,10 @@ class TextVAE(SymbolModel):
         self.likelihood_samples = likelihood_samples
         self.set_network(network(spec=spec, conditional=conditional))
         self._parts: dict[str, float | Tensor] = {}
+
+    def check_data(self, spec: Spec) -> None:
+        """Raise ValueError for data that it does not model."""
+        check_texts(spec)
 
     def decoder_of(self, weights: str = "ema") -> Decoder:
         return self.network(weights).decoder  # type: ignore[return-value]
@@ -122,7 +126,7 @@ class TextVAE(SymbolModel):
         top_k: int | None = None,
         top_p: float | None = None,
     ) -> Tensor:
-        """See Encodes: texts, int64 [N, T].
+        """See Encodes: texts, int64 [N, *shape].
 
         seeds: their symbols are drawn with these; None takes the most probable symbol each time. temperature ...: see `sample`.
         """
@@ -146,7 +150,7 @@ class TextVAE(SymbolModel):
         top_k: int | None = None,
         top_p: float | None = None,
     ) -> Tensor:
-        """See Interpolates: texts, int64 [rows, steps, T], between the latents of seeds (seed, seed + 1), (seed + 2, ...
+        """See Interpolates: texts, int64 [rows, steps, *shape], between the latents of seeds (seed, seed + 1), (seed + 2, ...
 
         The symbols of a row are all drawn with the numbers of its first seed: only the latent changes. temperature ...: see
         `sample`.
@@ -168,7 +172,7 @@ class TextVAE(SymbolModel):
             x = padded(batch, self.spec)["x"]
             noise = normal_per_seed(range(len(x)), self.z_dim).to(next(network.parameters()))
             reconstruction, divergence = negative_elbo(network, {**batch, "x": x}, noise)
-            return reconstruction + divergence.sum(1), network.decoder.scored(x).sum(1)
+            return reconstruction + divergence.sum(1), network.decoder.scored(x).flatten(1).sum(1)
 
     @property
     def bound(self) -> str:
@@ -184,4 +188,4 @@ class TextVAE(SymbolModel):
             noise = normal_per_seed(range(len(x)), k * self.z_dim).unflatten(1, (k, -1)).to(posterior[0])
             parts = noise.split(max(1, LATENTS // len(x)), dim=1)
             log_w = torch.cat([log_weights(network, {**batch, "x": x}, part, posterior) for part in parts], dim=1)  # [B, K]
-            return -log_mean_exp(log_w.double()), network.decoder.scored(x).sum(1)
+            return -log_mean_exp(log_w.double()), network.decoder.scored(x).flatten(1).sum(1)

@@ -1,6 +1,6 @@
 """A decoder-only transformer: p(x_t | x_<t) for every position of a sequence of symbols, on src/networks/causal.py.
 
-Output weights are tied to the embeddings (Press and Wolf 2017, arXiv:1608.05859). No weight depends on the length.
+No weight depends on the length.
 """
 
 import torch
@@ -10,10 +10,10 @@ from torch.nn import functional as F
 from src.data.spec import Spec
 from src.networks.causal import Cache, CausalTransformer, rotations
 from src.networks.patch_decoder import PatchDecoder
-from src.networks.sizes import count_classes
+from src.networks.symbols import SymbolNetwork, check_symbols, embeddings, start_classes
 
 
-class Decoder(CausalTransformer):
+class Decoder(CausalTransformer, SymbolNetwork):
     """Symbols to the logits of each symbol, given the symbols before it. The vocabulary is that of the data's field "x".
 
     Data with a field "source" are read as one sequence: the source, the start symbol, then x. A source that is shorter than
@@ -35,18 +35,12 @@ class Decoder(CausalTransformer):
         dropout: float = 0.0,
         z_dim: int = 0,
     ) -> None:
-        if not spec.x.names:
-            raise ValueError(f"a decoder takes symbols of a vocabulary and the data are {spec.kind}: choose data of tokens")
-        source = spec.fields.get("source")
-        if source and source.names != spec.x.names:
-            raise ValueError("the vocabulary of source is not that of x: take data in which they are the same")
-        classes, vocabulary = count_classes(spec, conditional and (bool(spec.classes) or not source)), len(spec.x.names)
-        embedding = nn.Embedding(vocabulary + max(classes, 1), width)  # the last rows are the start symbols
-        # GPT-2's 0.02 is for wide networks: narrow ones learn slower with it.
-        nn.init.normal_(embedding.weight, std=width**-0.5)
-        super().__init__(embedding, width, depth, heads, dropout)
-        self.classes, self.vocabulary = classes, vocabulary
-        self.conditions = (("y",) if classes else ()) + (("source", "source_length") if source else ())
+        check_symbols(spec, "a decoder")
+        classes = start_classes(spec, conditional)
+        super().__init__(embeddings(spec, classes, width), width, depth, heads, dropout)
+        self.classes, self.vocabulary = classes, len(spec.x.names)
+        source = ("source", "source_length") if "source" in spec.fields else ()
+        self.conditions = (("y",) if classes else ()) + source
         self.latent = nn.Linear(z_dim, width, bias=False) if z_dim else None
         if z_dim:
             self.conditions = (*self.conditions, "z")
@@ -86,17 +80,6 @@ class Decoder(CausalTransformer):
         assert z is not None, "a decoder with a latent needs one"
         return self.latent(z.to(self.latent.weight.dtype))[:, None]
 
-    def nats(self, logits: Tensor, tokens: Tensor) -> Tensor:
-        """-log p of each symbol [B, T] from its logits [B, T, V]."""
-        return F.cross_entropy(logits.flatten(0, 1), tokens.flatten(), reduction="none").unflatten(0, tokens.shape)
-
-    def start(self, batch: int, y: Tensor | None = None) -> Tensor:
-        """The start symbol, which comes before every sequence, [B, 1]: V, or V + y for classes y [B]."""
-        if self.classes:
-            assert y is not None, "a conditional network needs labels"
-            return self.vocabulary + y[:, None]
-        return torch.full((batch, 1), self.vocabulary, device=self.embedding.weight.device)
-
     @torch.no_grad()
     def cache(
         self,
@@ -127,10 +110,6 @@ class Decoder(CausalTransformer):
         rotation = rotations(torch.tensor([cache.used - cache.before], device=token.device), self.channels)
         return self.logits(self.step_on(self.inputs(token, cache.shift), rotation, cache))
 
-    def logits(self, contexts: Tensor) -> Tensor:
-        """[..., width] to [..., V]."""
-        return contexts @ self.embedding.weight[: self.vocabulary].T
-
 
 def shifted_right(x: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
     """Sequences [B, S] of `length` [B] symbols, moved to the end of their rows; and where they are, bool [B, S]."""
@@ -156,10 +135,12 @@ def decoder(
     conditional: bool = False,
     dropout: float = 0.0,
 ) -> Decoder | PatchDecoder:
-    """The decoder for this kind of data: a PatchDecoder for images, else a Decoder, which has no patch, hidden and mixture.
+    """The decoder for this kind of data: a PatchDecoder for images, a MusicDecoder for tokens [T, V], else a Decoder.
 
-    dropout: of a Decoder.
+    patch, hidden, mixture: of a PatchDecoder. dropout: of the others.
     """
+    from src.networks.music_decoder import MusicDecoder  # it is a Decoder
+
     if spec.kind == "image":
         return PatchDecoder(spec, width, depth, heads, patch, hidden, mixture, conditional)
-    return Decoder(spec, width, depth, heads, conditional, dropout)
+    return (MusicDecoder if len(spec.shape) == 2 else Decoder)(spec, width, depth, heads, conditional, dropout)

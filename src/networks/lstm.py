@@ -1,7 +1,6 @@
 """A recurrent network with the interface of Decoder: p(x_t | x_<t) by an LSTM (Hochreiter and Schmidhuber 1997).
 
-The baseline of language models before transformers; layers and dropout after Zaremba et al. 2014 (arXiv:1409.2329). Output
-weights are tied to the embeddings (Press and Wolf 2017, arXiv:1608.05859).
+The baseline of language models before transformers; layers and dropout after Zaremba et al. 2014 (arXiv:1409.2329).
 """
 
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from torch.nn import functional as F
 
 from src.data.spec import Spec
 from src.networks.mlp import Dropout
-from src.networks.sizes import count_classes
+from src.networks.symbols import SymbolNetwork, check_symbols, embeddings, start_classes
 
 State = tuple[Tensor, Tensor]  # h and c of each layer, both [depth, B, width]
 
@@ -24,7 +23,7 @@ class Cache:
     state: State
 
 
-class LSTM(nn.Module):
+class LSTM(SymbolNetwork):
     """Symbols to the logits of each symbol, given the symbols before it. The vocabulary is that of the data's field "x".
 
     Data with a field "source": the LSTM reads the source first, and its last state is the one before the start symbol.
@@ -33,18 +32,15 @@ class LSTM(nn.Module):
     Data with a source and without classes need none. dropout: of the inputs of each layer and of the output.
     """
 
+    embedding: nn.Embedding
+
     def __init__(self, spec: Spec, width: int = 192, depth: int = 2, conditional: bool = False, dropout: float = 0.0) -> None:
         super().__init__()
-        if not spec.x.names:
-            raise ValueError(f"an LSTM takes symbols of a vocabulary and the data are {spec.kind}: choose data of tokens")
-        source = spec.fields.get("source")
-        if source and source.names != spec.x.names:
-            raise ValueError("the vocabulary of source is not that of x: take data in which they are the same")
-        self.classes = count_classes(spec, conditional and (bool(spec.classes) or not source))
-        self.vocabulary = len(spec.x.names)
-        self.conditions = (("y",) if self.classes else ()) + (("source", "source_length") if source else ())
-        self.embedding = nn.Embedding(self.vocabulary + max(self.classes, 1), width)  # the last rows are the start symbols
-        nn.init.normal_(self.embedding.weight, std=width**-0.5)
+        check_symbols(spec, "an LSTM")
+        self.classes, self.vocabulary = start_classes(spec, conditional), len(spec.x.names)
+        source = ("source", "source_length") if "source" in spec.fields else ()
+        self.conditions = (("y",) if self.classes else ()) + source
+        self.embedding = embeddings(spec, self.classes, width)
         self.layers = nn.ModuleList(nn.LSTM(width, width, batch_first=True) for _ in range(depth))
         self.dropout = Dropout(dropout) if dropout else nn.Identity()
 
@@ -64,15 +60,9 @@ class LSTM(nn.Module):
         return self.logits(outputs)
 
     def nats(self, logits: Tensor, tokens: Tensor) -> Tensor:
-        """-log p of each symbol [B, T] from its logits [B, T, V]."""
+        """See SymbolNetwork."""
+        # Not its kernel, which rounds otherwise: published runs stay bitwise as they are.
         return F.cross_entropy(logits.mT, tokens, reduction="none")
-
-    def start(self, batch: int, y: Tensor | None = None) -> Tensor:
-        """The start symbol, which comes before every sequence, [B, 1]: V, or V + y for classes y [B]."""
-        if self.classes:
-            assert y is not None, "a conditional network needs labels"
-            return self.vocabulary + y[:, None]
-        return torch.full((batch, 1), self.vocabulary, device=self.embedding.weight.device)
 
     @torch.no_grad()
     def cache(self, batch: int, length: int, source: Tensor | None = None, source_length: Tensor | None = None) -> Cache:
@@ -113,7 +103,3 @@ class LSTM(nn.Module):
             h.append(end_h[0] * there)
             c.append(end_c[0] * there)
         return torch.stack(h), torch.stack(c)
-
-    def logits(self, outputs: Tensor) -> Tensor:
-        """[..., width] to [..., V]."""
-        return outputs @ self.embedding.weight[: self.vocabulary].T

@@ -11,7 +11,7 @@ COLOURS = 7  # .c0 .. .c6 in style.css; more groups reuse them, as rings
 STYLE = Path(__file__).with_name("style.css")
 
 # The page may load nothing and run no scripts, whatever a run folder contains.
-POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+POLICY = "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'"
 
 
 def document(title: str, lead: str, sections: Iterable[str], notes: str) -> str:

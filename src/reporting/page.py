@@ -2,6 +2,7 @@
 
 import base64
 import re
+from collections.abc import Set
 from html import escape
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from src.reporting import charts, provenance
 from src.reporting.findings import finding, troubles, verdicts
 from src.reporting.markup import document, figure, folded, grid, listing, name_of, row, texts
 from src.reporting.runs import Run
+from src.reporting.sounds import audible, player
 from src.reporting.tables import Group, Table
 from src.reporting.verses import verses
 from src.reporting.words import Cell, count, counted, number, seed_cells, sheet
@@ -30,7 +32,8 @@ def page(tables: list[Table], films: str = "inline", beside: str = "") -> str:
 
     films: "inline", "beside" (links to the files of `film_files` in the folder `beside`), or "none".
     """
-    sections = [section(table, tables, films, beside) for table in tables]
+    heard = audible(tables)
+    sections = [section(table, tables, films, beside, heard) for table in tables]
     return document(_title(tables), findings(tables), [*sections, provenance.making(tables)], STATISTICS)
 
 
@@ -84,7 +87,8 @@ def _name(table: Table, tables: list[Table]) -> str:
     return table.data if len(same) == 1 else f"{table.data} ({same.index(table) + 1} of {len(same)})"
 
 
-def section(table: Table, tables: list[Table], films: str = "none", beside: str = "") -> str:
+def section(table: Table, tables: list[Table], films: str = "none", beside: str = "", heard: Set[Path] = frozenset()) -> str:
+    """heard: see `audible`."""
     main = escape(table.main)
     dots = charts.inline(charts.dots(table), f"{table.main} of each seed, with mean and 95 % interval")
     curves = charts.inline(charts.training_curves(table), f"validation {table.main} while training")
@@ -96,7 +100,7 @@ def section(table: Table, tables: list[Table], films: str = "none", beside: str 
     return f"""<section id="{_anchor(table, tables)}">
 <h2>{escape(_name(table, tables))}</h2>
 <p class="lead">{escape(_measured(table, tables))}</p>
-{_pictures(table)}
+{_pictures(table, heard)}
 {_film_section(table, films, beside)}
 {_means(table)}
 {_reviews(table)}
@@ -182,11 +186,11 @@ def _reviews(table: Table) -> str:
     return f"<h3>Judged by people</h3><ul>{''.join(items)}</ul>" if items else ""
 
 
-def _pictures(table: Table) -> str:
-    """The sample grids of each recipe's first seed side by side; those of other seeds in a closed section."""
+def _pictures(table: Table, heard: Set[Path]) -> str:
+    """The sample grids of each recipe's first seed side by side, with players; those of other seeds in a closed section."""
     first, others = [], []
     for group in table.groups:
-        grids = [_picture(group, run, run.grid) for run in group.runs if run.grid]
+        grids = [_picture(group, run, run.grid, run.path in heard) for run in group.runs if run.grid]
         first += grids[:1]
         others += grids[1:]
     more = folded(f"samples of the other seeds ({len(others)})", _side_by_side(others)) if others else ""
@@ -213,13 +217,14 @@ def _film_section(table: Table, films: str, beside: str) -> str:
     return f"<p>Films of the training: {'; '.join(links)}</p>" if links and films == "beside" else ""
 
 
-def _picture(group: Group, run: Run, path: Path) -> str:
+def _picture(group: Group, run: Run, path: Path, sound: bool = False) -> str:
     words = escape(f"{group.label}, seed {run.seed}" + ("" if run.finished else f" ({run.state})"))
     if path.suffix == ".txt":
         text = path.read_text(errors="replace")
         return figure(verses(text) or f"<pre>{escape(text)}</pre>", words)
     data = base64.b64encode(path.read_bytes()).decode()
-    return figure(f'<img src="data:image/{path.suffix[1:]};base64,{data}" alt="{words}">', words)
+    picture = f'<img src="data:image/{path.suffix[1:]};base64,{data}" alt="{words}">'
+    return figure(picture + player(run) if sound else picture, words)
 
 
 def _side_by_side(pictures: list[str]) -> str:

@@ -2,7 +2,7 @@
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import yaml
 from src.config.errors import UserError
 from src.config.identity import short_hash
 from src.runs.folder import RunFolder
+from src.runs.sounds import newest_sound
 
 RECORD = ("main", "columns", "metrics", "controls", "control_names", "protocol")  # keys of a metrics.json
 SET_ASIDE = re.compile(r"\.kept\d+$")  # name of an earlier run's folder that fresh=true kept
@@ -29,6 +30,7 @@ class Run:
     curve: dict[int, tuple[int, float]]  # step -> samples seen, value of the main metric on the validation split
     grid: Path | None  # many samples as PNG or text
     film: Path | None
+    sounds: dict[str, Path] = field(default_factory=dict)  # see src.runs.sounds
 
     @property
     def seed(self) -> int:
@@ -115,6 +117,7 @@ def read_run(path: Path, name: str) -> Run:
             curve=validation_curve(folder),
             grid=folder.last_preview() or next(path.glob("samples.*"), None),
             film=_if_there(folder.samples / "film.gif") or _if_there(path / "film.gif"),
+            sounds=newest_sound(path),
         )
         _check(run)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:

@@ -10,7 +10,7 @@ review.jsonl       people's judgements of samples
 tokenizer.json     what the data set has learned, if anything (src.runs.learned)
 
 A published folder is the part that a repository keeps (`RunFolder.publish`): no checkpoints, one preview (samples.png); of a
-flagship also the film and the network (weights.safetensors).
+flagship also the film or the sound, and the network (weights.safetensors).
 """
 
 import contextlib
@@ -34,6 +34,7 @@ from src.data.spec import Spec
 from src.runs.checkpoints import drop_checkpoint, is_intact, step_of
 from src.runs.learned import kept
 from src.runs.manifest import data_changes
+from src.runs.sounds import newest_sound
 from src.system.files import check_writable, read_json, remove_leftovers, write_atomic, write_json
 
 # Keys that every run's config has.
@@ -200,14 +201,13 @@ class RunFolder:
     def publish(self, folder: Path, flagship: bool = False) -> None:
         """Copy what a repository keeps of a run; files of an earlier run that this one lacks are removed.
 
-        flagship: whether the film and the weights of the chosen checkpoint are among it. The same run gives the same bytes, but
-        for the manifest, which says how long it took.
+        flagship: also film, sound and chosen weights. The same run gives the same bytes, but for the manifest's durations.
         """
         preview, film = self.last_preview(), self.samples / "film.gif"
         files = {name: self.path / name for name in ("config.yaml", "manifest.json", "metrics.jsonl", "metrics.json")}
         files |= {name: self.path / name for name in self.manifest().get("learned", {})}
         files |= {f"samples{preview.suffix}": preview} if preview else {}
-        files |= {"film.gif": film} if flagship else {}
+        files |= {"film.gif": film, **newest_sound(self.path)} if flagship else {}
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(
             prefix=f".{folder.name}-", dir=folder.parent
@@ -224,7 +224,8 @@ class RunFolder:
             written = {path.name for path in Path(part).iterdir()}
             for name in sorted(written):
                 (Path(part) / name).replace(folder / name)
-        for path in (folder / "metrics.json", folder / "film.gif", folder / "weights.safetensors", *folder.glob("samples.*")):
+        parts = "metrics.json", "film.gif", "weights.safetensors", "samples.*", "sound.*"
+        for path in (path for part in parts for path in folder.glob(part)):
             if path.name not in written:
                 path.unlink(missing_ok=True)
 

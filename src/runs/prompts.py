@@ -86,9 +86,14 @@ def source_condition(model: Any, modality: Any, text: str, n: int) -> Any:
 
 def source_text(value: str | None) -> str | None:
     """The text that source= says, or that the .txt or .md file has which it names."""
-    if value is None or not value.endswith((".txt", ".md")):
+    return None if value is None else text_of("source", value)
+
+
+def text_of(key: str, value: str) -> str:
+    """The text that a setting says, or that the .txt or .md file has which it names."""
+    if not value.endswith((".txt", ".md")):
         return value
     try:
         return decode(Path(value).read_bytes(), Path(value)).strip()
     except OSError as error:
-        raise UserError(f"source={value}: cannot read it ({error.strerror}): name a file, or write the text itself") from error
+        raise UserError(f"{key}={value}: cannot read it ({error.strerror}): name a file, or write the text itself") from error

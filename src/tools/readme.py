@@ -7,7 +7,7 @@ it has been measured. Heads of tables become links to the glossary in docs/evalu
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +81,7 @@ def filled(text: str, results: Path, page: Path) -> str:
         "SEEDS": lambda _: read(results / "seeds.md"),
         "ZOO": lambda _: read(results / "zoo.md"),
         "FAMILIES": lambda _: read(results / "families.md"),
-        "POEMS": lambda _: read(results / "poems.md"),
+        "POEMS": lambda _: linked(read(results / "poems.md"), page, ANCHORS | {"FD": "fd_quatrain-cnn-1"}),
         "BINARY": lambda text: read(path) if (path := results / "binary.md").is_file() else text,
     }
     for name, make in makers.items():
@@ -95,23 +95,26 @@ def relative(target: Path, page: Path) -> str:
     return Path(os.path.relpath(target, page.parent)).as_posix()
 
 
-def linked(text: str, page: Path) -> str:
-    """The text with a link to the glossary in each head of a table that the glossary explains."""
+def linked(text: str, page: Path, anchors: Mapping[str, str] = ANCHORS) -> str:
+    """The text with a link to the glossary in each head of a table that the glossary explains.
+
+    Tables that have links already stay as they are.
+    """
     lines = text.splitlines()
     for index, line in enumerate(lines[1:]):
         if re.fullmatch(r"\|[-:| ]+\|", line) and "](" not in lines[index]:
-            lines[index] = "|".join(link(cell, page) for cell in lines[index].split("|"))
+            lines[index] = "|".join(link(cell, page, anchors) for cell in lines[index].split("|"))
     return "\n".join(lines)
 
 
-def link(cell: str, page: Path) -> str:
+def link(cell: str, page: Path, anchors: Mapping[str, str]) -> str:
     """ " precision ↑ † " to " [precision](...#precision) ↑ † "."""
     parts = re.fullmatch(r"( *)(.*?)((?: [↑↓†‡§¶]+)* *)", cell)
     assert parts
     name = "FD" if parts[2].startswith("fd_") and " " not in parts[2] else parts[2]
-    if name not in ANCHORS:
+    if name not in anchors:
         return cell
-    return f"{parts[1]}[{parts[2]}]({relative(GLOSSARY, page)}#{ANCHORS[name]}){parts[3]}"
+    return f"{parts[1]}[{parts[2]}]({relative(GLOSSARY, page)}#{anchors[name]}){parts[3]}"
 
 
 def replace_block(text: str, name: str, make: Any) -> str:

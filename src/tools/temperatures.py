@@ -120,14 +120,38 @@ def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
             own = [row for row in rows if row["run"] == name]
             points = [(row["self_bleu"], row[key]) for row in own]
             axis.plot(*zip(*points, strict=True), marker="osD^v<>"[number % 7], markersize=4, label=name)
-            for row, point in zip(own, points, strict=True):
-                if row["temperature"] is not None:
-                    axis.annotate(f"{row['temperature']:g}", point, textcoords="offset points", xytext=(5, 3), fontsize=8)
         axis.set(xlabel="self-BLEU (right: less varied)", ylabel=label)
     axes[1].set_yscale("log")
     plain(axes[1].yaxis)
     axes[0].legend(frameon=False, fontsize=8)
+    for axis, key in zip(axes, ("nats", "fd"), strict=True):
+        label_temperatures(axis, rows, key)
     save(figure, path)
+
+
+def label_temperatures(axis: Any, rows: Sequence[dict[str, Any]], key: str) -> None:
+    """Write temperatures beside the points (self-BLEU, key), the lowest and highest first, where no other label stands."""
+    figure = axis.get_figure()
+    figure.draw_without_rendering()  # sets the layout, in which labels have places
+    own = [row for row in rows if row["temperature"] is not None]
+    values = {row["temperature"] for row in own}
+    own.sort(key=lambda row: row["temperature"] not in (min(values), max(values)))
+    colors = {line.get_label(): line.get_color() for line in axis.lines}
+    taken: list[Any] = []
+    for row in own:
+        label = axis.annotate(
+            f"{row['temperature']:g}",
+            (row["self_bleu"], row[key]),
+            textcoords="offset points",
+            xytext=(5, 3),
+            fontsize=8,
+            color=colors[row["run"]],
+        )
+        box = label.get_window_extent()
+        if box.count_overlaps(taken):
+            label.remove()
+        else:
+            taken.append(box)
 
 
 if __name__ == "__main__":

@@ -32,9 +32,10 @@ class Record:
         if replay and self.loggers:
             for line in kept:
                 self.tell(line["step"], {name: value for name, value in line.items() if name != "step"})
-            for path in sorted((folder / "samples").glob("step-*")):
-                if (drawn_at := int(path.stem.removeprefix("step-"))) <= step:
-                    self.picture(drawn_at, "samples", path)
+            for name, files in (("samples", "step-*"), ("sound", "sound-*.wav")):
+                for path in sorted((folder / "samples").glob(files)):
+                    if (drawn_at := int(path.stem.rpartition("-")[2])) <= step:
+                        self.picture(drawn_at, name, path)
 
     def scalars(self, step: int, samples_seen: int, values: Mapping[str, float], tell: bool = True) -> None:
         """Write a line. tell: also send it to the loggers, if Lightning does not."""
@@ -51,10 +52,15 @@ class Record:
             logger.log_metrics(dict(values), step)
 
     def picture(self, step: int, name: str, path: Path) -> None:
-        """Send a preview to W&B: an image, or a text as a table."""
+        """Send a preview to W&B: an image, a sound, or a text as a table."""
         for logger in self.loggers:
             if isinstance(logger, WandbLogger) and path.suffix == ".png":
                 logger.log_image(name, [str(path)], step=step)
+            elif isinstance(logger, WandbLogger) and path.suffix == ".wav":
+                import wandb
+
+                # Not by log_audio: lists of sounds need the package soundfile.
+                logger.log_metrics({name: wandb.Audio(str(path))}, step)  # type: ignore[dict-item]
             elif isinstance(logger, WandbLogger) and path.suffix == ".txt":
                 logger.log_text(name, columns=["step", "text"], data=[[str(step), path.read_text("utf-8")]], step=step)
 

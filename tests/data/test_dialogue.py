@@ -55,6 +55,7 @@ def test_two_hundred_pairs(tmp_path: Path) -> None:
     assert [len(data.split(name)) for name in SPLITS] == [180, 10, 10]
     assert everything(data) == sorted((line["source"], line["target"]) for line in lines)
     assert list(data.spec.fields) == ["x", "length", "source", "source_length"]
+    assert "conversations" not in data.notes()
     turned = Pairs(write(tmp_path / "turned.jsonl", *lines[::-1]))
     assert [read(turned, name) for name in SPLITS] == [read(data, name) for name in SPLITS]
     assert data.hashes() == {"pairs": hashlib.sha256((tmp_path / "pairs.jsonl").read_bytes()).hexdigest()}

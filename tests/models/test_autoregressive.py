@@ -13,8 +13,9 @@ from src.config.errors import UserError
 from src.data.digits import Digits
 from src.data.loader import Blocks
 from src.data.spec import Batch, Field, Spec
-from src.models.autoregressive import SAMPLE_BATCH, Autoregressive, draw, probabilities
+from src.models.autoregressive import Autoregressive
 from src.models.capabilities import Continues, Likelihood, Samples, Unfolds
+from src.models.symbols import SAMPLE_BATCH, draw, probabilities
 from src.networks.decoder import Decoder, decoder
 from src.training import rng
 from src.training.ema import EMA

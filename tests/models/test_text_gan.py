@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch.nn import functional as F
 
 from src.config.errors import UserError
 from src.data.spec import Batch, Field, Spec
@@ -59,7 +60,7 @@ def test_gumbel_noise_makes_draws_from_a_softmax() -> None:
 
 def test_relaxed_samples_are_the_symbols_drawn_at_a_low_temperature() -> None:
     """Also after an end, where PAD follows; no text has PAD or UNKNOWN before it."""
-    model = make()
+    model = make(straight_through=False)
     relaxed = model.relaxed(64, beta=1e4)  # [B, T, V]
     torch.testing.assert_close(relaxed.sum(2), torch.ones(64, 6))
     noise = model.draw(gumbel, 64, 36, "gumbel").unflatten(1, (6, 6))
@@ -73,6 +74,19 @@ def test_relaxed_samples_are_the_symbols_drawn_at_a_low_temperature() -> None:
     soft = model.relaxed(64, beta=0.5)
     assert soft.amax(2)[~ended].mean() < 0.7 < relaxed.amax(2).mean()
     assert (soft[..., 2] == 0).all()
+
+
+def test_the_discriminator_sees_drawn_symbols_and_the_generator_gets_soft_gradients() -> None:
+    """Softness does not tell them from real texts: they are one-hot."""
+    gradients = []
+    for straight_through in (False, True):
+        model = make(straight_through=straight_through)
+        found = model.relaxed(16, beta=1.0)  # [B, T, V]
+        gradients.append(torch.autograd.grad((found @ torch.arange(6.0)).sum(), model.learner.embedding.weight)[0])
+    x = model.drawn(model.learner.eval(), model.draw(gumbel, 16, 36, "gumbel").unflatten(1, (6, 6)))
+    assert torch.equal(found, F.one_hot(x, 6).float())
+    assert gradients[0].any()
+    assert torch.equal(*gradients)
 
 
 def test_gradients_reach_the_generator_through_every_position() -> None:

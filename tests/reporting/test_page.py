@@ -116,6 +116,24 @@ def test_samples_may_be_text(make_run: MakeRun, tmp_path: Path) -> None:
     assert "data:image" not in text
 
 
+def test_music_is_played_from_within_the_page(make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first seed of each recipe, as long as there is room."""
+    for name in ("folk", "jazz"):
+        for seed in range(2):
+            samples = make_run(name, seed) / "samples"
+            for step in (0, 20):
+                (samples / f"sound-{step:09d}.wav").write_bytes(f"RIFF{name}{seed}{step}".encode())
+                (samples / f"sound-{step:09d}.svg").write_text("<svg/>")
+    tables = make_tables(find_runs(str(tmp_path / "runs")))
+    parsed = Parsed(page(tables, films="none"))
+    sounds = [source for source in parsed.sources if source.startswith("data:audio/wav;base64,")]
+    assert [base64.b64decode(source.split(",")[1]) for source in sounds] == [b"RIFFfolk020", b"RIFFjazz020"]
+    assert sum(source.startswith("data:image/svg+xml") for source in parsed.sources) == 2
+    assert "media-src data:" in page(tables)
+    monkeypatch.setattr("src.reporting.sounds.MOST", 30)
+    assert page(tables, films="none").count("<audio") == 1
+
+
 def test_what_people_said_of_samples(rich: list[Run]) -> None:
     assert "Judged by people" not in page(make_tables(rich))
     for n in range(4):

@@ -44,6 +44,12 @@ def test_another_number_shows_with_a_link_and_a_picture(tmp_path: Path, monkeypa
     assert readme({"pages": ["docs/page.md"], "results": "results"}) == {"docs/page.md": text}
 
 
+def test_the_distance_of_quatrains_links_to_its_own_entry(tmp_path: Path) -> None:
+    (tmp_path / "poems.md").write_text("| recipe | FD ↓ |\n|-|-:|\n")
+    text = filled("<!-- POEMS -->\n<!-- /POEMS -->", tmp_path, Path("docs/text.md"))
+    assert "| [FD](evaluation.md#fd_quatrain-cnn-1) ↓ |" in text
+
+
 def test_heads_are_linked_without_their_marks() -> None:
     lines = ["| recipe | precision ↑ † | fd_x of seed | one further seed (95 %) |", "|-|-:|-:|-:|", "| precision | 1 | 2 | 3 |"]
     head, *rest = linked("\n".join(lines), Path("README.md")).splitlines()

@@ -5,11 +5,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from pytorch_lightning.loggers import CSVLogger, Logger, WandbLogger
 
 from src.config.errors import UserError
 from src.config.experiment import Experiment
+from src.modalities.music.synth import wav
 from src.training.loggers import NoRecord, Record, make_loggers, wandb_names
 
 LINES = [{"step": step, "samples_seen": 32 * step, "loss": step / 10} for step in (5, 10, 15)]
@@ -120,7 +122,7 @@ def test_each_run_has_a_name_of_its_own_at_wandb(path: str, name: str, seed: str
     assert names == {"id": f"{name}-{seed}", "name": f"{name}/{seed}", "group": name}
 
 
-def test_wandb_allows_the_id_and_gets_text_as_a_table(tmp_path: Path, compose: Any) -> None:
+def test_wandb_allows_the_id_and_gets_texts_as_tables_and_sounds(tmp_path: Path, compose: Any) -> None:
     folder = tmp_path / "where#" / "it's" / "3"
     folder.mkdir(parents=True)
     (logger,) = made(["logger=wandb"], folder, compose)
@@ -132,7 +134,12 @@ def test_wandb_allows_the_id_and_gets_text_as_a_table(tmp_path: Path, compose: A
     preview.write_text("--- sample 1 ---\n春眠\n")
     record = Record(folder, 0, [logger])
     record.picture(1, "samples", preview)
+    sound = tmp_path / "sound-000000001.wav"
+    sound.write_bytes(wav(np.zeros(100, np.int16), {}))
+    record.picture(1, "sound", sound)
     record.close()
+    (logged,) = folder.glob("wandb/offline-run-*/files/media/audio/*.wav")
+    assert logged.read_bytes() == sound.read_bytes()
     (table,) = folder.glob("wandb/offline-run-*/files/media/table/*.json")
     assert json.loads(table.read_text())["data"] == [["1", "--- sample 1 ---\n春眠\n"]]
 

@@ -50,7 +50,9 @@ def read_tune(text: str) -> Tune:
     try:
         from music21 import abcFormat as abc
     except ImportError as error:
-        raise UserError("music21 is not installed; it reads the tunes once: pip install 'aigc-lab[music]'") from error
+        raise UserError(
+            "music21, which reads the tunes once, is missing: pip install -c requirements.lock -e '.[music]'"
+        ) from error
 
     cleaned, changes = clean(text)
     # Accidentals hold to the end of the bar, as in print; music21 takes old files for ones in which they do not.

@@ -26,13 +26,14 @@ def derive(wheel: Path) -> dict[str, bytes]:
 
 def derive_essen(wheel: Path) -> dict[str, bytes]:
     """The songs of the Essen collection, and what was left out of them."""
-    return derive_tunes(wheel, ESSEN, "essen")
+    return derive_tunes(wheel, ESSEN, "essen", shared=1 / 3)  # short songs: one window in five is often a formula
 
 
-def derive_tunes(wheel: Path, collections: Mapping[str, str], name: str) -> dict[str, bytes]:
+def derive_tunes(wheel: Path, collections: Mapping[str, str], name: str, shared: float = 0.2) -> dict[str, bytes]:
     """Tunes from collections of ABC files, transposed to a signature without sharps and flats.
 
-    collections: their names by their folders in the package's corpus. name: of the files.
+    collections: their names by their folders in the package's corpus. name: of the files. shared: see
+    `placed`.
     """
     counts, pieces = Counter[str](), list[Piece]()
     with zipfile.ZipFile(wheel) as archive:
@@ -45,7 +46,7 @@ def derive_tunes(wheel: Path, collections: Mapping[str, str], name: str) -> dict
                         pieces.append(_tune(text, collection, counts))
                     except Unusable as reason:
                         counts[str(reason)] += 1
-    return _files(placed(pieces, bar_windows, 0.05, counts), counts, name)
+    return _files(placed(pieces, bar_windows, counts, shared), counts, name)
 
 
 def _tune(text: str, collection: str, counts: Counter[str]) -> Piece:
@@ -71,7 +72,7 @@ def derive_chorales(wheel: Path) -> dict[str, bytes]:
                 pieces.append(read_chorale(archive.read(file), Path(file).stem.upper().replace("BWV", "BWV "), counts))
             except Unusable as reason:
                 counts[str(reason)] += 1
-    return _files(placed(pieces, melody_windows, 0.1, counts), counts, "chorales")
+    return _files(placed(pieces, melody_windows, counts, held_out=0.1), counts, "chorales")
 
 
 def _files(pieces: list[Piece], counts: Counter[str], name: str) -> dict[str, bytes]:

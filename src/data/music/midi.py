@@ -118,7 +118,7 @@ class Midi:
             end = max(note.start + note.duration for note in midi.notes)
             found.append(Piece("", "", name, self.metre, "", "", 0, end + -end % size, midi.notes))
         self._counts = counts
-        kept = placed(found, bar_windows, 0.05, counts) if found else []
+        kept = placed(found, bar_windows, counts) if found else []
         if len({piece.split for piece in kept}) < len(SPLITS):
             seen = ", ".join(
                 f"{key.replace('_', ' ')} {count:,}" for key, count in counts.items() if key not in SPLITS and count

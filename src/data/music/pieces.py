@@ -12,7 +12,6 @@ from src.data.dataset import SPLITS
 from src.data.held_out import digest, groups, ranked_splits
 from src.data.music.notes import STEPS, Note, bar_steps
 
-SHARED = 0.2  # two pieces are related if they share this part of the windows of the shorter one
 BEATS = 8  # of a window of a chorale's melody
 
 
@@ -46,17 +45,24 @@ def read_pieces(path: Path) -> list[Piece]:
     return [piece._replace(notes=[Note(*note) for note in piece.notes]) for piece in rows]
 
 
-def placed(pieces: Sequence[Piece], windows: Callable[[Piece], set[str]], held_out: float, counts: Counter[str]) -> list[Piece]:
+def placed(
+    pieces: Sequence[Piece],
+    windows: Callable[[Piece], set[str]],
+    counts: Counter[str],
+    shared: float = 0.2,
+    held_out: float = 0.05,
+) -> list[Piece]:
     """The pieces with their splits, in the order of their hashes; related ones are in one split.
 
-    A piece that is another one in another key is left out and counted. windows: what related pieces share. held_out: the share
-    of validation, and of test.
+    A piece that is another one in another key is left out and counted. windows: of a piece, in words.
+    shared: two pieces are related if they have this share of the windows of the shorter one in common. held_out: the share of
+    validation, and of test.
     """
     kept: dict[str, Piece] = {}
     for piece in pieces:
         counts["repeated"] += (text := described(piece)) in kept
         kept.setdefault(text, piece)
-    group = groups([sorted(windows(piece)) for piece in kept.values()], SHARED)
+    group = groups([sorted(windows(piece)) for piece in kept.values()], shared)
     found = ranked_splits([*kept], group, held_out)
     counts["related"] = len(group) - len(set(group))
     order = sorted(zip(kept, found, kept.values(), strict=True), key=lambda row: digest(row[0]))

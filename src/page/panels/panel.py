@@ -14,12 +14,15 @@ from typing import Any, Protocol
 
 import src.page.panels
 from src.config.errors import UserError
+from src.modalities.modality import Plays
+from src.runs import tunes
 from src.runs.folder import RunFolder
 from src.runs.sampling import condition
 
 SEEDS = 999_999  # the largest seed that the page offers
 NFE = 64  # evaluations that a slider offers, where the model's own default is not above it
-OTHERS = "n", "seed", "class", "prompt", "script", "heads", "rhyme"  # settings that are no arguments of a model's `sample`
+# Settings that are no arguments of a model's `sample`.
+OTHERS = "n", "seed", "class", "prompt", "script", "heads", "rhyme", "bars", "tempo", "key"
 SOLVERS = "euler", "heun", "multistep"
 
 
@@ -94,7 +97,7 @@ class Tab:
 class Item:
     """One thing to show. settings: draw it again; None if it is no sample.
 
-    kind: "image" (data is a data: URL), "text", or "verse" (text, its lines separated by line ends).
+    kind: "image" (data is a data: URL), "text", "verse" (text, its lines separated by line ends) or "music" (see music.tune).
     """
 
     kind: str
@@ -206,5 +209,7 @@ def drawn(run: LoadedRun, settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def shown(run: LoadedRun, settings: Mapping[str, Any]) -> Any:
-    """The modality that shows texts in the script of the settings."""
+    """The modality that shows texts in the script of the settings, or plays tunes in their tempo and key."""
+    if isinstance(run.modality, Plays):
+        return tunes.shown(run.modality, {name: settings.get(name) for name in ("tempo", "key", "class")})
     return run.modality.in_script(settings["script"]) if settings.get("script") else run.modality

@@ -242,8 +242,22 @@ function comparison(own, name, chosen) {
 const items = {
   image: (item, name) => element("img", { src: item.data, alt: name }),
   text: (item) => element("pre", {}, item.data),
+  music: (item, name) => element("div", {}, music(item, name), player(item)),
   verse: (item) => element("p", { class: "verse", lang: "zh" }, ...item.data.split("\n").map((line) => element("span", {}, line))),
 };
+
+// The piano roll and the score of a tune (src/page/panels/music.py), and what plays it.
+function music(item, name) {
+  const { roll, score, title } = JSON.parse(item.data);
+  return element("div", { class: "music" }, element("small", {}, title), element("img", { src: roll, alt: `${name} ${text("roll")}` }),
+    element("img", { class: "score", src: score, alt: `${name} ${text("score.music")}` }));
+}
+
+function player(item) {
+  const { sound, midi, file, title } = JSON.parse(item.data);
+  return element("div", { class: "bar player" }, element("audio", { controls: "", src: sound, "aria-label": title }),
+    element("a", { href: midi, download: file, "data-text": "midi" }));
+}
 
 function show(drawn, judge, tab, id) {
   if (drawn.kind === "morph") return morph(drawn);
@@ -258,7 +272,8 @@ const nameOf = (settings) => Object.entries(settings ?? {}).filter(([, value]) =
 // Samples in a list; with `judge`, a place below it, they can be chosen, kept and rejected.
 function grid(found, judge, tab, id) {
   const verses = found.filter((item) => item.kind === "verse").length;
-  const kind = 2 * verses > found.length ? "grid verses" : found.some((item) => item.kind !== "image") ? "grid texts" : "grid";
+  const tunes = found.some((item) => item.kind === "music");
+  const kind = tunes ? "grid tunes" : 2 * verses > found.length ? "grid verses" : found.some((item) => item.kind !== "image") ? "grid texts" : "grid";
   if (!judge) {
     return element("div", { class: kind }, ...found.map((item) => {
       const label = item.settings ? `${text("setting.seed")} ${item.settings.seed}` : "";
@@ -267,7 +282,7 @@ function grid(found, judge, tab, id) {
   }
   const list = element("div", { class: kind, role: "listbox", "data-label": "samples", id });
   const tiles = found.map((item) => {
-    const inside = items[item.kind](item, "");
+    const inside = item.kind === "music" ? music(item, "") : items[item.kind](item, "");
     const tile = element("div", { class: "tile", role: "option", "aria-selected": "false", tabindex: -1 }, inside, element("span", { class: "badge", "aria-hidden": "true" }));
     tile.addEventListener("click", () => choose(tile, item));
     return tile;
@@ -277,7 +292,7 @@ function grid(found, judge, tab, id) {
     tile.dataset.mark = mark;
     tile.lastChild.hidden = mark === "none";
     tile.lastChild.textContent = { keep: "✓", reject: "✗", none: "" }[mark];
-    const said = item.kind === "image" ? "" : item.data.slice(0, 60);
+    const said = item.kind === "image" ? "" : item.kind === "music" ? JSON.parse(item.data).title : item.data.slice(0, 60);
     tile.setAttribute("aria-label", [`${text("setting.seed")} ${item.settings.seed}`, said, text(`mark.${mark}`)].filter(Boolean).join(", "));
   };
   const choose = (tile, item, focus = false) => {
@@ -289,6 +304,7 @@ function grid(found, judge, tab, id) {
     judge.replaceChildren(judging(item, tab, () => paint(tile, item)));
   };
   list.addEventListener("keydown", (event) => {
+    if (!event.target.closest("[role=option]")) return; // a player has keys of its own
     const now = Math.max(0, tiles.indexOf(document.activeElement));
     const columns = getComputedStyle(list).gridTemplateColumns.split(" ").length;
     const last = tiles.length - 1;
@@ -305,7 +321,7 @@ function grid(found, judge, tab, id) {
   });
   tiles.forEach((tile, number) => paint(tile, found[number]));
   if (tiles.length) tiles[0].tabIndex = 0;
-  list.append(...tiles);
+  list.append(...tiles.map((tile, number) => (found[number].kind === "music" ? element("div", { role: "none" }, tile, player(found[number])) : tile)));
   judge.replaceChildren(element("p", { class: "soft", "data-text": run.writable ? "judge" : "readonly", "data-values": { name: run.name } }));
   return list;
 }

@@ -9,17 +9,18 @@ from pytorch_lightning import Callback, Trainer
 
 from src.config.errors import Diverged
 from src.data.spec import Batch
-from src.modalities.modality import Films, Modality
+from src.modalities.modality import Films, Modality, Plays
 from src.models.model import Model
 from src.training.callbacks.stop_on_signal import StopOnSignal
 from src.training.loggers import Record
 from src.training.schedules import is_log_spaced
 
+SOUNDS = "sound-*"  # of music, beside its previews: WAV files and scores
 FIXED_SEEDS = 2_000_000  # differ from the evaluation's: recipes must not be tuned by looking at samples that are scored
 
 
 class DrawSamples(Callback):
-    """A preview of `n` samples from fixed seeds at log-spaced steps; a film of them all when training ends.
+    """A preview of `n` samples from fixed seeds at log-spaced steps, of music also its sound; a film of them all at the end.
 
     The model needs the capability Samples; a film needs the modality's capability Films. sources: what the samples are
     generated from (`sources_of`), for models that read a source.
@@ -45,8 +46,8 @@ class DrawSamples(Callback):
     def on_train_start(self, trainer: Trainer, model: Model) -> None:
         if not trainer.is_global_zero:
             return
-        for path in self.previews():  # of later steps, which are recomputed
-            if step_of(path) > model.step:
+        for path in [*self.previews(), *self.folder.glob(SOUNDS)]:
+            if step_of(path) > model.step:  # which is recomputed
                 path.unlink()
         if model.step == 0:
             self.draw(model)
@@ -81,10 +82,16 @@ class DrawSamples(Callback):
             preview: Any = partial(self.modality.preview, sources=self.sources["source"])  # type: ignore[call-arg]
         else:
             samples, preview = model.sample(self.seeds), self.modality.preview
-        preview(self.modality.finish(samples), path)
+        finished = self.modality.finish(samples)
+        if isinstance(self.modality, Plays):
+            classes = model.conditions(self.seeds).get("y")
+            preview = partial(self.modality.preview, classes=classes)  # type: ignore[call-arg]
+            sound, _ = self.modality.listen(finished, self.folder / f"sound-{model.step:09d}", classes)
+            self.record.picture(model.step, "sound", sound)
+        preview(finished, path)
         self.record.picture(model.step, "samples", path)
         self.seconds += time.monotonic() - began
 
 
 def step_of(preview: Path) -> int:
-    return int(preview.stem.removeprefix("step-"))
+    return int(preview.stem.rpartition("-")[2])

@@ -9,7 +9,7 @@ from src.data.music.abc import clean, read_tune, tunes
 from src.data.music.bars import Bar, Exact, Unusable, place, quantise
 from src.data.music.notes import Note, bar_steps, pitch_name
 
-pytest.importorskip("music21", reason="an extra: pip install 'aigc-lab[music]'")
+pytest.importorskip("music21", reason="an extra: pip install -c requirements.lock -e '.[music]'")
 
 
 def tune(

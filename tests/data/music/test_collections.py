@@ -21,7 +21,7 @@ from src.data.music.chorales import Chorales
 from src.data.music.folk import Collection, Essen, Folk
 from src.data.music.notes import Note, Symbols, pitch_name, sounding
 from src.data.music.pieces import Piece, bar_windows, described, melody_windows, placed, read_pieces, to_lines
-from src.data.music.rolls import ON, Rolls, roll_to_symbols, symbols_to_roll
+from src.data.music.rolls import Rolls
 from src.data.music.windows import shifted, windows
 
 ROOT = Path(__file__).parents[3]
@@ -186,15 +186,15 @@ def test_versions_are_in_one_split() -> None:
     edited = [tune._replace(notes=[*tune.notes[:12], tune.notes[12]._replace(pitch=80), *tune.notes[13:]]) for tune in moved]
     named = [piece._replace(title=f"{n % 60}") for n, piece in enumerate(tunes + edited)]
     counts = Counter[str]()
-    found = placed(named, bar_windows, 0.05, counts)
+    found = placed(named, bar_windows, counts)
     split = {}
     for piece in found:
         assert split.setdefault(piece.title, piece.split) == piece.split
     assert (counts["repeated"], counts["related"], counts["kept"]) == (0, 60, 120)
     assert [counts[name] for name in SPLITS] == [108, 6, 6]
-    assert placed(named[::-1], bar_windows, 0.05, Counter()) == found
+    assert placed(named[::-1], bar_windows, Counter()) == found
     again = Counter[str]()
-    placed(tunes + moved, bar_windows, 0.05, again)
+    placed(tunes + moved, bar_windows, again)
     assert again["repeated"] == 60
     assert melody_windows(tunes[0]) & melody_windows(edited[0])
     assert not melody_windows(tunes[0]) & melody_windows(tunes[1])
@@ -241,36 +241,6 @@ def test_chorales_of_a_wheel(tmp_path: Path) -> None:
     assert [note.voice for note in piece.notes[:4]] == [0, 1, 2, 3]
 
 
-def test_rolls_keep_music() -> None:
-    symbols = Symbols.of(range(50, 81))
-    rng = np.random.default_rng(0)
-    pieces = []
-    for _ in range(20):
-        notes = []
-        for voice in range(3):
-            start = int(rng.integers(0, 5))
-            while start < 30:
-                duration = min(int(rng.integers(1, 6)), 32 - start)
-                notes.append(Note(voice, int(rng.integers(50, 81)), start, duration))
-                start += duration + int(rng.integers(0, 2) * rng.integers(0, 4))
-        pieces.append(symbols.encode(notes, 32, 3))
-    x = np.stack(pieces)
-    roll = symbols_to_roll(x, symbols.names)
-    assert (roll.shape, roll.dtype) == ((20, 6, 32, 31), np.uint8)
-    assert set(np.unique(roll)) == {0, ON}
-    for piece, picture in zip(x, roll, strict=True):
-        for voice in range(3):
-            expected = np.zeros((2, 32, 31), np.uint8)
-            for note in symbols.decode(piece):
-                if note.voice == voice:
-                    expected[0, note.start : note.start + note.duration, note.pitch - 50] = ON
-                    expected[1, note.start, note.pitch - 50] = ON
-            assert np.array_equal(picture[2 * voice : 2 * voice + 2], expected)
-    assert np.array_equal(roll_to_symbols(roll, symbols.names), x)
-    assert np.array_equal(roll_to_symbols(roll / 127.5 - 1, symbols.names), x)  # as a network draws it
-    assert np.array_equal(roll_to_symbols(roll[0], symbols.names), x[0])
-
-
 def test_rolls_of_folk(folder: Path) -> None:
     data: Dataset = Rolls(SmallFolk(folder, bars=2))
     data.prepare()
@@ -297,7 +267,7 @@ def test_the_real_tunes() -> None:
     check_dataset(data)
     assert {piece.source for piece in data.pieces} == {"O'Neill", "Aird", "Ryan"}
     lengths = data.split("train")["length"]
-    assert lengths.max() <= 257
+    assert lengths.max() <= 289
     for piece in data.pieces:
         first = min(note.start for note in piece.notes)
         assert first < 24, piece  # a note begins in the first bar
@@ -310,7 +280,7 @@ def test_the_real_chorales() -> None:
     check_dataset(data)
     assert data.ranges.tolist() == sorted(data.ranges.tolist(), reverse=True)  # soprano to bass
     heard = sounding(data.split("test")["x"].transpose(1, 0, 2).reshape(64, -1), data.spec.x.names)
-    assert (heard < 0).mean() < 0.05  # anacruses and ends are silent
+    assert (heard < 0).mean() < 0.1  # anacruses and ends are silent
 
 
 def test_essen_says_its_licence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

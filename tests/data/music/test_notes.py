@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from src.config.errors import UserError
-from src.data.music.notes import Note, Symbols, bar_steps, pitch_name, pitch_of, sounding
+from src.data.music.notes import HOLD, REST, Note, Symbols, bar_steps, pitch_name, pitch_of, sounding
+from src.data.vocabulary import END
 
 
 def test_symbols_tell_held_from_repeated_notes() -> None:
@@ -36,12 +37,10 @@ def test_a_piece_ends_at_its_end() -> None:
     assert sounding(piece, symbols.names)[:, 0].tolist() == [60, 60, 62, -1, -1, -1]
 
 
-def test_a_voice_may_be_silent() -> None:
+def test_a_piece_of_nothing_has_no_notes() -> None:
     symbols = Symbols.of([60], ends=True)
-    held = np.full((4, 2), symbols.names.index("hold"))
-    held[:, 0] = symbols.names.index("C4")
-    assert symbols.decode(held) == [Note(0, 60, start, 1) for start in range(4)]
-    assert symbols.decode(np.ones((4, 1), np.int64)) == []  # END at once
+    for name in (END, HOLD, REST):
+        assert symbols.decode(np.full((3, 2), symbols.names.index(name))) == []
 
 
 def test_what_the_grid_cannot_hold_is_refused() -> None:

@@ -1,0 +1,205 @@
+"""What people type for music: settings that fit together, music of their own, tunes of a length."""
+
+import inspect
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from src.config.command_line import quoted
+from src.config.errors import UserError
+from src.data.music.notes import HOLD, REST, Note, Symbols
+from src.data.spec import Field, Spec
+from src.data.vocabulary import END
+from src.modalities.image import Image
+from src.modalities.music.music import Music
+from src.models.constraints import Endings, combined
+from src.models.tune_length import Length
+from src.runs import tunes
+from src.runs.outputs import output_path
+
+SYMBOLS = Symbols.of(range(36, 85))
+PROVENANCE = {"model": "0" * 64}
+
+
+@pytest.fixture
+def asked(compose: Any, tmp_path: Path) -> Any:
+    """asked("tempo=90", ...): the config of `python -m src.generate`."""
+
+    def composed(*words: str) -> dict[str, Any]:
+        words = (f"run={tmp_path}", *(quoted(word, "generate") for word in words))
+        return compose(*words, name="generate", nullable=("n", "paths.data", "data.path"))
+
+    return composed
+
+
+@pytest.fixture(scope="module")
+def tune(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A MIDI file of six bars in D major, whose notes go on over every bar line."""
+    path = tmp_path_factory.mktemp("midi") / "d.mid"
+    notes = [Note(0, 62 + step, 6 + 8 * place, 8) for place, step in enumerate((0, 4, 7, 5, 4, 2, 0, 9, 7, 2, 0))]
+    music = Music(Spec({"x": Field("tokens", (96, 1), "int64", names=SYMBOLS.names)}))
+    music.save_one(torch.from_numpy(SYMBOLS.encode(notes, 96)), path, 0, PROVENANCE)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["tempo=10"], "tempo=10: must be a number from 20 to 400"),
+        (["tempo=fast"], "tempo='fast': must be a number from 20 to 400"),
+        (["key=H"], "key=H: write a major key as G or Bb, a minor key as Em or F#m"),
+        (["bars=0"], "bars=0: must be a whole number of at least 1"),
+        (["synth=moog"], "synth=moog is not known: known: fluidsynth, own"),
+        (["melody=x.mid"], "melody=x.mid: there is no such file: name a .mid file"),
+        (["melody=README.md"], "melody=README.md: this is no MIDI file, by its name"),
+        (["lyrics=none.txt"], r"lyrics=none.txt: cannot read it \(No such file or directory\)"),
+        (["lyrics=..."], "lyrics: there is no word to sing"),
+        (["from={tune}"], "from= is one end of an interpolation: give from= and to="),
+        (["from={tune}", "to={tune}"], "from= and to= are the ends of an interpolation: add interpolate=8"),
+        (["from={tune}", "to={tune}", "interpolate=4", "n=2"], "one row between them: leave n= out"),
+        (["interpolate=4", "bars=2"], "bars= is for samples and interpolate= makes a picture"),
+        (["melody={tune}", "bars=2"], "melody= says how long the tunes are, or what they sing: leave bars= out"),
+        (["lyrics=a", "prompt={tune}"], "lyrics= and prompt= both say how the tunes begin"),
+        (["format=npz", "key=G"], "key= is for what people hear, and format=npz holds symbols"),
+        (["format=onnx", "tempo=90"], "format=onnx exports the network and draws no samples: leave tempo= out"),
+    ],
+)
+def test_what_cannot_be_is_said_first(words: list[str], message: str, asked: Any, tune: Path, tmp_path: Path) -> None:
+    from src.runs.folder import RunFolder
+
+    with pytest.raises(UserError, match=message) as error:
+        output_path(asked(*(word.format(tune=tune) for word in words)), RunFolder(tmp_path))
+    assert "\n" not in str(error.value)
+
+
+class Model:
+    """Draws the same chord again and again; its first voice is the melody, if there is one."""
+
+    def __init__(self, spec: Spec) -> None:
+        self.spec, self.given = spec, list[Tensor]()
+
+    def conditions(self, seeds: Sequence[int]) -> dict[str, Tensor]:
+        return {"y": torch.tensor([seed % 2 for seed in seeds])} if self.spec.classes else {}
+
+    def sample(self, seeds: Sequence[int], cond: Any = None, weights: str = "ema", constraints: Sequence[Any] = ()) -> Tensor:
+        names, (steps, voices) = self.spec.x.names, self.spec.shape
+        x = torch.full((len(seeds), steps, voices), names.index(HOLD))
+        for voice, name in zip(range(voices), ("C5", "G4", "E4", "C3"), strict=False):
+            x[:, ::4, voice] = names.index(name)
+        if cond and "melody" in cond:
+            self.given.append(cond["melody"])
+            x[:, :, 0] = cond["melody"]
+        return x
+
+    def continue_from(self, prompt: Tensor, seeds: Sequence[int], cond: Any = None, weights: str = "ema") -> Tensor:
+        x = self.sample(seeds, cond, weights)
+        x[:, : len(prompt)] = prompt
+        return x
+
+    def interpolate_between(self, a: Tensor, b: Tensor, steps: int) -> Tensor:
+        return torch.stack([a] * (steps - 1) + [b])
+
+
+def spec_of(*shape: int, classes: tuple[str, ...] = (), ends: bool = False, melody: bool = False) -> Spec:
+    names = Symbols.of(range(36, 85), ends).names
+    fields = {"x": Field("tokens", shape, "int64", names=names, rate=8.0)}
+    fields |= {"y": Field("class", (), "int64", names=classes)} if classes else {}
+    return Spec(fields | ({"melody": Field("tokens", shape[:1], "int64", names=names)} if melody else {}))
+
+
+def test_tempo_and_key_change_what_is_shown_and_not_what_is_drawn(asked: Any) -> None:
+    spec = spec_of(32, 1)
+    typed = tunes.typed(Model(spec), Music(spec), asked("tempo=90", "key=F#m"))
+    x = typed.sample([0])
+    assert torch.equal(x, Model(spec).sample([0]))
+    (shown,) = typed.modality.tunes(x)
+    assert (shown.tempo, typed.record) == (90, {"tempo": 90, "key": "F#m"})
+    assert shown.notes[0].pitch == 72 - 3  # C major to A major
+
+
+def test_images_have_no_tempo(asked: Any) -> None:
+    image = Image(Spec({"x": Field("image", (1, 8, 8), "uint8")}))
+    for task in (lambda: tunes.typed(None, image, asked("tempo=90")), lambda: tunes.shown(image, asked("tempo=90"))):
+        with pytest.raises(UserError, match="this model knows no tempo=, which is for music: leave it out"):
+            task()
+
+
+def test_text_has_nothing_to_do_with_music(asked: Any) -> None:
+    spec = spec_of(32, 1)
+    with pytest.raises(UserError, match="this model knows no heads=, which is for text: leave it out"):
+        tunes.typed(Model(spec), Music(spec), asked("heads=春夏"))
+
+
+def test_a_tune_is_continued_in_its_own_key(asked: Any, tune: Path) -> None:
+    spec = spec_of(128, 1)
+    typed = tunes.typed(Model(spec), Music(spec, normalised=True), asked(f"prompt={tune}"))
+    x = typed.sample([0, 1])
+    given = Music(spec, normalised=True).read(tune, "prompt")
+    assert given.shift == -2
+    assert torch.equal(x[1, : len(given.symbols)], torch.from_numpy(given.symbols))
+    assert typed.modality.tunes(x)[0].notes[0].pitch == 62  # as it is in the file
+
+
+def test_a_melody_of_any_length_is_harmonised_from_bar_to_bar(asked: Any, tune: Path) -> None:
+    """Six bars by a model of four: its second window begins with the note that goes on from the first."""
+    spec = spec_of(64, 4, melody=True)
+    model = Model(spec)
+    typed = tunes.typed(model, Music(spec), asked(f"melody={tune}", "tempo=80"))
+    x = typed.sample([0, 1])
+    assert x.shape == (2, 96, 4)
+    assert [tuple(given.shape) for given in model.given] == [(2, 64), (2, 64)]
+    assert SYMBOLS.pitches[model.given[1][0, 0]] == 62 + 9
+    (shown, _) = typed.modality.tunes(x)
+    melody = [note for note in shown.notes if note.voice == 0]
+    expected = SYMBOLS.decode(Music(spec_of(96, 1)).read(tune, "melody").symbols)
+    assert [note[1:] for note in melody] == [note[1:] for note in expected]
+    assert shown.tempo == 80
+    with pytest.raises(UserError, match="this model harmonises no melody"):
+        tunes.typed(Model(spec_of(64, 4)), Music(spec_of(64, 4)), asked(f"melody={tune}")).sample([0])
+
+
+def test_between_two_tunes(asked: Any, tune: Path) -> None:
+    spec = spec_of(100, 1)
+    words = f"from={tune}", f"to={tune}", "interpolate=3", "tempo=70"
+    x, modality = tunes.between(Model(spec), Music(spec), asked(*words))
+    assert x.shape == (1, 3, 100, 1)
+    assert modality.tempo == 70
+    with pytest.raises(UserError, match=r"from=.*d.mid has 94 sixteenths, and samples of this model 64: shorten it"):
+        tunes.between(Model(spec_of(64, 1)), Music(spec_of(64, 1)), asked(*words))
+
+
+def test_bars_of_data_of_one_length_are_the_first_ones(asked: Any) -> None:
+    spec = spec_of(64, 4)
+    assert tunes.typed(Model(spec), Music(spec), asked("bars=2")).sample([0]).shape == (1, 32, 4)
+    with pytest.raises(UserError, match="bars=5: this model's tunes have 4 at most: ask for fewer"):
+        tunes.typed(Model(spec), Music(spec), asked("bars=5"))
+
+
+def test_bars_of_tunes_that_end(asked: Any) -> None:
+    """A constraint says where, by the metre of the class."""
+    spec = spec_of(65, 1, classes=("4/4 major", "6/8 minor"), ends=True)
+    with pytest.raises(UserError, match="bars= counts bars, and the metre of this model's tunes is that of their class"):
+        tunes.typed(Model(spec), Music(spec), asked("bars=2"))
+    typed = tunes.typed(Model(spec), Music(spec), asked("bars=2", "class=6/8 minor"))
+    (rule,) = typed.sample.keywords["constraints"]
+    assert rule.symbols == 24
+    assert typed.record["forced"] == ["6 quarter notes"]
+    assert inspect.signature(typed.sample)
+    model = Model(spec)
+    model.sample = model.continue_from  # type: ignore[assignment]  # which takes no constraints
+    with pytest.raises(UserError, match="bars= needs a model that draws note by note"):
+        tunes.typed(model, Music(spec), asked("bars=2", "class=0"))
+
+
+def test_a_length_allows_the_end_there_alone() -> None:
+    spec = spec_of(9, 1, ends=True)
+    names, endings = spec.x.names, Endings(spec)
+    for place in range(6):
+        prefix = torch.full((1, place), names.index(REST))
+        allowed = combined([Length(5, spec)], endings, prefix)[0]
+        assert allowed[names.index(END)] == (place == 5)
+        assert allowed[names.index(HOLD)] == (place < 5)

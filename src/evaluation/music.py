@@ -103,7 +103,7 @@ class MusicSuite:
         reference = self.references[dataset.name]
         assert isinstance(model, Samples)
         drawn = draw(model, dataset, VALIDATION_SEED, self.validation_samples, "validation", without=["melody"])
-        return from_first(lambda: reference.distance(pieces_of(drawn, dataset.spec), WINDOWS))
+        return from_first(lambda: reference.distance(reference.place(pieces_of(drawn, dataset.spec)), WINDOWS))
 
     def nats(
         self, model: "Model", dataset: "Dataset", split: str, rows: "np.ndarray", harmony: bool = False, show: bool = False

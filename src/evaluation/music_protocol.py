@@ -27,6 +27,7 @@ from src.evaluation.metrics.music.harmony import fit_of
 from src.evaluation.metrics.music.likelihood import ORDER, NoteNGrams, Scored, held
 from src.evaluation.metrics.music.motifs import Motifs
 from src.evaluation.metrics.music.pieces import Pieces
+from src.evaluation.metrics.music.transposition import in_one_key
 from src.evaluation.metrics.music.voice_leading import errors, ranges
 from src.evaluation.music_columns import FD, HARMONY
 from src.evaluation.scoring import subset
@@ -34,6 +35,8 @@ from src.evaluation.scoring import subset
 REVISION = 1  # increase it when a metric or a control changes its meaning: older caches are then not used
 TRAINING_WINDOWS = 20_000  # at most, of each voice: the reference of the Fréchet distance
 WINDOWS = 2000  # at most, of each voice of samples
+# Training pieces that are there in all keys would otherwise be unlike real pieces, which prefer a few.
+TRANSPOSED = "pieces are compared in C major or A minor, but for voice leading and copies: training pieces are transposed"
 COMPOUND = ("6/8", "9/8", "12/8")  # metres whose beat is a dotted quarter
 
 
@@ -99,6 +102,7 @@ class Reference:
         self.dataset, self.split, self.scored, self.metre = dataset, split, scored, metre
         self.bar, self.beat = bar_steps(metre), beat_steps(metre)
         self.features = TuneFeatures()
+        self.place = in_one_key if getattr(dataset, "transpose", False) else lambda pieces: pieces  # see TRANSPOSED
         count = len(dataset.split(split))
         self.rows = subset(count, samples, 0, "unseen")  # of unseen pieces that samples are compared with
         self.samples = len(self.rows)
@@ -127,6 +131,7 @@ class Reference:
             "windows": self.windows,
             "bar": f"{self.metre}: {self.bar} steps",
             "chords": f"pitch classes of the lower voices at each beat of {self.beat} steps",
+            "keys": TRANSPOSED if self.place is in_one_key else "as they are",
             "features": f"{self.features.name} (SHA-256 {self.features.weights_sha256})",
         }
         if self.dataset.spec.kind != "roll":
@@ -161,30 +166,32 @@ class Reference:
 
     @cached_property
     def distance(self) -> WindowDistance:
-        return WindowDistance(self.train, self.bar, self.features)
+        return WindowDistance(self.placed, self.bar, self.features)
 
     @cached_property
     def motifs(self) -> Motifs:
         return Motifs(self.train)
 
     @cached_property
-    def histograms(self) -> dict[str, np.ndarray]:
-        return histograms(self.train, self.bar)
+    def placed(self) -> Pieces:
+        """The training pieces as they are compared."""
+        return self.place(self.train)
 
     @cached_property
-    def compared(self) -> dict[str, np.ndarray]:
-        """Those of random training pieces, for the overlapped area."""
-        return histograms(self.train[subset(len(self.train), self.samples, 0, "compared")], self.bar)
+    def histograms(self) -> dict[str, np.ndarray]:
+        return histograms(self.placed, self.bar)
 
     def measure(self, pieces: Pieces) -> dict[str, float]:
         """All metrics of samples."""
-        found = histograms(pieces, self.bar)
-        overlaps = {name: overlap(found[name].sum(axis=0), self.histograms[name].sum(axis=0)) for name in found}
+        placed = self.place(pieces)
+        found, training = histograms(placed, self.bar), self.histograms
+        compared = subset(len(self.train), self.samples, 0, "compared")
+        overlaps = {name: overlap(found[name].sum(axis=0), training[name].sum(axis=0)) for name in found}
         return {
-            f"{FD}_{self.features.name}": self.distance(pieces, self.windows),
+            f"{FD}_{self.features.name}": self.distance(placed, self.windows),
             "overlap": float(np.mean(list(overlaps.values()))),
             **{f"overlap_{name}": value for name, value in overlaps.items()},
-            "oa": float(np.mean([overlapped_area(found[name], self.compared[name]) for name in found])),
+            "oa": float(np.mean([overlapped_area(found[name], training[name][compared]) for name in found])),
             "scale": scale_consistency(found["pitch_class"]),
             "groove": groove_consistency(pieces, self.bar),
             **self.measure_voices(pieces),

@@ -133,6 +133,21 @@ def test_the_controls_are_cached(cache: Path, capsys: pytest.CaptureFixture[str]
     assert Reference(data, "test", 6, 10, "4/4").described != Reference(data, "test", 6, 10, "6/8").described
 
 
+def test_data_in_all_keys_are_compared_in_one() -> None:
+    data = Walks(4, ends=False)
+    found = {}
+    for transpose in (False, True):
+        data.transpose = transpose  # type: ignore[attr-defined]
+        reference = Reference(data, "test", 16, 10, "4/4")
+        x = reference.unseen.x
+        lower = Pieces(np.where(data.symbols.pitches[x] >= 0, x - 1, x), data.symbols.names)
+        found[transpose] = [reference.measure(pieces) for pieces in (reference.unseen, lower)]
+        assert ("C major" in reference.described["keys"]) == transpose
+    as_they_are, in_one_key = ([metrics["overlap_pitch_class"] for metrics in found[key]] for key in (False, True))
+    assert in_one_key[0] == pytest.approx(in_one_key[1])
+    assert as_they_are[1] < 0.7 * as_they_are[0]
+
+
 def test_bounds_are_marked(cache: Path) -> None:
     data = Walks(4, ends=False)
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from src.config.experiment import Experiment
+from tunes import words_of_walks
 
 CONF = Path(__file__).parent.parent / "conf"
 BOOK = CONF.parent / "README.md"
@@ -52,6 +53,8 @@ def test_models(model: str, compose: Any, tmp_path: Path) -> None:
     small = [*SMALL[1:], f"data.path={BOOK}"] if model == "autoregressive" else SMALL
     if model in ("flow", "diffusion"):
         small = [*small, *SMALL_UNET]
+    if model.startswith("music_"):
+        small = [*SMALL[1:], *words_of_walks(model)]
     two_steps(compose(f"model={model}", *small, f"run_dir={tmp_path}"))
 
 

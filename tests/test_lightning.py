@@ -19,6 +19,7 @@ from src.models.model import Model
 from src.runs.checkpoints import load_checkpoint
 from src.runs.folder import RunFolder
 from src.train import train
+from tunes import words_of_walks
 
 ROOT = Path(__file__).parent.parent
 TEXT = "gpt", "lstm"  # of autoregressive's class
@@ -30,6 +31,8 @@ TINY = ["model=mlp_gan", "data=digits", "debug=tiny", "trainer.threads=1", "eval
 @pytest.mark.parametrize("name", MODELS)
 def test_a_stock_trainer_trains_every_rule(name: str, compose: Any, tmp_path: Path) -> None:
     data = ["data=text", f"data.path={ROOT / 'README.md'}"] if name in TEXTS else ["data=digits"]
+    data = words_of_walks(name) if name.startswith("music_") else data
+    data += ["data.length=24"] if name.startswith("text_") else []
     data += ["model.pretraining.samples=8"] if name == "text_gan" else []  # one update
     experiment = Experiment(compose(f"model={name}", *data, "debug=tiny"))
     dataset = experiment.dataset

@@ -21,6 +21,7 @@ from src.runs.checkpoints import is_intact, load_checkpoint, save_checkpoint
 from src.runs.folder import RunFolder
 from src.train import train
 from src.training.callbacks.checkpoint import Checkpoint
+from tunes import words_of_walks
 
 ROOT = Path(__file__).parent.parent
 STEPS = 9
@@ -148,8 +149,9 @@ def test_every_model_goes_on_as_if_nothing_had_happened(
             shutil.copytree(tmp_path / "whole", tmp_path / "stopped")
 
     data = ["data=text", f"data.path={ROOT / 'README.md'}"] if model in TEXTS else ["data=digits"]
+    data = words_of_walks(model) if model.startswith("music_") else data
     data += ["model.pretraining.samples=16"] if model == "text_gan" else []  # two updates
-    data += ["model.network.width=32"] if model.startswith("text_") else []
+    data += ["model.network.width=32", "data.length=24"] if model.startswith("text_") else []
     words = [f"model={model}", *data, "debug=tiny", "trainer.threads=1", "data.batch_size=8", "stop={epochs: null}"]
     words += ["checkpoint.every=3", "validation={every: 100, samples: 32}", "samples.n=4", "evaluate=false"]
     updates = 5 * compose(*words)["model"].get("d_steps", 1) * 8

@@ -58,7 +58,8 @@ class MusicSuite:
     def check(self, spec: Spec) -> None:
         """See Suite."""
         if KINDS.get(spec.kind) != len(spec.shape) or not spec.x.names:
-            raise UserError(f"evaluation=music measures music, not {spec.kind} of shape {list(spec.shape)}: take another one")
+            shape = list(spec.shape)
+            raise UserError(f"evaluation=music measures music, not {spec.kind} of shape {shape}: take another evaluation=")
         steps = spec.shape[1 if spec.kind == "roll" else 0]
         if self.bar % 2 or steps < 2 * self.bar:
             raise UserError(
@@ -90,6 +91,7 @@ class MusicSuite:
         """
         from src.evaluation.music_protocol import WINDOWS, Reference, pieces_of
         from src.evaluation.scoring import draw, subset
+        from src.models.capabilities import Samples
         from src.parallel.collectives import from_first
 
         if self.scores:
@@ -98,16 +100,18 @@ class MusicSuite:
             return self.nats(model, dataset, "validation", rows)["nats"]
         if dataset.name not in self.references:
             self.references[dataset.name] = Reference(dataset, self.split, self.samples, self.scored, self.metre)
-        distance = self.references[dataset.name].distance
-        drawn = draw(model, dataset, VALIDATION_SEED, self.validation_samples, "validation", without=["melody"])  # type: ignore
-        return from_first(lambda: distance(pieces_of(drawn, dataset.spec), WINDOWS))
+        reference = self.references[dataset.name]
+        assert isinstance(model, Samples)
+        drawn = draw(model, dataset, VALIDATION_SEED, self.validation_samples, "validation", without=["melody"])
+        return from_first(lambda: reference.distance(pieces_of(drawn, dataset.spec), WINDOWS))
 
     def nats(
         self, model: "Model", dataset: "Dataset", split: str, rows: "np.ndarray", harmony: bool = False, show: bool = False
     ) -> dict[str, float]:
         """The likelihood of these pieces of a split on all scales. show: whether rank 0 counts them.
 
-        harmony: of all voices but the highest, which is given; otherwise of all voices, and no melody is given.
+        harmony: of all voices but the highest, which is given; empty if the model does not tell the nats of each symbol.
+        Otherwise of all voices, and no melody is given.
         """
         from src.evaluation.music_protocol import HARMONY, scored_of
         from src.evaluation.scoring import score, score_symbols
@@ -116,6 +120,8 @@ class MusicSuite:
         source, spec = dataset.split(split), dataset.spec
         scored = scored_of(source.batch(rows), spec.x.names)
         if not isinstance(model, SymbolLikelihood):
+            if harmony:
+                return {}
             each, symbols = score(model, spec, source, rows, final=show)
             return scored.in_units(each * symbols)
 

@@ -147,6 +147,7 @@ def test_bounds_are_marked(cache: Path) -> None:
     record = evaluate(Bounded(data), data, cache)
     assert record["metrics"]["nats"] == pytest.approx(100 / 256)
     assert record["metrics"]["nats_frame"] == pytest.approx(100 / 64)
+    assert "harmony_nats" not in record["metrics"]
     assert record["bounds"] == dict.fromkeys(("nats", "nats_frame", "nats_onset"), "ELBO")
 
 

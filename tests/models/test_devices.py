@@ -14,6 +14,7 @@ from src.config.experiment import Experiment
 from src.data.dataset import read_all
 from src.evaluation.images import ImageSuite, logits
 from src.evaluation.representation import RepresentationSuite
+from tunes import words_of_walks
 
 README = Path(__file__).parents[2] / "README.md"
 META = torch.device("meta")
@@ -50,11 +51,15 @@ def devices(call: Callable[[], object]) -> set[torch.device]:
         "text_vae",
         "text_gan",
         "contrastive",
+        "music_gpt",
+        "music_vae",
+        "music_gan",
     ]
 )
 def experiment(request: Any, compose: Any) -> Experiment:
     texts = request.param in ("autoregressive", "text_vae", "text_gan")
     data = ["data=text", f"data.path={README}"] if texts else ["data=digits"]
+    data = words_of_walks(request.param) if request.param.startswith("music_") else data
     return Experiment(compose(f"model={request.param}", *data, "debug=tiny"))
 
 

@@ -11,10 +11,11 @@ from src.parallel import launch
 from src.runs.checkpoints import load_checkpoint
 from src.runs.folder import RunFolder
 from training import train_all
+from tunes import words_of_walks
 
 ROOT = Path(__file__).parents[2]
 MODELS = sorted(path.stem for path in (ROOT / "conf" / "model").glob("*.yaml"))
-FAST = ["cdcgan", "vae", "flow", "gpt", "text_vae", "text_gan", "autoregressive_images", "contrastive"]
+FAST = ["cdcgan", "vae", "flow", "gpt", "text_vae", "text_gan", "autoregressive_images", "contrastive", "music_gpt"]
 TINY = [
     *("debug=tiny", "trainer.threads=1", "trainer.precision=64-true", "data.batch_size=16", "evaluate=false"),
     *("checkpoint.every=1000", "validation={every: 100, samples: 32}", "samples={n: 4, per_decade: 1}"),
@@ -50,6 +51,9 @@ def words_of(model: str) -> list[str]:
     if model == "gpt":  # texts of different lengths, with sources
         settings = ["data.length=24", "data.source_length=24", "model.network={width: 32, depth: 1, heads: 2, dropout: 0.0}"]
         return ["model=gpt", "data=text_pairs", *settings]
+    if model.startswith("music_"):
+        dropout = [] if model == "music_gan" else ["model.network.dropout=0.0"]
+        return [f"model={model}", *words_of_walks(model), *dropout]
     if model == "lstm":
         text = ["data=text", f"data.path={ROOT / 'README.md'}", "data.length=24"]
         return ["model=lstm", *text, "model.network={width: 32, depth: 1, dropout: 0.0}"]

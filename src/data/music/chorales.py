@@ -27,8 +27,8 @@ class Chorales(Collection):
     voice of their chorale stays in the range that this voice has in training; the others in Bach's key alone. The splits are by
     hash, about 80, 10 and 10 % of the chorales; all chorales on one melody are in the same.
 
-    The split of Boulanger-Lewandowski et al. 2012 (229, 76 and 77 chorales) cannot be had from this package, as its chorales
-    have no names and come from other files.
+    The split of Boulanger-Lewandowski et al. 2012 (229, 76 and 77 chorales at quarter notes) cannot be had from this package:
+    it is one of MIDI files whose names and order the package does not have.
 
     transpose: whether training has the other keys too. folder, sources: see Collection.
     """

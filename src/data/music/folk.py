@@ -193,6 +193,7 @@ class Essen(Folk):
     }
     default_sources: ClassVar[tuple[Source, ...]] = wheel(derive_essen)
     used = "essen"
+    _said = False
 
     def __init__(
         self,
@@ -207,6 +208,8 @@ class Essen(Folk):
         super().__init__(folder, bars, metre, length, fewest, name, sources)
 
     def prepare(self) -> None:
-        """As Folk's; says what the licence is."""
-        print(LICENCE, flush=True)
+        """As Folk's; says what the licence is, once."""
+        if not self._said:
+            print(LICENCE, flush=True)
+            self._said = True
         super().prepare()

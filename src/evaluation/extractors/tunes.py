@@ -12,7 +12,9 @@ from src.networks.parts_encoder import FIRST, PartsEncoder
 
 NAME = "tune-cnn-1"
 WEIGHTS = Path(__file__).parent / "weights" / f"{NAME}.safetensors"
-SHA256 = "14210768680e0fabd73b22825940385a321f5aae86e216571643577086937270"
+# Made by `fit` with its defaults on the 33,069 training windows of folk tunes and chorales, with one thread. It finds
+# 2.4 % of the half bars of unseen ones among 259 candidates.
+SHA256 = "0c9c939416543a0534a1ee4eeab5aa0f48f3b33fff311168ac51a52256af3a78"
 PARTS, BARS = 4, 2  # half bars and bars of a window
 LOWEST, PITCHES = 36, 60  # C2 to B6: other pitches are moved by octaves
 SYMBOLS = 1 + 2 * PITCHES  # silence; each pitch, held and begun

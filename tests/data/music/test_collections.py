@@ -21,7 +21,7 @@ from src.data.music.chorales import Chorales
 from src.data.music.folk import Collection, Essen, Folk
 from src.data.music.notes import Note, Symbols, pitch_name, sounding
 from src.data.music.pieces import Piece, bar_windows, described, melody_windows, placed, read_pieces, to_lines
-from src.data.music.rolls import ON, Rolls, roll_to_symbols, symbols_to_roll
+from src.data.music.rolls import Rolls
 from src.data.music.windows import shifted, windows
 
 ROOT = Path(__file__).parents[3]
@@ -239,36 +239,6 @@ def test_chorales_of_a_wheel(tmp_path: Path) -> None:
     soprano = [note for note in piece.notes if note.voice == 0]
     assert soprano == [Note(0, 62, 12, 4), Note(0, 70, 16, 22), Note(0, 70, 38, 2)]
     assert [note.voice for note in piece.notes[:4]] == [0, 1, 2, 3]
-
-
-def test_rolls_keep_music() -> None:
-    symbols = Symbols.of(range(50, 81))
-    rng = np.random.default_rng(0)
-    pieces = []
-    for _ in range(20):
-        notes = []
-        for voice in range(3):
-            start = int(rng.integers(0, 5))
-            while start < 30:
-                duration = min(int(rng.integers(1, 6)), 32 - start)
-                notes.append(Note(voice, int(rng.integers(50, 81)), start, duration))
-                start += duration + int(rng.integers(0, 2) * rng.integers(0, 4))
-        pieces.append(symbols.encode(notes, 32, 3))
-    x = np.stack(pieces)
-    roll = symbols_to_roll(x, symbols.names)
-    assert (roll.shape, roll.dtype) == ((20, 6, 32, 31), np.uint8)
-    assert set(np.unique(roll)) == {0, ON}
-    for piece, picture in zip(x, roll, strict=True):
-        for voice in range(3):
-            expected = np.zeros((2, 32, 31), np.uint8)
-            for note in symbols.decode(piece):
-                if note.voice == voice:
-                    expected[0, note.start : note.start + note.duration, note.pitch - 50] = ON
-                    expected[1, note.start, note.pitch - 50] = ON
-            assert np.array_equal(picture[2 * voice : 2 * voice + 2], expected)
-    assert np.array_equal(roll_to_symbols(roll, symbols.names), x)
-    assert np.array_equal(roll_to_symbols(roll / 127.5 - 1, symbols.names), x)  # as a network draws it
-    assert np.array_equal(roll_to_symbols(roll[0], symbols.names), x[0])
 
 
 def test_rolls_of_folk(folder: Path) -> None:

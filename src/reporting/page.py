@@ -224,7 +224,7 @@ def _picture(group: Group, run: Run, path: Path, sound: bool = False) -> str:
         return figure(verses(text) or f"<pre>{escape(text)}</pre>", words)
     data = base64.b64encode(path.read_bytes()).decode()
     picture = f'<img src="data:image/{path.suffix[1:]};base64,{data}" alt="{words}">'
-    return figure(picture + player(run) if sound else picture, words)
+    return figure(player(run) + picture if sound else picture, words)
 
 
 def _side_by_side(pictures: list[str]) -> str:

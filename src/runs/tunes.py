@@ -13,11 +13,11 @@ from src.data.music.notes import HOLD, REST, bar_steps
 from src.data.vocabulary import END
 from src.modalities.music.lyrics import Line, read_lyrics
 from src.modalities.music.synth import check_fluidsynth
+from src.modalities.music.tune import A_MINOR, C_MAJOR
 from src.runs import prompts
 from src.runs.prompts import Typed
 from src.runs.sampling import condition
 
-C_MAJOR, A_MINOR = Key(0, "major"), Key(9, "minor")  # of data whose signatures have no sharps and flats
 KEYS = "tempo", "key", "bars", "synth", "melody", "from", "to", "lyrics"
 SHOWN = "tempo", "key", "synth"  # how tunes are shown and played; arrays of symbols have no place for them
 FILES = "melody", "from", "to"
@@ -215,7 +215,7 @@ class Asked:
 
     def sung(self, sample: Callable[..., Any], lines: list[Line], record: dict[str, Any]) -> Callable[..., Any]:
         """`sample` for tunes with a note for each syllable, and a phrase for each line."""
-        from src.models.tune_constraints import syllables  # type: ignore[import-not-found,unused-ignore]
+        from src.models.tune_constraints import syllables
 
         metre, classes, asked = self.metre("lyrics"), self.spec.classes, condition(self.model, self.config["class"], 1)
         minor = asked is not None and classes[int(asked["y"])].endswith("minor")

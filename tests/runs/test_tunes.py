@@ -1,37 +1,54 @@
 """What people type for music: settings that fit together, music of their own, tunes of a length."""
 
-import inspect
 from collections.abc import Sequence
+from functools import partial, wraps
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+import yaml
 from torch import Tensor
 
-from src.config.command_line import quoted
+from src.config.checks import validate
+from src.config.command_line import LITERAL
 from src.config.errors import UserError
+from src.data.music.keys import Key, estimate_key, to_key
 from src.data.music.notes import HOLD, REST, Note, Symbols
 from src.data.spec import Field, Spec
 from src.data.vocabulary import END
 from src.modalities.image import Image
 from src.modalities.music.music import Music
+from src.models.autoregressive import Autoregressive
 from src.models.constraints import Endings, combined
 from src.models.tune_length import Length
+from src.networks.decoder import decoder
 from src.runs import tunes
+from src.runs.folder import RunFolder
 from src.runs.outputs import output_path
+from src.training import rng
 
 SYMBOLS = Symbols.of(range(36, 85))
 PROVENANCE = {"model": "0" * 64}
+NULLABLE = "n", "paths.data", "data.path"
+
+
+@pytest.fixture(scope="module")
+def defaults(compose: Any) -> dict[str, Any]:
+    return compose("run=a", name="generate", nullable=NULLABLE)
 
 
 @pytest.fixture
-def asked(compose: Any, tmp_path: Path) -> Any:
-    """asked("tempo=90", ...): the config of `python -m src.generate`."""
+def asked(defaults: dict[str, Any]) -> Any:
+    """asked("tempo=90", ...): the config of `python -m src.generate`; composing each would take half a second."""
 
     def composed(*words: str) -> dict[str, Any]:
-        words = (f"run={tmp_path}", *(quoted(word, "generate") for word in words))
-        return compose(*words, name="generate", nullable=("n", "paths.data", "data.path"))
+        pairs = (word.partition("=") for word in words)
+        literal = LITERAL["generate"]
+        config = defaults | {key: value if key in literal else yaml.safe_load(value) for key, _, value in pairs}
+        validate(config, NULLABLE)
+        return config
 
     return composed
 
@@ -69,39 +86,28 @@ def tune(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ],
 )
 def test_what_cannot_be_is_said_first(words: list[str], message: str, asked: Any, tune: Path, tmp_path: Path) -> None:
-    from src.runs.folder import RunFolder
-
     with pytest.raises(UserError, match=message) as error:
         output_path(asked(*(word.format(tune=tune) for word in words)), RunFolder(tmp_path))
     assert "\n" not in str(error.value)
 
 
-class Model:
-    """Draws the same chord again and again; its first voice is the melody, if there is one."""
+class Noting(Autoregressive):
+    """Also notes the melodies that it is given, and has something between two tunes."""
 
-    def __init__(self, spec: Spec) -> None:
-        self.spec, self.given = spec, list[Tensor]()
-
-    def conditions(self, seeds: Sequence[int]) -> dict[str, Tensor]:
-        return {"y": torch.tensor([seed % 2 for seed in seeds])} if self.spec.classes else {}
-
-    def sample(self, seeds: Sequence[int], cond: Any = None, weights: str = "ema", constraints: Sequence[Any] = ()) -> Tensor:
-        names, (steps, voices) = self.spec.x.names, self.spec.shape
-        x = torch.full((len(seeds), steps, voices), names.index(HOLD))
-        for voice, name in zip(range(voices), ("C5", "G4", "E4", "C3"), strict=False):
-            x[:, ::4, voice] = names.index(name)
-        if cond and "melody" in cond:
-            self.given.append(cond["melody"])
-            x[:, :, 0] = cond["melody"]
-        return x
-
-    def continue_from(self, prompt: Tensor, seeds: Sequence[int], cond: Any = None, weights: str = "ema") -> Tensor:
-        x = self.sample(seeds, cond, weights)
-        x[:, : len(prompt)] = prompt
-        return x
+    @wraps(Autoregressive.sample)
+    def sample(self, seeds: Sequence[int], cond: Any = None, **how: Any) -> Tensor:
+        self.given = [*getattr(self, "given", []), *([cond["melody"]] if cond and "melody" in cond else [])]
+        return super().sample(seeds, cond, **how)
 
     def interpolate_between(self, a: Tensor, b: Tensor, steps: int) -> Tensor:
         return torch.stack([a] * (steps - 1) + [b])
+
+
+def model_of(spec: Spec, **settings: Any) -> Noting:
+    """With random weights."""
+    rng.seed_layers(0, -1)
+    network = partial(decoder, width=8, depth=1, heads=1)
+    return Noting(spec, 0, network, partial(torch.optim.AdamW, lr=1e-2), **settings)
 
 
 def spec_of(*shape: int, classes: tuple[str, ...] = (), ends: bool = False, melody: bool = False) -> Spec:
@@ -113,12 +119,13 @@ def spec_of(*shape: int, classes: tuple[str, ...] = (), ends: bool = False, melo
 
 def test_tempo_and_key_change_what_is_shown_and_not_what_is_drawn(asked: Any) -> None:
     spec = spec_of(32, 1)
-    typed = tunes.typed(Model(spec), Music(spec), asked("tempo=90", "key=F#m"))
+    typed = tunes.typed(model_of(spec), Music(spec), asked("tempo=90", "key=F#m"))
     x = typed.sample([0])
-    assert torch.equal(x, Model(spec).sample([0]))
+    assert torch.equal(x, model_of(spec).sample([0]))
     (shown,) = typed.modality.tunes(x)
     assert (shown.tempo, typed.record) == (90, {"tempo": 90, "key": "F#m"})
-    assert shown.notes[0].pitch == 72 - 3  # C major to A major
+    before = SYMBOLS.decode(x[0].numpy())
+    assert shown.notes[0].pitch - before[0].pitch == to_key(estimate_key(before), Key.of("F#m"))
 
 
 def test_images_have_no_tempo(asked: Any) -> None:
@@ -131,12 +138,12 @@ def test_images_have_no_tempo(asked: Any) -> None:
 def test_text_has_nothing_to_do_with_music(asked: Any) -> None:
     spec = spec_of(32, 1)
     with pytest.raises(UserError, match="this model knows no heads=, which is for text: leave it out"):
-        tunes.typed(Model(spec), Music(spec), asked("heads=春夏"))
+        tunes.typed(model_of(spec), Music(spec), asked("heads=春夏"))
 
 
 def test_a_tune_is_continued_in_its_own_key(asked: Any, tune: Path) -> None:
     spec = spec_of(128, 1)
-    typed = tunes.typed(Model(spec), Music(spec, normalised=True), asked(f"prompt={tune}"))
+    typed = tunes.typed(model_of(spec), Music(spec, normalised=True), asked(f"prompt={tune}"))
     x = typed.sample([0, 1])
     given = Music(spec, normalised=True).read(tune, "prompt")
     assert given.shift == -2
@@ -145,54 +152,68 @@ def test_a_tune_is_continued_in_its_own_key(asked: Any, tune: Path) -> None:
 
 
 def test_a_melody_of_any_length_is_harmonised_from_bar_to_bar(asked: Any, tune: Path) -> None:
-    """Six bars by a model of four: its second window begins with the note that goes on from the first."""
-    spec = spec_of(64, 4, melody=True)
-    model = Model(spec)
+    """Six bars by a model of two: its other windows begin with the notes that go on from those before."""
+    spec = spec_of(32, 2, melody=True)
+    model = model_of(spec)
     typed = tunes.typed(model, Music(spec), asked(f"melody={tune}", "tempo=80"))
     x = typed.sample([0, 1])
-    assert x.shape == (2, 96, 4)
-    assert [tuple(given.shape) for given in model.given] == [(2, 64), (2, 64)]
-    assert SYMBOLS.pitches[model.given[1][0, 0]] == 62 + 9
+    assert x.shape == (2, 96, 2)
+    assert [tuple(given.shape) for given in model.given] == [(2, 32)] * 3
+    assert [int(SYMBOLS.pitches[given[0, 0]]) for given in model.given[1:]] == [62 + 5, 62 + 9]
     (shown, _) = typed.modality.tunes(x)
     melody = [note for note in shown.notes if note.voice == 0]
     expected = SYMBOLS.decode(Music(spec_of(96, 1)).read(tune, "melody").symbols)
     assert [note[1:] for note in melody] == [note[1:] for note in expected]
     assert shown.tempo == 80
     with pytest.raises(UserError, match="this model harmonises no melody"):
-        tunes.typed(Model(spec_of(64, 4)), Music(spec_of(64, 4)), asked(f"melody={tune}")).sample([0])
+        tunes.typed(model_of(spec_of(32, 2)), Music(spec_of(32, 2)), asked(f"melody={tune}")).sample([0])
 
 
 def test_between_two_tunes(asked: Any, tune: Path) -> None:
     spec = spec_of(100, 1)
     words = f"from={tune}", f"to={tune}", "interpolate=3", "tempo=70"
-    x, modality = tunes.between(Model(spec), Music(spec), asked(*words))
+    x, modality = tunes.between(model_of(spec), Music(spec), asked(*words))
     assert x.shape == (1, 3, 100, 1)
     assert modality.tempo == 70
     with pytest.raises(UserError, match=r"from=.*d.mid has 94 sixteenths, and samples of this model 64: shorten it"):
-        tunes.between(Model(spec_of(64, 1)), Music(spec_of(64, 1)), asked(*words))
+        tunes.between(model_of(spec_of(64, 1)), Music(spec_of(64, 1)), asked(*words))
 
 
 def test_bars_of_data_of_one_length_are_the_first_ones(asked: Any) -> None:
-    spec = spec_of(64, 4)
-    assert tunes.typed(Model(spec), Music(spec), asked("bars=2")).sample([0]).shape == (1, 32, 4)
-    with pytest.raises(UserError, match="bars=5: this model's tunes have 4 at most: ask for fewer"):
-        tunes.typed(Model(spec), Music(spec), asked("bars=5"))
+    spec = spec_of(32, 1)
+    assert tunes.typed(model_of(spec), Music(spec), asked("bars=1")).sample([0]).shape == (1, 16, 1)
+    with pytest.raises(UserError, match="bars=3: this model's tunes have 2 at most: ask for fewer"):
+        tunes.typed(model_of(spec), Music(spec), asked("bars=3"))
 
 
 def test_bars_of_tunes_that_end(asked: Any) -> None:
     """A constraint says where, by the metre of the class."""
     spec = spec_of(65, 1, classes=("4/4 major", "6/8 minor"), ends=True)
     with pytest.raises(UserError, match="bars= counts bars, and the metre of this model's tunes is that of their class"):
-        tunes.typed(Model(spec), Music(spec), asked("bars=2"))
-    typed = tunes.typed(Model(spec), Music(spec), asked("bars=2", "class=6/8 minor"))
+        tunes.typed(model_of(spec, conditional=True), Music(spec), asked("bars=2"))
+    model = model_of(spec, conditional=True)
+    typed = tunes.typed(model, Music(spec), asked("bars=2", "class=6/8 minor"))
     (rule,) = typed.sample.keywords["constraints"]
     assert rule.symbols == 24
     assert typed.record["forced"] == ["6 quarter notes"]
-    assert inspect.signature(typed.sample)
-    model = Model(spec)
-    model.sample = model.continue_from  # type: ignore[assignment]  # which takes no constraints
+    (shown,) = typed.modality.tunes(typed.sample([0], {"y": torch.tensor([1])}), torch.tensor([1]))
+    assert (shown.metre, shown.steps) == ("6/8", 24)
     with pytest.raises(UserError, match="bars= needs a model that draws note by note"):
-        tunes.typed(model, Music(spec), asked("bars=2", "class=0"))
+        tunes.typed(
+            SimpleNamespace(spec=spec, sample=len, conditions=model.conditions), Music(spec), asked("bars=2", "class=0")
+        )
+
+
+def test_a_song_for_given_words(asked: Any) -> None:
+    """Ten syllables, two lines of two bars; where tunes have one length, the silence after them is not shown."""
+    for spec in (spec_of(129, 1, ends=True), spec_of(128, 1)):
+        model = model_of(spec)
+        typed = tunes.typed(model, Music(spec), asked("lyrics=春眠不觉晓，处处闻啼鸟。"))
+        (shown,) = typed.modality.tunes(typed.sample([0], top_k=3))
+        assert (len(shown.notes), shown.steps) == (10, 64)
+        assert "".join(syllable.text for syllable in shown.words) == "春眠不觉晓，处处闻啼鸟。"
+        assert shown.notes[-1].pitch % 12 == 0  # the tonic
+        assert typed.record["forced"] == ["lyrics of 2 lines"]
 
 
 def test_a_length_allows_the_end_there_alone() -> None:

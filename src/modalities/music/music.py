@@ -27,7 +27,7 @@ from src.modalities.music.midi import midi
 from src.modalities.music.musicxml import musicxml
 from src.modalities.music.score import svg
 from src.modalities.music.spelling import key_name
-from src.modalities.music.tune import C_MAJOR, Tune, one_after_another
+from src.modalities.music.tune import A_MINOR, C_MAJOR, Tune, one_after_another
 from src.modalities.pictures import png
 from src.modalities.sidecars import begin_samples, earlier_files, end_samples, marks_of, write_archive, write_marked
 from src.system.files import write_atomic
@@ -101,7 +101,7 @@ class Music:
         """
         if self.spec.kind != "roll":
             return x.cpu().long()
-        from src.data.music.rolls import roll_to_symbols  # type: ignore[import-not-found,unused-ignore]
+        from src.data.music.rolls import roll_to_symbols
 
         return torch.from_numpy(roll_to_symbols(check_nan(x).cpu().numpy(), self.symbols.names))
 
@@ -111,8 +111,15 @@ class Music:
         return [self.tune(sample, number) for sample, number in zip(_symbols(samples), numbers, strict=True)]
 
     def tune(self, sample: np.ndarray, number: int | None = None) -> Tune:
-        found = Tune.of(sample, self.symbols, self.metre_of(number), self.tempo, self.words).transposed(self.shift)
+        """A sample [T, V] of a class."""
+        home = self.home_key(sample, number) if self.normalised else None
+        found = Tune.of(sample, self.symbols, self.metre_of(number), self.tempo, self.words, home).transposed(self.shift)
         return found if self.key is None else found.transposed(to_key(found.key, self.key))
+
+    def home_key(self, sample: np.ndarray, number: int | None) -> Key:
+        """C major or A minor, which have the signature of normalised data: by the class's name, else by the estimated mode."""
+        mode = self.spec.classes[number].split()[-1] if number is not None and self.spec.classes else ""
+        return A_MINOR if "minor" in (mode or estimate_key(self.symbols.decode(sample)).mode) else C_MAJOR
 
     def encode(self, tune: Tune, suffix: str, marks: Mapping[str, str], title: str = "") -> bytes:
         """A tune as a file with one of the suffixes `formats`."""

@@ -10,7 +10,8 @@ from src.modalities.music.spelling import signature, spell
 from src.modalities.music.tune import Tune
 
 SHORT = 3  # steps of the longest note that has a flag or a beam, a dotted eighth
-BASS = 57  # a staff whose notes lie lower than this on average, A3, has a bass clef
+# A staff whose notes lie lower than this on average has a bass clef: below A3 the first one, below E4 those under it.
+BASS = 57, 64
 ACCIDENTALS = {-2: "flat-flat", -1: "flat", 0: "natural", 1: "sharp", 2: "double-sharp"}
 SYLLABIC = {(True, True): "single", (True, False): "begin", (False, False): "middle", (False, True): "end"}
 DOCTYPE = (
@@ -101,7 +102,7 @@ class Part:
         _texts(SubElement(found, "key"), {"fifths": self.tune.key.fifths, "mode": self.tune.key.mode})
         _texts(SubElement(found, "time"), {"beats": beats, "beat-type": unit})
         pitches = [note.pitch for notes in self.notes.values() for note in notes]
-        low = bool(pitches) and sum(pitches) / len(pitches) < BASS
+        low = bool(pitches) and sum(pitches) / len(pitches) < BASS[self.group[0] > 0]
         _texts(SubElement(found, "clef"), {"sign": "F", "line": 4} if low else {"sign": "G", "line": 2})
 
     def tempo(self, measure: Element) -> None:

@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from src.modalities.music.tune import Tune
 
-WIDTH = 1600  # pixels of a picture, about
+WIDTH = 1850  # pixels of a picture, about
 LEFT, TOP, GAP = 26, 16, 10  # pixels: of the names of octaves, of the title, between rolls
 PAPER, BLACK_KEYS, OUTSIDE = (255, 255, 255), (240, 242, 245), (214, 217, 222)
 BEAT, BAR, OCTAVE, INK = (226, 229, 234), (168, 174, 184), (198, 203, 211), (40, 44, 52)
@@ -28,7 +28,7 @@ def picture(tunes: Sequence[Tune], titles: Sequence[str], columns: int | None = 
     missing = max(0, FEWEST - (max(pitches) - min(pitches) + 1))
     low, high = min(pitches) - 1 - missing // 2, max(pitches) + 1 + (missing + 1) // 2
     steps = max(tune.steps for tune in tunes)
-    across = max(2, min(8, 640 // steps, 2400 // (steps * (columns or 1))))  # pixels of a step
+    across = max(3 if columns is None else 2, min(8, 640 // steps, 2400 // (steps * (columns or 1))))  # pixels of a step
     down = 4 if high - low < 40 else 3  # pixels of a semitone
     width, height = steps * across + LEFT + GAP, (high - low + 1) * down + TOP + GAP
     columns = columns or max(1, min(len(tunes), WIDTH // width, math.ceil(math.sqrt(len(tunes)))))
@@ -73,5 +73,6 @@ def _roll(
         x, y = left + note.start * across, top + (high - note.pitch) * down
         colour = VOICES[note.voice % len(VOICES)]
         draw.rectangle([x + 1, y, x + note.duration * across - 1, y + down - 1], fill=colour)
-        draw.line([x + 1, y, x + 1, y + down - 1], fill=tuple(part // 2 for part in colour))  # where it begins
+        if note.duration * across > 3:  # where it begins
+            draw.line([x + 1, y, x + 1, y + down - 1], fill=tuple(part // 2 for part in colour))
     draw.rectangle([left, top, right, bottom], outline=BAR)

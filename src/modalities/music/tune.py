@@ -12,7 +12,7 @@ from src.modalities.music.lyrics import Syllable
 from src.modalities.music.spelling import key_name
 
 HIGHEST = 127  # MIDI number
-C_MAJOR = Key(0, "major")
+C_MAJOR, A_MINOR = Key(0, "major"), Key(9, "minor")
 
 
 @dataclass(frozen=True)
@@ -31,11 +31,19 @@ class Tune:
     words: tuple[Syllable, ...] = ()
 
     @classmethod
-    def of(cls, symbols: np.ndarray, names: Symbols, metre: str, tempo: float, words: Iterable[Syllable] = ()) -> Self:
-        """A sample [T, V], in its estimated key; one bar of silence if it has no step before its end."""
+    def of(
+        cls,
+        symbols: np.ndarray,
+        names: Symbols,
+        metre: str,
+        tempo: float,
+        words: Iterable[Syllable] = (),
+        key: Key | None = None,
+    ) -> Self:
+        """A sample [T, V]; one bar of silence if it has no step before its end. key: None to estimate it."""
         notes, bar = names.decode(symbols), bar_steps(metre)
         steps = max(1, -(-names.length(symbols) // bar)) * bar
-        return cls(tuple(notes), steps, symbols.shape[1], metre, tempo, estimate_key(notes), tuple(words))
+        return cls(tuple(notes), steps, symbols.shape[1], metre, tempo, key or estimate_key(notes), tuple(words))
 
     @property
     def bar(self) -> int:

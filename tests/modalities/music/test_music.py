@@ -123,6 +123,17 @@ def test_a_tune_ends_at_its_end_in_whole_bars() -> None:
     assert (empty.notes, empty.steps) == ((), 16)
 
 
+def test_normalised_data_have_no_signature() -> None:
+    """D dorian, which the estimate takes for D minor, is written without a flat."""
+    spec = tune_spec(classes=("4/4 major", "4/4 minor"))
+    music = Music(spec, normalised=True)
+    scale = [Note(0, pitch, 4 * place, 4) for place, pitch in enumerate((62, 65, 69, 62, 65, 69, 71, 62))]
+    x = torch.from_numpy(music.symbols.encode(scale, 65))
+    assert [tune.key.fifths for tune in music.tunes(torch.stack([x, x]), torch.tensor([0, 1]))] == [0, 0]
+    assert music.tunes(x[None])[0].title == "A minor, 4/4"
+    assert music.with_settings(shift=2).tunes(x[None])[0].key == Key.of("Bm")
+
+
 def test_tempo_key_and_words(spec: Spec, pieces: Tensor, tmp_path: Path) -> None:
     words = [syllable for line in read_lyrics("春眠不觉") for syllable in line]
     music = Music(spec).with_settings(tempo=60.0, key=Key.of("Bb"), words=words)

@@ -131,6 +131,8 @@ def test_clefs_key_and_metre() -> None:
     assert {fifths.text for fifths in score.iter("fifths")} == {"-2"}
     assert (score.findtext(".//beats"), score.findtext(".//beat-type")) == ("3", "4")
     assert [sign.text for sign in score_of(melody((40, 16))).iter("sign")] == ["F"]
+    high = Tune((Note(0, 76, 0, 16), Note(2, 64, 0, 16), Note(3, 60, 0, 16)), 16, voices=4)
+    assert [sign.text for sign in score_of(high).iter("sign")] == ["G", "F"]
 
 
 def test_words_below_the_notes() -> None:

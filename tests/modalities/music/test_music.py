@@ -10,9 +10,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from src.config.errors import UserError
+from src.config.errors import Diverged, UserError
 from src.data.music.keys import Key, estimate_key
 from src.data.music.notes import HOLD, REST, Note, Symbols
+from src.data.music.rolls import symbols_to_roll
 from src.data.spec import Field, Spec
 from src.data.vocabulary import END, PAD
 from src.modalities.modality import Films, Modality, Plays, ReadsText, ShowsInterpolations
@@ -41,6 +42,18 @@ def test_the_protocol(spec: Spec) -> None:
     assert isinstance(modality, Plays)
     assert isinstance(modality, ShowsInterpolations)
     assert not isinstance(modality, Films | ReadsText)
+
+
+def test_piano_rolls_become_symbols(spec: Spec, pieces: Tensor) -> None:
+    """Of a network, floats in [-1, 1], or of the data, 0 or 255."""
+    roll = torch.from_numpy(symbols_to_roll(pieces.numpy(), spec.x.names))
+    names = tuple(name for name in spec.x.names if name not in (HOLD, REST))
+    music = Music(Spec({"x": Field("roll", tuple(roll.shape[1:]), "uint8", names=names, rate=8.0, levels=2)}))
+    heard = [music.symbols.decode(piece) for piece in music.finish(roll / 127.5 - 1).numpy()]
+    assert heard == [Symbols(spec.x.names).decode(piece) for piece in pieces.numpy()]
+    assert torch.equal(music.finish(roll), music.finish(roll / 127.5 - 1))
+    with pytest.raises(Diverged):
+        music.finish(torch.full(roll.shape, torch.nan))
 
 
 def test_a_sample_is_five_files(spec: Spec, pieces: Tensor, tmp_path: Path) -> None:

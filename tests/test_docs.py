@@ -201,8 +201,10 @@ def asked(module: str, *having: str) -> list[Command]:
 STAND_INS = {"results/cdcgan_mnist": "results/families/cdcgan-mnist/0"}
 QUICK = {"n": "n=2", "nfe": "nfe=2"}
 ELSEWHERE = "format=onnx"  # takes as long as all others together: tests/runs/test_export.py
-# Settings of runs of text: tests/test_generate.py and tests/runs/test_prompts.py.
+# Settings of a reader's runs of text: tests/test_generate.py and tests/runs/test_prompts.py.
 OF_TEXT = {"prompt", "source", "heads", "form", "rhyme", "script", "chat", "temperature"}
+OF_MUSIC = {"tempo", "key", "bars", "synth", "lyrics", "melody", "from", "to"}  # likewise: tests/runs/test_tunes.py
+MELODY = ROOT / "docs/music/chorales-0.mid"
 
 
 def ways_to_draw() -> dict[str, Command]:
@@ -211,8 +213,9 @@ def ways_to_draw() -> dict[str, Command]:
     for command in asked("generate", "run="):
         keys = (word if word.startswith("format") else word.partition("=")[0] for word in command.words)
         settings = {*keys} - {"n", "out", "seed"}
-        if not (f"run={RUN}" in command.words and settings & OF_TEXT):
-            found.setdefault(" ".join(sorted(settings - {"run"})) or "samples", command)
+        if not (f"run={RUN}" in command.words and settings & (OF_TEXT | OF_MUSIC)):
+            of_music = any(word.startswith("run=results/tunes/") for word in command.words)
+            found.setdefault(" ".join(sorted(settings - {"run"})) or ("tunes" if of_music else "samples"), command)
     del found[ELSEWHERE]
     return found
 
@@ -225,6 +228,7 @@ def test_every_way_to_draw(way: str, run_folder: Path, tmp_path: Path, in_proces
         request.getfixturevalue("mnist")
     if run in STAND_INS and not (ROOT / run / "weights.safetensors").is_file():
         run = STAND_INS[run]
+    words |= {"melody": f"melody={MELODY}"} if "melody" in words else {}
     words |= {key: value for key, value in QUICK.items() if key in words or key == "n"} | {"out": f"out={tmp_path}/drawn"}
     answer = in_process("generate", f"run={run_folder if run == RUN else run}", *words.values())
     assert answer.returncode == 0, answer.stderr

@@ -21,6 +21,7 @@ from src.runs.manifest import cpu
 from src.system.files import write_atomic
 from src.tools.readme import relative
 
+PNG = b"\x89PNG"
 GREYS, COLOURS = 9, 256  # of a figure; greys are evenly spaced, because a palette of the most frequent ones is nearly all black
 FIRST_LINES = {
     "": "*Made by `{command}` from [{file}]({link}) on {machine}.*",
@@ -87,7 +88,7 @@ def source(cell: Any) -> str:
 
 
 def shown_output(outputs: list[Any], name: str, figures: list[bytes]) -> str:
-    """What a cell printed and displayed, as Markdown; its pictures are added to `figures`, as PNG files."""
+    """What a cell printed and displayed, as Markdown; its pictures are added to `figures`, as PNG or SVG files."""
     parts: list[str] = []
     printed = ""
     for output in outputs:
@@ -99,6 +100,9 @@ def shown_output(outputs: list[Any], name: str, figures: list[bytes]) -> str:
         if "image/png" in data:
             figures.append(small_png(base64.b64decode(data["image/png"])))
             parts.append(f"![Figure {len(figures)}]({name}/{len(figures)}.png)")
+        elif "image/svg+xml" in data:
+            figures.append(data["image/svg+xml"].encode())
+            parts.append(f"![Figure {len(figures)}]({name}/{len(figures)}.svg)")
         elif "text/markdown" in data:
             parts.append(data["text/markdown"].strip())
         else:
@@ -129,12 +133,12 @@ def small_png(png: bytes) -> bytes:
 
 
 def write_figures(folder: Path, figures: list[bytes]) -> None:
-    """Replace the folder's figures 1.png, 2.png ... by these."""
+    """Replace the folder's figures 1.png, 2.svg ... by these."""
     folder.mkdir(parents=True, exist_ok=True)
-    for old in folder.glob("[0-9]*.png"):
+    for old in folder.glob("[0-9]*.*"):
         old.unlink()
     for number, figure in enumerate(figures, 1):
-        write_atomic(folder / f"{number}.png", figure)
+        write_atomic(folder / f"{number}.{'png' if figure.startswith(PNG) else 'svg'}", figure)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,8 @@ from PIL import Image
 print("two words")
 print("not for the page", file=sys.stderr)
 display(Markdown("**table**"))
-Image.new("RGB", (40, 30), "#d55e00")"""
+display(Image.new("RGB", (40, 30), "#d55e00"))
+display({"image/svg+xml": "<svg/>", "text/plain": "score"}, raw=True)"""
 
 
 def config(folder: Path, name: str | None = None) -> dict[str, Any]:
@@ -47,10 +48,12 @@ def test_a_notebook_and_its_translation_become_pages(tmp_path: Path) -> None:
 
     first, rest = english.split("\n\n", 1)
     assert "`python -m src.tools.notebooks name=tiny` from [tiny.ipynb](../tiny.ipynb)" in first
-    shown = f"```python\n{CODE}\n```\n\n```text\ntwo words\n```\n\n**table**\n\n![Figure 1](tiny/1.png)\n"
+    shown = f"```python\n{CODE}\n```\n\n```text\ntwo words\n```\n\n**table**\n\n"
+    shown += "![Figure 1](tiny/1.png)\n\n![Figure 2](tiny/2.svg)\n"
     assert rest == f"# Prose\n\nwith $`x\\,y`$.\n\n{shown}"
     assert chinese.endswith(f"# 中文\n\n{shown}")
-    assert [path.name for path in (tmp_path / "pages" / "tiny").iterdir()] == ["1.png"]
+    assert sorted(path.name for path in (tmp_path / "pages" / "tiny").iterdir()) == ["1.png", "2.svg"]
+    assert (tmp_path / "pages" / "tiny" / "2.svg").read_text() == "<svg/>"
     with Image.open(tmp_path / "pages" / "tiny" / "1.png") as image:
         assert image.size == (40, 30)
         assert image.convert("RGB").getpixel((5, 5)) == (0xD5, 0x5E, 0x00)

@@ -8,7 +8,7 @@ SUDO := $(if $(filter-out 0,$(shell id -u)),sudo)
 ZOO := $(foreach seed,0 1 2 3 4,$(foreach data,mnist fashion_mnist,\
     $(foreach model,cdcgan dcgan mlp_gan cgan_pd sngan r3gan,$(model)-$(data)-$(seed))))
 
-.PHONY: play browser train data fingerprints tables repro zoo test test-slow lint clean
+.PHONY: play browser train data fingerprints tables listen repro zoo test test-slow lint clean
 
 play: .venv/installed
 	$(BIN)/python -m src.play
@@ -35,6 +35,17 @@ tables: .venv/installed
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc repro --single-item seeds_table zoo_table families_table binary_table poems_table tunes_table
 	$(BIN)/python -m src.tools.readme
 	$(BIN)/python -m src.tools.families
+
+# The pictures and sounds of docs/music.md and the READMEs, from shipped weights.
+listen: .venv/installed
+	$(BIN)/python -m src.generate run=results/tunes/gpt/0 n=4 out=docs/music/gpt.png
+	$(BIN)/python -m src.generate run=results/tunes/gpt/0 class="4/4 major" bars=4 tempo=160 out=docs/music/gpt.wav
+	$(BIN)/python -m src.generate run=results/tunes/gpt/0 class="4/4 major" lyrics=春眠不觉晓，处处闻啼鸟 out=docs/music/words.svg
+	$(BIN)/python -m src.generate run=results/tunes/chorales/0 bars=2 out=docs/music/chorales.wav
+	$(BIN)/python -m src.generate run=results/tunes/chorales/0 bars=2 out=docs/music/chorales.svg
+	for run in gpt chorales; do for seed in 0 1 2; do \
+	$(BIN)/python -m src.generate run=results/tunes/$$run/0 seed=$$seed out=docs/music/$$run-$$seed.mid; done; done
+	rm docs/music/*.json
 
 # What each recipe does by the code as it is, and the tables of the results as they are. FORCE=--force after a new stage.
 fingerprints: data

@@ -1,8 +1,8 @@
 """python -m src.tools.readme: write the tables of README.md and of docs/ from the published results; the rest of a page stays.
 
 The blocks between `<!-- NAME -->` and `<!-- /NAME -->` are replaced, in whichever page they stand: TABLE from results/mlp_gan,
-STORY row by row (its second column stays), SEEDS, ZOO, FAMILIES and POEMS from results/seeds.md and others, BINARY likewise if
-it has been measured. Heads of tables become links to the glossary in docs/evaluation.md.
+STORY row by row (its second column stays), SEEDS, ZOO, FAMILIES, POEMS and TUNES from results/seeds.md and others, BINARY
+likewise if it has been measured. Heads of tables become links to the glossary in docs/evaluation.md.
 """
 
 import os
@@ -18,6 +18,7 @@ from src.system.files import read_json, write_atomic
 COLUMNS = {"fd": 2, "kid": 3, "is": 2, "precision": 2, "recall": 2, "density": 2, "coverage": 2, "copies": 2}  # digits shown
 RARE = "class_min_share"
 GLOSSARY = Path("docs/evaluation.md")
+TUNES = {"FD": "fd_tune-cnn-1", "nats": "nats-per-voice-step-frame-onset"}
 # Head of a column, without arrows and marks -> heading of the glossary.
 ANCHORS = {
     "FD": "fd",
@@ -82,6 +83,7 @@ def filled(text: str, results: Path, page: Path) -> str:
         "ZOO": lambda _: read(results / "zoo.md"),
         "FAMILIES": lambda _: read(results / "families.md"),
         "POEMS": lambda _: linked(read(results / "poems.md"), page, ANCHORS | {"FD": "fd_quatrain-cnn-1"}),
+        "TUNES": lambda _: linked(read(results / "tunes.md"), page, ANCHORS | TUNES),
         "BINARY": lambda text: read(path) if (path := results / "binary.md").is_file() else text,
     }
     for name, make in makers.items():

@@ -22,7 +22,7 @@ def test_pages_show_the_published_results(page: str, monkeypatch: pytest.MonkeyP
 
 def test_every_block_is_in_a_page() -> None:
     text = "".join((ROOT / page).read_text() for page in PAGES)
-    for name in ("TABLE", "STORY", "SEEDS", "ZOO", "FAMILIES", "POEMS", "BINARY", "COMPUTE", "STEPS"):
+    for name in ("TABLE", "STORY", "SEEDS", "ZOO", "FAMILIES", "POEMS", "TUNES", "BINARY", "COMPUTE", "STEPS"):
         assert text.count(f"<!-- {name} -->") == text.count(f"<!-- /{name} -->") == 1
 
 
@@ -48,6 +48,13 @@ def test_the_distance_of_quatrains_links_to_its_own_entry(tmp_path: Path) -> Non
     (tmp_path / "poems.md").write_text("| recipe | FD ↓ |\n|-|-:|\n")
     text = filled("<!-- POEMS -->\n<!-- /POEMS -->", tmp_path, Path("docs/text.md"))
     assert "| [FD](evaluation.md#fd_quatrain-cnn-1) ↓ |" in text
+
+
+def test_nats_and_the_distance_of_tunes_link_to_their_own_entries(tmp_path: Path) -> None:
+    (tmp_path / "tunes.md").write_text("| recipe | nats | FD ↓ § |\n|-|-:|-:|\n")
+    text = filled("<!-- TUNES -->\n<!-- /TUNES -->", tmp_path, Path("docs/music.md"))
+    head = "[nats](evaluation.md#nats-per-voice-step-frame-onset) | [FD](evaluation.md#fd_tune-cnn-1) ↓ § |"
+    assert head in text
 
 
 def test_heads_are_linked_without_their_marks() -> None:

@@ -32,7 +32,7 @@ repro: data
 
 # From what is committed in results/: needs no data and trains nothing.
 tables: .venv/installed
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc repro --single-item seeds_table zoo_table families_table poems_table
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc repro --single-item seeds_table zoo_table families_table binary_table poems_table tunes_table
 	$(BIN)/python -m src.tools.readme
 	$(BIN)/python -m src.tools.families
 
@@ -50,7 +50,7 @@ listen: .venv/installed
 # What each recipe does by the code as it is, and the tables of the results as they are. FORCE=--force after a new stage.
 fingerprints: data
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc repro --single-item $(FORCE) fingerprints
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc repro --single-item seeds_table zoo_table families_table poems_table metrics
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc repro --single-item seeds_table zoo_table families_table binary_table poems_table metrics
 
 # DVC by itself makes one after the other, and its lock is held between commands only.
 zoo: $(addprefix zoo-,$(ZOO))

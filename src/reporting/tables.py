@@ -113,7 +113,7 @@ class Table:
     better: str  # "lower" or "higher"
     columns: list[Column]
     protocol: dict[str, Any]
-    controls: dict[str, dict[str, Any]]  # name -> metrics; the first is the floor
+    controls: dict[str, dict[str, Any]]  # name -> metrics; the first is the floor, see `floor`
     control_names: dict[str, str]
     groups: list[Group]
     comparisons: list[Comparison]
@@ -130,8 +130,10 @@ class Table:
 
     @property
     def floor(self) -> float | None:
-        """The main metric of the first control; None if it has none."""
-        return next(iter(self.controls.values()), {}).get(self.main)
+        """The main metric of the first control; None if it has none, or is a baseline that models shall beat."""
+        name = next(iter(self.controls), "")
+        baseline = self.control_names.get(name, "").endswith("(baseline)")
+        return None if baseline else self.controls.get(name, {}).get(self.main)
 
     @property
     def unit(self) -> float | None:

@@ -66,3 +66,13 @@ def test_a_melody_of_other_symbols_is_refused() -> None:
     spec = Spec({**CHORALES.spec.fields, "melody": Field("tokens", (8,), "int64", ("a", "b"))})
     with pytest.raises(ValueError, match="the symbols of melody are not those of x"):
         MusicDecoder(spec, **SMALL)
+
+
+def test_held_symbols_are_the_last_ones_that_began() -> None:
+    network, x = MusicDecoder(CHORALES.spec, **SMALL), batch_of(CHORALES, rows=2)["x"].flatten(1)
+    expected = torch.full((*x.shape, 4), network.hold)
+    for place in range(1, x.shape[1]):
+        expected[:, place] = expected[:, place - 1]
+        symbol, voice = x[:, place - 1], (place - 1) % 4
+        expected[:, place, voice] = torch.where(symbol == network.hold, expected[:, place, voice], symbol)
+    assert torch.equal(network.held(x), expected)

@@ -38,6 +38,7 @@ tables: .venv/installed
 
 # The pictures and sounds of docs/music.md and the READMEs, from shipped weights.
 listen: .venv/installed
+	rm -rf docs/music
 	$(BIN)/python -m src.generate run=results/tunes/gpt/0 n=4 out=docs/music/gpt.png
 	$(BIN)/python -m src.generate run=results/tunes/gpt/0 class="4/4 major" bars=4 tempo=160 out=docs/music/gpt.wav
 	$(BIN)/python -m src.generate run=results/tunes/gpt/0 class="4/4 major" lyrics=春眠不觉晓，处处闻啼鸟 out=docs/music/words.svg

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from src.data.music.notes import bar_steps
 from src.data.spec import Spec
 from src.networks.mlp import Dropout
-from src.networks.symbols import SymbolNetwork, check_symbols, embeddings, start_classes
+from src.networks.symbols import SymbolNetwork, check_symbols, start_classes
 
 LOG_VARIANCE = -4.0  # of q(z | x) at first
 State = tuple[Tensor, Tensor]  # h and c of an LSTM of one layer, both [1, B, width]
@@ -37,6 +37,8 @@ class MusicVAE(nn.Module):
         part = bars * bar_steps(metre)
         self.decoder = HierarchicalDecoder(spec, z_dim, width, part, dropout, conditional)
         self.encoder = MusicEncoder(self.decoder.embedding, spec.shape[1], part, z_dim, width)
+        for lstm in (module for module in self.modules() if isinstance(module, nn.LSTM)):
+            remember(lstm)
 
 
 class MusicEncoder(nn.Module):
@@ -58,11 +60,18 @@ class MusicEncoder(nn.Module):
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Symbols [B, T, V] to mean and log-variance, each [B, z_dim]. y is ignored."""
-        steps = self.embedding(x).flatten(2) * self.embedding.embedding_dim**0.5  # [B, T, V * width], of variance 1
+        steps = self.embedding(x).flatten(2)  # [B, T, V * width]
         parts = last_states(self.within, steps.unflatten(1, (-1, self.part)).flatten(0, 1))  # [B * parts, 2 width]
         whole = self.norm(last_states(self.over, parts.unflatten(0, (len(x), -1))))  # [B, 2 width]
         mean, log_variance = self.out(whole).to(self.out.weight.dtype).chunk(2, dim=1)
         return mean, log_variance
+
+
+def remember(lstm: nn.LSTM) -> None:
+    """Add 1 to the biases of the forget gates (Jozefowicz et al. 2015, section 2.2): at 0 a state halves with each step."""
+    for name, bias in lstm.named_parameters():
+        if name.startswith("bias_hh"):
+            bias.data.chunk(4)[1].add_(1.0)  # the gates: input, forget, cell, output
 
 
 def last_states(lstm: nn.LSTM, x: Tensor) -> Tensor:
@@ -88,6 +97,8 @@ class HierarchicalDecoder(SymbolNetwork):
     part: steps of a part. Other arguments: see MusicVAE.
     """
 
+    embedding: nn.Embedding
+
     def __init__(self, spec: Spec, z_dim: int, width: int, part: int, dropout: float, conditional: bool) -> None:
         super().__init__()
         check_symbols(spec, "a hierarchical decoder")
@@ -99,8 +110,9 @@ class HierarchicalDecoder(SymbolNetwork):
         self.z_dim, self.parts, self.size = z_dim, steps // part, part * voices
         self.classes, self.vocabulary = start_classes(spec, conditional), len(spec.x.names)
         self.conditions = (("y",) if self.classes else ()) + ("z",)
-        self.embedding: nn.Embedding = embeddings(spec, self.classes, width)
-        self.place = nn.Parameter(torch.randn(self.size, width) * width**-0.5)
+        # From N(0, 1), not as for transformers: LSTMs do not normalise what they read, and take long to grow small numbers.
+        self.embedding = nn.Embedding(self.vocabulary + max(self.classes, 1), width)
+        self.place = nn.Parameter(torch.randn(self.size, width))
         self.latent = nn.Linear(z_dim, 2 * width)  # the conductor's first state
         self.conductor, self.norm = nn.LSTM(z_dim, width, batch_first=True), nn.LayerNorm(width)
         self.first = nn.Linear(width, 2 * width)  # the first state of a part

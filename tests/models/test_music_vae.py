@@ -32,8 +32,9 @@ TUNES = Walks(16)
 @pytest.fixture(scope="module")
 def trained() -> MusicVAE:
     """Of eight tunes of two bars of 2/4, that a latent tells apart."""
-    model, batch = make(TUNES, network=partial(Networks, z_dim=8, width=32, metre="2/4"), free_bits=0.5), batch_of(TUNES)
-    model.train_on({"x": batch["x"].repeat(2, 1, 1).expand(300, 16, 16, 1)}, model.configure_optimizers())
+    network, optimizer = partial(Networks, z_dim=8, width=32, metre="2/4"), partial(torch.optim.AdamW, lr=3e-3)
+    model, batch = make(TUNES, network=network, optimizer=optimizer, free_bits=1.0), batch_of(TUNES)
+    model.train_on({"x": batch["x"].repeat(2, 1, 1).expand(120, 16, 16, 1)}, model.configure_optimizers())
     return model
 
 
@@ -68,9 +69,8 @@ def test_a_latent_keeps_what_music_says(trained: MusicVAE) -> None:
     batch = batch_of(TUNES)
     restored = trained.reconstruct(batch)
     assert restored.shape == batch["x"].shape
-    others = trained.decode(trained.encode(batch).roll(1, dims=0))
-    right, wrong = ((x == batch["x"]).float().mean() for x in (restored, others))
-    assert right > max(0.95, wrong + 0.02)
+    assert torch.equal(restored, batch["x"])
+    assert not torch.equal(trained.decode(trained.encode(batch).roll(1, dims=0)), batch["x"])
     assert trained.scalars()["loss/kl"] > 2  # log 8 tells the tunes apart
     assert trained.tight_nll(batch)[0].mean() < trained.nll(batch)[0].mean()
 
@@ -86,14 +86,13 @@ def test_what_it_can_do(trained: MusicVAE) -> None:
 
 
 def test_music_between_two_pieces(trained: MusicVAE) -> None:
-    """Classes differ by three semitones or more in every note."""
     x = batch_of(TUNES)["x"]
     path = trained.interpolate_between(x[0], x[1], 7)
     assert path.shape == (7, 16, 1)
-    ends = trained.reconstruct({"x": x[:2]})
-    assert torch.equal(path[[0, -1]], ends)
-    away = [(piece != path[0]).sum().item() for piece in path]
-    assert away[0] == 0 < away[-1]
+    assert torch.equal(path[[0, -1]], x[:2])
+    away = [(piece != x[0]).sum().item() for piece in path]
+    assert away == sorted(away)
+    assert away[-1] > 0
     drawn = trained.interpolate_between(x[0].numpy(), x[1].numpy(), 3, seed=5, temperature=0.5)
     assert drawn.shape == (3, 16, 1)
     assert trained.interpolate_between(x[0], x[0], 3).unique(dim=0).shape[0] == 1
@@ -104,14 +103,14 @@ def test_attribute_vectors(trained: MusicVAE) -> None:
     has, lacks = (torch.from_numpy(part) for part in attribute("height", data["x"].numpy(), names))
     vector = trained.attribute_vector(data["x"], has, lacks)
     assert vector.shape == (8,)
-    pieces = {"x": data["x"][lacks]}
+    low, high = {"x": data["x"][lacks]}, {"x": data["x"][has]}
 
     def height(x: torch.Tensor) -> float:
         return torch.from_numpy(TUNES.symbols.pitches)[x][x > 1].float().mean().item()
 
-    low, same, high = (height(trained.with_attribute(pieces, vector, strength)) for strength in (-1.0, 0.0, 1.5))
-    assert low <= same < high - 1
-    assert torch.equal(trained.with_attribute(pieces, vector, 0.0), trained.reconstruct(pieces))
+    assert height(trained.with_attribute(low, vector)) > height(low["x"]) + 1
+    assert height(trained.with_attribute(high, vector, -1.0)) < height(high["x"]) - 1
+    assert torch.equal(trained.with_attribute(low, vector, 0.0), trained.reconstruct(low))
     with pytest.raises(UserError, match="pieces that have the attribute and pieces that lack it"):
         trained.attribute_vector(data["x"], has, torch.zeros(8, dtype=torch.bool))
 

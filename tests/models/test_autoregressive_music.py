@@ -36,8 +36,8 @@ def make(spec: Spec = CHORALES.spec, sharp: float = 1.0, **changes: Any) -> Auto
 def trained() -> Autoregressive:
     """Its voices follow the melody at fixed distances."""
     model = make(network=partial(decoder, width=32, depth=1, heads=2))
-    batch = batch_of(CHORALES, rows=32)
-    model.train_on({name: part.expand(90, *part.shape) for name, part in batch.items()}, model.configure_optimizers())
+    batch = batch_of(CHORALES, rows=16)
+    model.train_on({name: part.expand(100, *part.shape) for name, part in batch.items()}, model.configure_optimizers())
     return model
 
 

@@ -26,10 +26,10 @@ def model_of(data: Walks) -> Autoregressive:
 
 @pytest.mark.parametrize(
     ("metre", "lines", "key"),
-    [("4/4", [5, 5], None), ("6/8", [7, 1], Key(9, "minor")), ("3/4", [3, 8, 2], None), ("5/8", [4], Key(7, "major"))],
+    [("4/4", [5, 5], None), ("6/8", [7, 1], Key(9, "minor")), ("5/8", [3, 1, 2], Key(7, "major"))],
 )
 def test_every_syllable_has_one_note_and_every_line_a_cadence(metre: str, lines: list[int], key: Key | None) -> None:
-    data = Walks(101, ends=True)
+    data = Walks(73, ends=True)
     rule = syllables(lines, data.spec, metre, key)
     tonic, third = (key.tonic if key else 0), 3 if key and key.mode == "minor" else 4
     for tune in model_of(data).sample(range(12), constraints=[rule]).numpy():

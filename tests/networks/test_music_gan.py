@@ -47,8 +47,8 @@ def test_a_gan_learns_which_pitches_there_are() -> None:
     model = GAN(
         DATA.spec,
         0,
-        partial(MusicGenerator, z_dim=8, width=8),
-        partial(MusicDiscriminator, width=8),
+        partial(MusicGenerator, z_dim=8, width=4),
+        partial(MusicDiscriminator, width=4),
         AdversarialLoss(cross_entropy_discriminator, non_saturating_generator),
         partial(torch.optim.Adam, lr=2e-3, betas=(0.0, 0.99)),
         partial(torch.optim.Adam, lr=2e-3, betas=(0.0, 0.99)),

@@ -5,6 +5,7 @@ lyrics=, and MIDI files for prompt=, melody=, from=, to=. reconstruct=, traverse
 without source=, also read the run's data.
 """
 
+import contextlib
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -58,9 +59,15 @@ def generate(config: dict[str, Any]) -> Path:
     run = RunFolder.existing(config["run"])
     experiment = run.experiment()  # UserError if its config is damaged or names a class that is not allowed
     checkpoint = run.weights(config["checkpoint"])
+    existed = bool(config["out"]) and Path(config["out"]).is_dir()
     out = output_path(config, run, experiment.modality_suffix if picture_asked(config) else "")
     try:
         write(config, run, experiment, checkpoint.name, out)
+    except UserError:
+        if out.is_dir() and not existed:
+            with contextlib.suppress(OSError):  # it is not empty
+                out.rmdir()
+        raise
     except OSError as error:
         if error.errno not in NO_ROOM:
             raise

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from src.config.identity import differences, short_hash
-from src.evaluation import protocol
+from src.evaluation import image_metrics
 from src.models.gan.gan import GAN
 from src.runs.folder import RunFolder
 from src.tools.fingerprint import alike, changes, counts, fingerprint, recipes
@@ -64,8 +64,8 @@ def test_another_average_shows_though_no_setting_differs(
 def test_another_kernel_distance_shows_in_the_evaluation_alone(
     take: Any, before: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    distance = protocol.kernel_distance
-    monkeypatch.setattr(protocol, "kernel_distance", lambda *given, **named: (1.01 * distance(*given, **named)[0], 0.0))
+    distance = image_metrics.kernel_distance
+    monkeypatch.setattr(image_metrics, "kernel_distance", lambda *given, **named: (1.01 * distance(*given, **named)[0], 0.0))
     assert parts(before, take()) == {"evaluation"}
     assert all("kid" in change for change in changes(before, take()))
 

@@ -44,7 +44,7 @@ def trained() -> Autoregressive:
 @pytest.mark.parametrize("melody", [False, True])
 def test_probabilities_of_all_pieces_sum_to_1(melody: bool) -> None:
     """Of two voices and two steps: all 81 pieces or, with a melody, all 9 pieces that have it."""
-    names = ("a", "b", "c")
+    names = ("hold", "b", "c")
     fields = {"x": Field("tokens", (2, 2), "int64", names), "melody": Field("tokens", (2,), "int64", names)}
     model = make(Spec(fields if melody else {"x": fields["x"]}), sharp=3)
     x = torch.tensor(list(itertools.product(range(3), repeat=4))).unflatten(1, (2, 2))

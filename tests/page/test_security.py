@@ -89,7 +89,7 @@ def test_every_answer_has_the_headers(client: Client) -> None:
 
 
 def test_links_out_of_the_folders_are_no_runs(client: Client) -> None:
-    names = {"results/mlp_gan", "results/families/vae-mnist/0", "results/digits/0", "results/text/0"}
+    names = {"results/mlp_gan", "results/families/vae-mnist/0", "results/poems/gpt/0", "results/digits/0", "results/text/0"}
     assert client.runs.keys() == names
 
 

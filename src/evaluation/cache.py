@@ -50,6 +50,12 @@ def cached(folder: Path, described: dict[str, Any], compute: Callable[[], Arrays
     return arrays
 
 
+def cached_controls(folder: Path, described: dict[str, Any], compute: Callable[[], Any]) -> Any:
+    """The metrics of controls, plain JSON values, from the cache; see `cached`."""
+    found = cached(folder, described, lambda: {"controls": np.array(json.dumps(compute()))})
+    return json.loads(str(found["controls"]))
+
+
 def shipped(described: dict[str, Any], folder: Path = REFERENCES) -> Arrays | None:
     """Arrays from the repository, without the features; None where it has none of exactly this description."""
     path = reference_path(described, folder)

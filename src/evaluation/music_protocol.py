@@ -1,6 +1,5 @@
 """The measurement of music and of its controls: what does not depend on the model is computed once, and cached."""
 
-import json
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +12,7 @@ from src.data.music.notes import HOLD, REST, bar_steps
 from src.data.music.rolls import roll_to_symbols
 from src.data.spec import Spec
 from src.data.vocabulary import END, PAD
-from src.evaluation.cache import cached, digest
+from src.evaluation.cache import cached_controls, digest
 from src.evaluation.extractors.tunes import BARS, TuneFeatures, tokens
 from src.evaluation.metrics.distances import frechet_distance, spread, statistics
 from src.evaluation.metrics.music.distributions import (
@@ -212,8 +211,7 @@ class Reference:
 
     def controls(self, cache: Path) -> dict[str, dict[str, Any]]:
         """The metrics of each control, from the cache if they are there."""
-        found = cached(cache, self.described, lambda: {"controls": np.array(json.dumps(self.measure_controls()))})
-        return json.loads(str(found["controls"]))
+        return cached_controls(cache, self.described, self.measure_controls)
 
     def measure_controls(self) -> dict[str, dict[str, Any]]:
         print(f"measuring real music of {self.dataset.name} and its controls first, once for all runs", flush=True)

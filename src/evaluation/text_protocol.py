@@ -1,6 +1,5 @@
 """The measurement of texts and of their controls: what does not depend on the model is computed once, and cached."""
 
-import json
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +10,7 @@ import numpy as np
 from src.data.dataset import Dataset, Split, read_all
 from src.data.spec import Spec
 from src.data.vocabulary import BYTES, END, LOST, PAD, UNKNOWN, joined
-from src.evaluation.cache import cached, digest
+from src.evaluation.cache import cached_controls, digest
 from src.evaluation.extractors.quatrains import QuatrainFeatures
 from src.evaluation.metrics.mauve import summary
 from src.evaluation.metrics.ngrams import NGrams
@@ -216,8 +215,7 @@ class Reference:
 
     def controls(self, cache: Path) -> dict[str, dict[str, Any]]:
         """The metrics of each control, from the cache if they are there."""
-        found = cached(cache, self.described, lambda: {"controls": np.array(json.dumps(self.measure_controls()))})
-        return json.loads(str(found["controls"]))
+        return cached_controls(cache, self.described, self.measure_controls)
 
     def measure_controls(self) -> dict[str, dict[str, Any]]:
         print(f"measuring real text of {self.dataset.name} and its controls first, once for all runs", flush=True)

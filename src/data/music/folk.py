@@ -116,14 +116,14 @@ class Folk(Collection):
         metre: str = "4/4",
         length: int = 288,
         fewest: int = 20,
-        name: str = "folk",
+        name: str = "",
         sources: Sequence[Source] | None = None,
     ) -> None:
         if bars < 0:
             raise UserError(f"bars={bars}: 0 for whole tunes, or how many bars a sample has")
         if length < 1:
             raise UserError(f"length={length}: a tune has at least 1 step")
-        super().__init__(folder, name, sources)
+        super().__init__(folder, name or self.used, sources)
         self.bars, self.metre, self.length, self.fewest = bars, SAME_METRE.get(metre, metre), length, fewest
         self.steps = bars * bar_steps(metre) if bars else length + 1
 
@@ -194,18 +194,6 @@ class Essen(Folk):
     default_sources: ClassVar[tuple[Source, ...]] = wheel(derive_essen)
     used = "essen"
     _said = False
-
-    def __init__(
-        self,
-        folder: str | Path,
-        bars: int = 0,
-        metre: str = "4/4",
-        length: int = 288,
-        fewest: int = 20,
-        name: str = "essen",
-        sources: Sequence[Source] | None = None,
-    ) -> None:
-        super().__init__(folder, bars, metre, length, fewest, name, sources)
 
     def prepare(self) -> None:
         """As Folk's; says what the licence is, once."""

@@ -75,7 +75,7 @@ class CycleGAN(AdversarialTranslation):
 
         fake_x, fake_s = g(s), f(x)
         cycle = (f(fake_x) - s).abs().mean() + (g(fake_s) - x).abs().mean()
-        g_loss = self.persuade(d_x, x, fake_x) + self.persuade(d_s, s, fake_s) + self.cycle * cycle
+        g_loss = self.persuade(d_x, x, fake_x).mean() + self.persuade(d_s, s, fake_s).mean() + self.cycle * cycle
         measured = {"loss/cycle": cycle}
         if self.identity:
             measured["loss/identity"] = (g(x) - x).abs().mean() + (f(s) - s).abs().mean()

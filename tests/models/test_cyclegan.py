@@ -24,7 +24,7 @@ def make(spec: Spec = DATA.spec, **changes: Any) -> CycleGAN:
     adam = partial(torch.optim.Adam, lr=2e-3, betas=(0.5, 0.99))
     settings: dict[str, Any] = {
         "generator": partial(ResidualTranslator, width=4, blocks=1, kernel=3),
-        "discriminator": partial(PatchDiscriminator, width=4, layers=1, conditional=False),
+        "discriminator": partial(PatchDiscriminator, width=4, layers=1, condition="none"),
         "loss": AdversarialLoss(least_squares_discriminator, least_squares_generator),
         "g_optimizer": adam,
         "d_optimizer": adam,

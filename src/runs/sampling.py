@@ -17,12 +17,14 @@ def provenance_of(run: RunFolder, model: Any, weights: str = "ema", checkpoint: 
     """Where the samples of a run's model come from, as plain JSON values; "model" is the hash of the network's weights."""
     from src.runs.export import state_hash
 
+    licence = run.manifest().get("licence")
     return {
         "model": state_hash(model.network(weights).state_dict()),
         "weights": weights if model.ema else "raw",
         "run": run.path.parent.name,
         "seed": run.path.name,
         "checkpoint": run.weights(checkpoint).name,
+        **({"licence": licence} if licence else {}),  # of the data
     }
 
 

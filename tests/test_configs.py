@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from pictures import PICTURES, words_of_pictures
 from src.config.experiment import Experiment
 from tunes import words_of_walks
 
@@ -55,6 +56,8 @@ def test_models(model: str, compose: Any, tmp_path: Path) -> None:
         small = [*small, *SMALL_UNET]
     if model.startswith("music_"):
         small = [*SMALL[1:], *words_of_walks(model)]
+    if model in PICTURES:
+        small = [*SMALL[1:], *words_of_pictures(model)]
     two_steps(compose(f"model={model}", *small, f"run_dir={tmp_path}"))
 
 

@@ -11,6 +11,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
+from pictures import PICTURES, words_of_pictures
 from src.config.errors import Interrupted, UserError
 from src.config.experiment import Experiment
 from src.data.digits import Digits
@@ -32,6 +33,7 @@ TINY = ["model=mlp_gan", "data=digits", "debug=tiny", "trainer.threads=1", "eval
 def test_a_stock_trainer_trains_every_rule(name: str, compose: Any, tmp_path: Path) -> None:
     data = ["data=text", f"data.path={ROOT / 'README.md'}"] if name in TEXTS else ["data=digits"]
     data = words_of_walks(name) if name.startswith("music_") else data
+    data = words_of_pictures(name) if name in PICTURES else data
     data += ["data.length=24"] if name.startswith("text_") else []
     data += ["model.pretraining.samples=8"] if name == "text_gan" else []  # one update
     experiment = Experiment(compose(f"model={name}", *data, "debug=tiny"))

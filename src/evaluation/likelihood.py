@@ -18,7 +18,7 @@ from src.evaluation.metrics.sequences import Sequences, longest_copies
 from src.evaluation.scoring import BATCH, score, subset
 from src.evaluation.suite import Column, Main, record
 from src.models.capabilities import Likelihood, Samples
-from src.models.conditions import sources_of
+from src.models.conditions import conditions_for
 from src.models.model import Model
 from src.parallel.collectives import from_first, shared
 
@@ -143,12 +143,12 @@ class LikelihoodSuite:
         """The copy metrics of the model's samples, and of the controls: unseen real samples and training samples."""
         seeds = range(self.seed, self.seed + self.copies)
         unseen, train = dataset.split(self.split), dataset.split("train")
-        sources = {}
-        if "source" in model.conditions([0]):
-            sources = sources_of(unseen, np.arange(self.copies) % len(unseen))
+        reads_source = "source" in model.conditions([0])
 
         def draw(rows: slice) -> np.ndarray:
-            cond = model.conditions(seeds[rows]) | {name: part[rows] for name, part in sources.items()}
+            cond = model.conditions(seeds[rows])
+            if reads_source:
+                cond |= conditions_for(model, unseen, np.arange(self.copies)[rows] % len(unseen), seeds[rows])
             return model.sample(seeds[rows], cond).numpy()
 
         parts = shared(draw, self.copies, BATCH)

@@ -26,6 +26,15 @@ class Samples(Protocol):
 
 
 @runtime_checkable
+class ConditionsFromData(Protocol):
+    """Makes the conditions of its samples from the data themselves, such as pictures with holes."""
+
+    def conditions_from(self, batch: Batch, seeds: Sequence[int]) -> Batch:
+        """Conditions [N, ...] by field for `sample`, from a batch in the model's format; seeds[i] keys those of i."""
+        ...
+
+
+@runtime_checkable
 class Interpolates(Protocol):
     """Has a latent space."""
 

@@ -23,7 +23,7 @@ from src.data.dataset import Dataset
 from src.data.loader import DataModule, failure
 from src.evaluation.suite import Suite
 from src.models.capabilities import Samples
-from src.models.conditions import sources_of
+from src.models.conditions import conditions_for
 from src.models.model import Model, OneLoss
 from src.parallel.batch_norm import synchronise
 from src.parallel.collectives import is_first
@@ -37,7 +37,7 @@ from src.training.callbacks.budget import Budget
 from src.training.callbacks.checkpoint import AtomicCheckpointIO, Checkpoint
 from src.training.callbacks.profile import Profile
 from src.training.callbacks.progress import Progress
-from src.training.callbacks.samples import DrawSamples
+from src.training.callbacks.samples import FIXED_SEEDS, DrawSamples
 from src.training.callbacks.scalars import LogScalars
 from src.training.callbacks.stop_on_signal import StopOnSignal
 from src.training.callbacks.validation import VALIDATION, Validate
@@ -83,11 +83,11 @@ def fit(
         own.insert(0, Profile(run.path / "profile", settings.profile))
     previews = None
     if isinstance(model, Samples) and cadence.previews:
-        sources = None
+        seeds, sources = range(FIXED_SEEDS, FIXED_SEEDS + cadence.previews), None
         if "source" in model.conditions([0]):
             unseen = dataset.split("validation")
-            sources = sources_of(unseen, np.arange(cadence.previews) % len(unseen))
-        previews = DrawSamples(run.samples, record, signals, modality, cadence.previews, cadence.per_decade, sources)
+            sources = conditions_for(model, unseen, np.arange(cadence.previews) % len(unseen), seeds)
+        previews = DrawSamples(run.samples, record, signals, modality, seeds, cadence.per_decade, sources)
         own.append(previews)
     own += [validate, budget]
     if is_first() and not any(isinstance(callback, ProgressBar) for callback in callbacks):

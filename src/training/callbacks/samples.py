@@ -1,6 +1,7 @@
 """Draw samples of the same seeds repeatedly during training, and make a film of them at the end."""
 
 import time
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from pytorch_lightning import Callback, Trainer
 from src.config.errors import Diverged
 from src.data.spec import Batch
 from src.modalities.modality import Films, Modality, Plays
+from src.models.conditions import source_as_data
 from src.models.model import Model
 from src.training.callbacks.stop_on_signal import StopOnSignal
 from src.training.loggers import Record
@@ -20,10 +22,10 @@ FIXED_SEEDS = 2_000_000  # differ from the evaluation's: recipes must not be tun
 
 
 class DrawSamples(Callback):
-    """A preview of `n` samples from fixed seeds at log-spaced steps, of music also its sound; a film of them all at the end.
+    """A preview of the samples of fixed seeds at log-spaced steps, of music also its sound; a film of them all at the end.
 
     The model needs the capability Samples; a film needs the modality's capability Films. sources: what the samples are
-    generated from (`sources_of`), for models that read a source.
+    generated from (`conditions_for`), for models that read a source.
     """
 
     def __init__(
@@ -32,12 +34,12 @@ class DrawSamples(Callback):
         record: Record,
         signals: StopOnSignal,
         modality: Modality,
-        n: int,
+        seeds: Sequence[int],
         per_decade: int,
         sources: Batch | None = None,
     ) -> None:
         self.folder, self.record, self.signals, self.per_decade = folder, record, signals, per_decade
-        self.seeds, self.modality, self.sources = range(FIXED_SEEDS, FIXED_SEEDS + n), modality, sources or {}
+        self.seeds, self.modality, self.sources = seeds, modality, sources or {}
         self.seconds = 0.0  # that drawing has taken in this process
 
     def due(self, step: int) -> bool:
@@ -79,7 +81,8 @@ class DrawSamples(Callback):
         path = self.folder / f"step-{model.step:09d}{self.modality.suffix}"
         if self.sources:
             samples = model.sample(self.seeds, {**model.conditions(self.seeds), **self.sources})
-            preview: Any = partial(self.modality.preview, sources=self.sources["source"])  # type: ignore[call-arg]
+            sources = source_as_data(self.sources["source"])
+            preview: Any = partial(self.modality.preview, sources=sources)  # type: ignore[call-arg]
         else:
             samples, preview = model.sample(self.seeds), self.modality.preview
         finished = self.modality.finish(samples)

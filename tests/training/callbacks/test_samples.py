@@ -26,7 +26,7 @@ def test_music_is_seen_and_heard_in_the_metre_of_its_class(tmp_path: Path) -> No
     folder = tmp_path / "samples"
     folder.mkdir()
     music = Music(spec)
-    draw = DrawSamples(folder, record, SimpleNamespace(), music, n=2, per_decade=1)  # type: ignore[arg-type]
+    draw = DrawSamples(folder, record, SimpleNamespace(), music, range(2), per_decade=1)  # type: ignore[arg-type]
     for model.step in (0, 5):
         draw.draw(model)
     assert told == [

@@ -1,0 +1,93 @@
+"""Small pairs of pictures for tests, in the form of the emoji: outlines of shapes, and the shapes in a colour of their kind."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from src.data.dataset import Arrays
+from src.data.spec import Field, Spec
+from src.evaluation.suite import Column, Main, record
+from src.modalities.image import Image
+
+SIZES = {"train": 96, "validation": 32, "test": 32}
+COLOURS = (230, 40, 40), (40, 40, 230)  # of discs, of squares
+
+
+class Shapes:
+    """x: a disc or a square in its colour on white, uint8 [3, S, S]. source: its black outline on white, uint8 [1, S, S]."""
+
+    name = "shapes"
+
+    def __init__(self, size: int = 16) -> None:
+        self.size = size
+        fields = {"x": Field("image", (3, size, size), "uint8"), "source": Field("image", (1, size, size), "uint8")}
+        self.spec = Spec(fields)
+
+    def prepare(self) -> None: ...
+
+    def hashes(self) -> dict[str, str]:
+        return {"x": "0"}
+
+    def split(self, name: str) -> Arrays:
+        random, s = np.random.default_rng(len(name)), self.size
+        x, source = np.full((SIZES[name], 3, s, s), 255, np.uint8), np.full((SIZES[name], 1, s, s), 255, np.uint8)
+        for number in range(SIZES[name]):
+            kind, radius = number % 2, random.integers(s // 5, s // 3)
+            down, right = np.abs(np.mgrid[:s, :s] - random.integers(s // 3, s - s // 3, (2, 1, 1)))
+            distance = np.maximum(down, right) if kind else np.hypot(down, right).round()
+            x[number, :, distance < radius] = COLOURS[kind]
+            for picture in x[number], source[number]:
+                picture[:, distance == radius] = 0
+        return Arrays(x=x, source=source)
+
+
+class Shown(Image):
+    """Samples alone, without their sources."""
+
+    def preview(self, samples: Tensor, path: str | Path, provenance: Mapping[str, Any] | None = None, **more: Any) -> None:
+        assert {*more} <= {"sources"}
+        super().preview(samples, path, provenance)
+
+
+class Mean:
+    """A suite of one number: the mean absolute difference of a few samples to the data."""
+
+    main = Main("l1", "lower")
+    better = main.better
+
+    def __init__(self, **settings: Any) -> None: ...
+
+    def check(self, spec: Spec) -> None: ...
+
+    def validate(self, model: Any, dataset: Any) -> float:
+        batch = batch_of(dataset, "validation", 4)
+        return float((model.sample(range(4), {"source": batch["source"]}) - batch["x"]).abs().mean())
+
+    def evaluate(self, model: Any, dataset: Any, modality: Any, folder: Path) -> dict[str, Any]:
+        value = {"l1": self.validate(model, dataset)}
+        return record(self.main, [Column("l1", "L1", "of pictures")], value, {}, {}, {"suite": "l1"})
+
+
+# Models of conf/model that make pictures of pictures, and words that make each small.
+PICTURES = {
+    "pix2pix": ["model.generator={widths: [8, 8], dropout: 0.5, dropped: 1}", "model.discriminator={width: 8, layers: 1}"],
+}
+
+
+def words_of_pictures(model: str) -> list[str]:
+    """Words of `compose` for a small model of conf/model on shapes."""
+    words = ["data=digits", "data.name=shapes", "~data.source", "~data.modality"]
+    words += ["evaluation=likelihood", "evaluation._target_=pictures.Mean", "samples.n=2"]
+    words.append("+data.source={_target_: pictures.Shapes}")
+    words.append("+data.modality={_target_: pictures.Shown, _partial_: true}")
+    return [*words, *PICTURES[model]]
+
+
+def batch_of(dataset: Any, split: str = "train", rows: int = 8) -> dict[str, Tensor]:
+    """The first samples of a split in the model's format."""
+    found = {name: torch.from_numpy(part) for name, part in dataset.split(split).batch(np.arange(rows)).items()}
+    return dataset.spec.to_model(found)

@@ -74,7 +74,7 @@ KEYS = {
     **dict.fromkeys(("table", "json", "curves", "metrics"), PATH),
     "runs": PATHS,
     **dict.fromkeys(("fresh", "evaluate", "flagship", "quick", "film", "open", "chat", "rhyme"), BOOL),
-    **dict.fromkeys(("prompt", "source", "heads", "form", "key", "melody", "from", "to", "lyrics"), TEXT),
+    **dict.fromkeys(("prompt", "source", "mask", "heads", "form", "key", "melody", "from", "to", "lyrics"), TEXT),
     "tempo": TEMPO,
     **dict.fromkeys(("trainer.channels_last", "trainer.sync_batchnorm", "trainer.deterministic"), BOOL),
     **dict.fromkeys(
@@ -134,6 +134,7 @@ CHOICES = {
     "on_divergence": ("fail", "record"),
     "format": ("files", "npz", "safetensors", "onnx"),
     "weights": ("ema", "raw"),
+    "direction": ("forward", "backward"),
     "solver": ("euler", "heun", "multistep"),
     "script": ("simplified", "traditional"),
     "synth": ("own", "fluidsynth"),
@@ -147,8 +148,8 @@ CHOICES = {
 # Keys that may be null. A name that ends with a dot stands for all keys of that section.
 NULLABLE = (
     *("stop.", "trainer.threads", "trainer.profile", "evaluation.extractor", "evaluation.weights", "evaluation.device"),
-    *("truncation", "side", "temperature", "top_k", "top_p", "nfe", "solver", "guidance"),
-    *("prompt", "source", "heads", "form", "script", "tempo", "key", "bars", "melody", "from", "to", "lyrics"),
+    *("truncation", "side", "temperature", "top_k", "top_p", "nfe", "solver", "guidance", "direction"),
+    *("prompt", "source", "mask", "heads", "form", "script", "tempo", "key", "bars", "melody", "from", "to", "lyrics"),
     *("run_dir", "extend", "publish", "out", "store", "baseline", "table", "json", "curves", "metrics", "figures"),
 )
 

@@ -10,7 +10,17 @@ from src.config.errors import UserError, nearest
 from src.runs.folder import RunFolder
 from src.runs.manifest import data_changes
 
-SETTINGS = "truncation", "side", "temperature", "top_k", "top_p", "nfe", "solver", "guidance"  # each model takes some
+SETTINGS = (
+    "truncation",
+    "side",
+    "temperature",
+    "top_k",
+    "top_p",
+    "nfe",
+    "solver",
+    "guidance",
+    "direction",
+)  # each model takes some
 
 
 def provenance_of(run: RunFolder, model: Any, weights: str = "ema", checkpoint: str = "best") -> dict[str, Any]:

@@ -75,6 +75,11 @@ class Mean:
 # Models of conf/model that make pictures of pictures, and words that make each small.
 PICTURES = {
     "pix2pix": ["model.generator={widths: [8, 8], dropout: 0.5, dropped: 1}", "model.discriminator={width: 8, layers: 1}"],
+    "cyclegan": [
+        "model.generator={width: 4, blocks: 1, kernel: 3}",
+        "model.discriminator={width: 4, layers: 1}",
+        "model.pool=20",
+    ],
 }
 
 

@@ -13,6 +13,7 @@ from src.data.folder import SUFFIXES
 
 KEYS = ("mask",)  # source= is also a setting of text
 WHITE = 128  # grey values of a mask from here on are a hole
+SHOWN = 80  # characters of a wrong source= in a message
 
 
 def given(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -52,9 +53,8 @@ def asked(model: Any, config: Mapping[str, Any]) -> list[Path]:
             raise UserError(f"source={source} has {len(names):,} pictures, one for each sample: leave n= out")
         return [place / name for name in names]
     if not place.is_file():
-        raise UserError(
-            f"source={source}: there is no such file or folder: this model reads pictures, name one or a folder of them"
-        )
+        shown = source if len(source) <= SHOWN and source.isprintable() else f"{source[:SHOWN]!r}..."
+        raise UserError(f"source={shown}: there is no such picture: name one, or a folder of them, which this model reads")
     return [place] * (config["n"] or 1)
 
 

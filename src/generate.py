@@ -1,14 +1,14 @@
 """python -m src.generate run=PATH [n=64 class=3 interpolate=8 format=files|npz|safetensors|onnx]: run folder to samples.
 
 Of text: prompt=, source=, heads=, form=, rhyme=true, script=; chat=true answers lines on stdin. Of music: tempo=, key=, bars=,
-lyrics=, and MIDI files for prompt=, melody=, from=, to=. reconstruct=, traverse= and samples of a model that reads a source,
-without source=, also read the run's data.
+lyrics=, and MIDI files for prompt=, melody=, from=, to=. Of pictures made from others: source=, a file or a folder, mask=,
+direction=. reconstruct=, traverse= and samples of a model that reads a source, without source=, also read the run's data.
 """
 
 import contextlib
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain, tee
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 from src.config import command_line
 from src.config.errors import UserError
 from src.config.experiment import Experiment
-from src.runs import prompts, tunes
+from src.runs import picture_sources, prompts, tunes
 from src.runs.folder import RunFolder
 from src.runs.outputs import FILES, PICTURES, SAMPLES, SAMPLING_KEYS, output_path, picture_asked
 from src.runs.sampling import batch_of, condition, load_test_split, provenance_of, sampling_settings
@@ -120,12 +120,15 @@ def write(config: dict[str, Any], run: RunFolder, experiment: Experiment, checkp
         modality.strip(modality.finish(rows[picture](model, config, run)), out, drawn)
     else:
         single = out.suffix != modality.suffix and out.suffix in getattr(modality, "formats", ())  # one file of one sample
-        seeds = range(config["seed"], config["seed"] + (config["n"] or (1 if single else getattr(modality, "usual", SAMPLES))))
+        files = picture_sources.asked(model, config)
+        usual = len(files) or (1 if single else getattr(modality, "usual", SAMPLES))
+        seeds = range(config["seed"], config["seed"] + (config["n"] or usual))
         if single and len(seeds) > 1:
             raise UserError(f"out={out} holds one sample: leave n= out, or name a folder")
         typed = tunes.typed(model, modality, config)
         modality, drawn = typed.modality, drawn | typed.record
-        cond, shown = conditions(model, config, typed, run, seeds)
+        drawn |= picture_sources.given(config) | picture_sources.names(files, config)
+        cond, shown = conditions(model, config, typed, run, seeds, files)
         settings = sampling_settings(config, model.sample)
         portions = draw(lambda *row: modality.finish(typed.sample(*row, **settings)), seeds, cond)
         portions = chain([next(portions)], portions)  # what cannot be drawn is refused before anything is deleted
@@ -203,12 +206,12 @@ def draw(sample: Callable[[range, Any], Any], seeds: range, cond: Any) -> Iterat
 
 
 def conditions(
-    model: Any, config: dict[str, Any], typed: prompts.Typed, run: RunFolder, seeds: range
+    model: Any, config: dict[str, Any], typed: prompts.Typed, run: RunFolder, seeds: range, files: Sequence[Path] = ()
 ) -> tuple[Any, dict[str, Any]]:
     """The conditions of samples, None for the default ones; and what to show them with, by the name of the argument.
 
     That is their sources, or of music their classes, which say the metre. Without source=, a model that reads a source gets
-    those of test samples, from number `seed` on.
+    those of test samples, from number `seed` on. files: pictures that source= names.
     """
     from src.modalities.modality import Plays
 
@@ -216,6 +219,9 @@ def conditions(
     cond = condition(model, config["class"], n)
     if isinstance(typed.modality, Plays):
         return cond, {"classes": (cond or model.conditions(seeds)).get("y")}
+    if picture_sources.reads_pictures(model):
+        found = picture_sources.conditions(model, config, files, lambda: test_batch(model, config, run, n), seeds)
+        return found | (cond or {}), {"sources": found["source"]}
     if typed.source is not None:
         return prompts.source_condition(model, typed.modality, typed.source, n) | (cond or {}), {}
     if "source" not in model.conditions([0]):

@@ -6,7 +6,7 @@ from typing import Any
 from src.config import command_line
 from src.config.build import instantiate
 from src.data.clients import commit_to_dvc
-from src.data.dataset import SPLITS, notes_of
+from src.data.dataset import SPLITS, licence_of, notes_of
 
 
 def prepare(config: dict[str, Any]) -> None:
@@ -17,6 +17,8 @@ def prepare(config: dict[str, Any]) -> None:
     sizes = ", ".join(f"{name} {len(dataset.split(name)):,}" for name in SPLITS)
     fields = ", ".join(f"{name}: {field.kind} {list(field.shape)}" for name, field in dataset.spec.fields.items())
     print(f"{dataset.name}: complete and checked; {sizes}; {fields}")
+    if licence := licence_of(dataset):
+        print(f"licence: {licence}")
     if notes := notes_of(dataset):
         print(", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in notes.items()))
 

@@ -102,8 +102,10 @@ def test_losses(loss: str, compose: Any, tmp_path: Path) -> None:
 @pytest.mark.parametrize("data", options("data"))
 def test_data(data: str, compose: Any, tmp_path: Path) -> None:
     """What each one's classes are, its own test says; here that it can be built, before any file is there, and is sound."""
-    own = {"folder": tmp_path, "midi": tmp_path, "text": BOOK, "conversations": BOOK, "text_pairs": BOOK}
+    texts = dict.fromkeys(("text", "conversations", "text_pairs"), BOOK)
+    own = dict.fromkeys(("folder", "midi", "pairs", "unpaired"), tmp_path) | texts
     path = [f"data.path={own[data]}"] if data in own else []
+    path += [f"data.path_b={tmp_path}"] if data in ("pairs", "unpaired") else []
     dataset = Experiment(compose(f"data={data}", f"paths.data={tmp_path}", *path)).dataset
     assert dataset.name == data
     if data not in VOCABULARY_IN_FILES:

@@ -15,7 +15,7 @@ from src.config.errors import UserError, nearest
 ALLOWED_TARGETS = (
     *("src.data.", "src.models.", "src.networks.", "src.modalities."),
     *("src.evaluation.images.", "src.evaluation.likelihood.", "src.evaluation.representation.", "src.evaluation.text."),
-    "src.evaluation.music.",
+    *("src.evaluation.music.", "src.evaluation.translation.", "src.evaluation.inpainting."),
     *("src.training.ema.", "src.training.schedules.", "torch.optim."),
     *("pytorch_lightning.callbacks.", "pytorch_lightning.loggers."),
 )
@@ -69,12 +69,12 @@ KEYS = {
     **dict.fromkeys(("baseline", "host"), TEXT),
     "port": PORT,
     "evaluation.device": DEVICE,
-    **dict.fromkeys(("paths.data", "paths.runs", "paths.cache", "data.path", "evaluation.weights"), PATH),
+    **dict.fromkeys(("paths.data", "paths.runs", "paths.cache", "data.path", "data.path_b", "evaluation.weights"), PATH),
     **dict.fromkeys(("run", "run_dir", "extend", "publish", "published", "out", "output", "readme", "results", "store"), PATH),
     **dict.fromkeys(("table", "json", "curves", "metrics"), PATH),
     "runs": PATHS,
     **dict.fromkeys(("fresh", "evaluate", "flagship", "quick", "film", "open", "chat", "rhyme"), BOOL),
-    **dict.fromkeys(("prompt", "source", "heads", "form", "key", "melody", "from", "to", "lyrics"), TEXT),
+    **dict.fromkeys(("prompt", "source", "mask", "heads", "form", "key", "melody", "from", "to", "lyrics"), TEXT),
     "tempo": TEMPO,
     **dict.fromkeys(("trainer.channels_last", "trainer.sync_batchnorm", "trainer.deterministic"), BOOL),
     **dict.fromkeys(
@@ -93,7 +93,7 @@ KEYS = {
     "nfe": COUNT,
     "guidance": NOT_NEGATIVE,
     **dict.fromkeys(("data.size", "data.crop"), COUNT),
-    **dict.fromkeys(("data.channels", "data.vocabulary"), COUNT),
+    **dict.fromkeys(("data.channels", "data.source_channels", "data.vocabulary"), COUNT),
     "data.max_broken": FRACTION,
     "validation.samples": DRAWN,
     "evaluation.samples": SOME,
@@ -129,11 +129,12 @@ CHOICES = {
         *("inception-v3-compat", "clip-vit-b-32", "dinov2-vit-b-14"),
     ),
     "evaluation.split": ("train", "validation", "test"),
-    "data.channels": (1, 3),
+    **dict.fromkeys(("data.channels", "data.source_channels"), (1, 3)),
     "on_change": ("refuse", "accept", "restart"),
     "on_divergence": ("fail", "record"),
     "format": ("files", "npz", "safetensors", "onnx"),
     "weights": ("ema", "raw"),
+    "direction": ("forward", "backward"),
     "solver": ("euler", "heun", "multistep"),
     "script": ("simplified", "traditional"),
     "synth": ("own", "fluidsynth"),
@@ -147,8 +148,8 @@ CHOICES = {
 # Keys that may be null. A name that ends with a dot stands for all keys of that section.
 NULLABLE = (
     *("stop.", "trainer.threads", "trainer.profile", "evaluation.extractor", "evaluation.weights", "evaluation.device"),
-    *("truncation", "side", "temperature", "top_k", "top_p", "nfe", "solver", "guidance"),
-    *("prompt", "source", "heads", "form", "script", "tempo", "key", "bars", "melody", "from", "to", "lyrics"),
+    *("truncation", "side", "temperature", "top_k", "top_p", "nfe", "solver", "guidance", "direction"),
+    *("prompt", "source", "mask", "heads", "form", "script", "tempo", "key", "bars", "melody", "from", "to", "lyrics"),
     *("run_dir", "extend", "publish", "out", "store", "baseline", "table", "json", "curves", "metrics", "figures"),
 )
 

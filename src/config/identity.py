@@ -4,13 +4,14 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from src.config.checks import leaves
 
 # Settings of where a run is computed and how it is logged, not of what it computes: they are not part of its identity.
 NOT_IDENTITY = re.compile(
-    r"(paths|logger|log|checkpoint|run_dir|devices|fresh|on_change|on_divergence|evaluate|publish|flagship|data\.workers|evaluation\.(cache|device))(\.|$)"
+    r"(paths|logger|log|checkpoint|run_dir|devices|fresh|on_change|on_divergence|evaluate|publish|flagship|data\.workers|data\.(source\.)?path_b|evaluation\.(cache|device))(\.|$)"
     r"|trainer\.(?!precision$)"
 )
 
@@ -31,7 +32,10 @@ def with_data_in(folder: str | None, config: Mapping[str, Any]) -> dict[str, Any
 
 
 def with_path(path: str, config: Mapping[str, Any]) -> dict[str, Any]:
-    """A config whose own data (`data.path`) are at `path`: so are all paths of `data.source` at or below the former place."""
+    """A config whose own data (`data.path`) are at `path`: so are all paths of `data.source` at or below the former place.
+
+    A second folder (`data.path_b`) that lay beside the first one lies beside it still.
+    """
     data, before = config["data"], config["data"]["path"]
     downloads = f"{config.get('paths', {}).get('data')}/"  # which may lie below data.path, and stay
 
@@ -43,7 +47,11 @@ def with_path(path: str, config: Mapping[str, Any]) -> dict[str, Any]:
         inside = value.startswith(f"{before}/") and (before.startswith(downloads) or not value.startswith(downloads))
         return path if value == before else path + value.removeprefix(before) if inside else value
 
-    return {**config, "data": {**data, "path": path, "source": moved("source", data["source"])}}
+    found = {**data, "path": path, "source": moved("source", data["source"])}
+    if "path_b" in data and Path(data["path_b"]).parent == Path(before).parent:
+        beside = str(Path(path).with_name(Path(data["path_b"]).name))
+        found |= {"path_b": beside, "source": {**found["source"], "path_b": beside}}
+    return {**config, "data": found}
 
 
 def data_digest(hashes: Mapping[str, str]) -> str:

@@ -74,6 +74,11 @@ def notes_of(dataset: Any) -> dict[str, int]:
     return dataset.notes() if hasattr(dataset, "notes") else {}
 
 
+def licence_of(dataset: Any) -> str | None:
+    """What a data set says in `licence` of what is made from it, if it asks for anything; manifests and sidecars have it."""
+    return getattr(dataset, "licence", None)
+
+
 def check_dataset(dataset: Dataset) -> None:
     """Raise UserError unless a prepared data set is what it says: name, hashes, and a sample of each split against the spec."""
     kind = type(dataset).__name__

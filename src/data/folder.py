@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from src.config.errors import UserError
-from src.data.dataset import Arrays
+from src.data.dataset import SPLITS, Arrays
 from src.data.decoded import REVISION, Decoded, map_parallel, to_array, write_images
 from src.data.files import kind, list_files, unreadable
 from src.data.sources import digest
@@ -21,7 +21,7 @@ from src.system.files import check_writable, write_json
 SUFFIXES = (".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 HELD_OUT = 0.05  # share of the images in the test split; validation has the same share
 FEWEST = 5  # images per split: with fewer, no distance to the split is defined
-READING = 2  # increase it when other files are read, or their splits or classes change: older caches are then not used
+READING = 3  # increase it when other files are read, or their splits or classes change: older caches are then not used
 GIVEN = {"train": "train", "val": "validation", "valid": "validation", "validation": "validation", "test": "test"}
 RECOMMENDED = 250  # images: in 99 of 100 folders of this size, each split has at least FEWEST
 
@@ -50,6 +50,7 @@ class Folder:
     """
 
     name = "folder"
+    key = "data.path"  # the setting that names the folder, for messages
 
     def __init__(
         self, path: str | Path, cache: str | Path, size: int = 32, channels: int = 3, max_broken: float = 0.05
@@ -72,7 +73,7 @@ class Folder:
         names, others = self._names()
         if not names:
             found = f"; found: {others}" if others else ""
-            raise UserError(f"data.path={self.path}: there are no images in it ({', '.join(SUFFIXES)}){found}")
+            raise UserError(f"{self.key}={self.path}: there are no images in it ({', '.join(SUFFIXES)}){found}")
         listing = _hash([others, *map(self._status, names)])
         unchanged = self._decoded if self._known.get("listing") == listing else None
         if unchanged is None or not unchanged.is_intact():
@@ -84,7 +85,8 @@ class Folder:
             if others:
                 print(f"{self.path}: left out: {others}")
             write_json(self._index, {"listing": listing, "source": decoded.source})
-        self._check_counts()
+        self._check_broken()
+        self._check_splits()
 
     def hashes(self) -> dict[str, str]:
         """SHA-256 of the arrays of images and of labels."""
@@ -101,6 +103,18 @@ class Folder:
         }[name]
         labels = np.array(decoded.array("labels")[rows]) if "labels.npy" in decoded.hashes() else None
         return Arrays(x=decoded.array("images")[rows], y=labels)
+
+    def names(self) -> list[str]:
+        """The file of each row of `images`, relative to the folder."""
+        return self._ready().details()["names"]
+
+    def images(self) -> np.ndarray:
+        """All images, uint8 [N, channels, size, size], a read-only memory map."""
+        return self._ready().array("images")
+
+    def given(self) -> dict[str, str]:
+        """Folder at the top -> its split, if such folders are named after splits; else empty."""
+        return self._given(self.names())
 
     # The cache
 
@@ -130,16 +144,16 @@ class Folder:
     def _names(self) -> tuple[list[str], str]:
         """All image files, relative to the folder, sorted; and how many other files there are, by kind."""
         if not self.path.is_dir():
-            raise UserError(f"data.path={self.path}: there is no such folder: say where the images are now")
+            raise UserError(f"{self.key}={self.path}: there is no such folder: say where the images are now")
         return list_files(self.path, SUFFIXES)
 
     def _given(self, names: list[str]) -> dict[str, str]:
-        """Folder at the top -> its split, if such folders are named after splits; else empty."""
+        """See `given`."""
         tops = sorted({Path(name).parts[0] for name in names})
         given = {top: GIVEN[top.lower()] for top in tops if top.lower() in GIVEN}
         if len(set(given.values())) < 2:
             return {}
-        said = f"data.path={self.path}: {' and '.join(given)} are taken for splits, but"
+        said = f"{self.key}={self.path}: {' and '.join(given)} are taken for splits, but"
         if "train" not in given.values():
             raise UserError(f"{said} there is no train: add it, or rename them if they are classes")
         if beside := [top for top in tops if top not in given]:
@@ -184,7 +198,7 @@ class Folder:
         given, classes = self._given([*hashes]), self._classes([*hashes])
         kept: list[str] = []
         broken = {name: kind(self.path / name) for name, sha256 in hashes.items() if not sha256}
-        splits = {name: _split(name, sha256, given) for name, sha256 in hashes.items() if sha256}
+        splits = {name: split_of_file(name, sha256, given) for name, sha256 in hashes.items() if sha256}
         # Sorted by split: each is then one slice, and only a slice can be memory-mapped.
         order = ("test", "validation", "train")
         names = sorted(splits, key=lambda name: (order.index(splits[name]), hashes[name], name))
@@ -212,7 +226,7 @@ class Folder:
             print(f"and {len(broken) - 20:,} more")
 
         test, validation = (sum(splits[name] == split for name in kept) for split in order[:2])
-        return {"images": len(kept), "test": test, "validation": validation, "broken": broken}
+        return {"images": len(kept), "test": test, "validation": validation, "broken": broken, "names": kept}
 
     def _decode(self, hashes: dict[str, str], name: str) -> np.ndarray | Exception:
         try:
@@ -226,26 +240,33 @@ class Folder:
         except Exception as error:  # Pillow raises nearly anything on damaged bytes
             return error
 
-    def _check_counts(self) -> None:
-        """Raise UserError if too many images are broken or a split has too few."""
+    def _check_broken(self) -> None:
+        """Raise UserError if too many images are broken."""
         details = self._ready().details()
         images, broken = details["images"], details["broken"]
         if len(broken) > self.max_broken * (images + len(broken)):
             name, reason = next(iter(broken.items()))
             raise UserError(
-                f"data.path={self.path}: {len(broken):,} of {images + len(broken):,} images are broken, for one {name!a}"
+                f"{self.key}={self.path}: {len(broken):,} of {images + len(broken):,} images are broken, for one {name!a}"
                 f" ({reason}): remove them, or allow more with data.max_broken= (now {self.max_broken:g})"
             )
-        splits = {name: len(self.split(name)) for name in ("train", "validation", "test")}
-        if min(splits.values()) < FEWEST:
-            shares = ", ".join(f"{count} for {name}" for name, count in splits.items())
-            raise UserError(
-                f"data.path={self.path}: {images} images are too few ({shares}; each needs {FEWEST}): add different ones, some "
-                f"{RECOMMENDED} in all"
-            )
+
+    def _check_splits(self) -> None:
+        """Raise UserError if a split has too few images."""
+        check_splits(f"{self.key}={self.path}", "images", {name: len(self.split(name)) for name in SPLITS})
 
 
-def _split(name: str, sha256: str, given: dict[str, str]) -> str:
+def check_splits(place: str, what: str, splits: dict[str, int]) -> None:
+    """Raise UserError if a split has too few samples. place, what: where, and of what, for the message."""
+    if min(splits.values()) < FEWEST:
+        shares = ", ".join(f"{count} for {name}" for name, count in splits.items())
+        raise UserError(
+            f"{place}: {sum(splits.values())} {what} are too few ({shares}; each needs {FEWEST}): add different ones, some "
+            f"{RECOMMENDED} in all"
+        )
+
+
+def split_of_file(name: str, sha256: str, given: dict[str, str]) -> str:
     """The split of a file: that of its folder at the top in `given`, else by hash, where no folder is that split."""
     own = given.get(Path(name).parts[0], "train")
     share = int(sha256[:8], 16) / 2**32  # in [0, 1)

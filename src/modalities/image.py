@@ -48,10 +48,18 @@ class Image:
         """Float images in [-1, 1], any shape, to uint8 0..255 by `QUANTISATION`. NaN raises Diverged."""
         return self.spec.x.to_data(check_nan(x))
 
-    def save(self, samples: Iterable[Tensor], folder: str | Path, seeds: Sequence[int], provenance: Mapping[str, Any]) -> None:
+    def save(
+        self,
+        samples: Iterable[Tensor],
+        folder: str | Path,
+        seeds: Sequence[int],
+        provenance: Mapping[str, Any],
+        sources: Tensor | None = None,
+    ) -> None:
         """One PNG per sample, named by its seed, and `samples.json`; earlier samples in the folder are deleted.
 
-        samples: consecutive portions [n, C, H, W].
+        samples: consecutive portions [n, C, H, W]. sources: pictures that the samples were made from, [N, C_s, H, W]; that of
+        `000000.png` becomes `000000-source.png`.
         """
         folder, made = Path(folder), 0
         if len(set(seeds)) != len(seeds):
@@ -59,7 +67,10 @@ class Image:
         width = max([6, *(len(str(seed)) for seed in seeds)])
         names, marks = [f"{seed:0{width}d}.png" for seed in seeds], marks_of(provenance)
         record = {"quantisation": QUANTISATION, "provenance": provenance, "seeds": dict(zip(names, seeds, strict=True))}
-        earlier = earlier_files(folder, names)
+        beside = {} if sources is None else {name: name.replace(".png", "-source.png") for name in names}
+        if beside:
+            record["sources"] = beside
+        earlier = earlier_files(folder, [*names, *beside.values()])
         for portion in samples:
             images = _pixels(portion)
             rows = slice(made, made + len(images))
@@ -70,6 +81,9 @@ class Image:
             for image, name, seed in zip(images, names[rows], seeds[rows], strict=True):
                 data = png(image, {**marks, "seed": str(seed)})
                 write_atomic(os.path.join(folder, name), data, durable=False)  # syncing thousands of files takes minutes
+            if sources is not None:
+                for source, name in zip(_pixels(sources[rows]), names[rows], strict=True):
+                    write_atomic(os.path.join(folder, beside[name]), png(source, {}), durable=False)  # not generated: no marks
             made = rows.stop
         if made < len(seeds):
             raise ValueError(f"{made} samples, but {len(seeds)} seeds")
@@ -86,14 +100,21 @@ class Image:
         provenance: Mapping[str, Any] | None = None,
         columns: int | None = None,
         scale: int | None = None,
+        sources: Tensor | None = None,
     ) -> None:
         """A grid in reading order as a PNG, `columns` wide, with pixels enlarged `scale` times.
 
         columns: None for a near-square grid of the first `GRID` images.
         scale: whole number >= 1; None enlarges images to about `CELL` pixels, and never makes them smaller.
+        sources: pictures that the samples were made from, [N, C_s, H, W]; each is left of its sample, in one cell of the grid.
         """
         images = _pixels(samples if columns else samples[:GRID])
-        grid = _grid(images, columns or math.ceil(math.sqrt(len(images))), scale or _scale(images))
+        scale = scale or _scale(images)
+        across = math.sqrt(len(images))
+        if sources is not None:
+            images = np.concatenate(_alike(_pixels(sources[: len(images)]), images), axis=2)
+            across /= math.sqrt(2)
+        grid = _grid(images, columns or math.ceil(across), scale)
         write_marked(path, lambda marks: png(grid, marks), provenance)
 
     def strip(self, samples: Tensor, path: str | Path, provenance: Mapping[str, Any] | None = None) -> None:
@@ -120,6 +141,12 @@ def _pixels(samples: Tensor) -> np.ndarray:
         raise UserError("there are no images to show: ask for one sample or more")
     images = samples if samples.dtype == uint8 else pixels.to_uint8(check_nan(samples))
     return images.detach().permute(0, 2, 3, 1).cpu().numpy()
+
+
+def _alike(*parts: np.ndarray) -> list[np.ndarray]:
+    """Images [N, H, W, 1 or 3] with as many channels as the one with the most."""
+    channels = max(part.shape[3] for part in parts)
+    return [np.broadcast_to(part, (*part.shape[:3], channels)) for part in parts]
 
 
 def _scale(images: np.ndarray) -> int:

@@ -92,7 +92,8 @@ def begin_samples(folder: Path, earlier: Iterable[Path], record: Mapping[str, An
     """Delete earlier samples, then write the list of new ones as `unfinished.json`.
 
     record: contents of the later `samples.json`, with the marks. "seeds" is {file name: seed}, or a list if one of TABLES holds
-        all samples. "samples", instead of "seeds", is a list with one item per sample.
+        all samples. "samples", instead of "seeds", is a list with one item per sample. "sources", if there are any, is {file
+        name: file name of its source}.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for path in earlier:
@@ -122,7 +123,9 @@ def own_record(path: Path) -> dict[str, Any]:
 def _listed(record: Mapping[str, Any]) -> list[str]:
     """The file names in a list of samples, without folders, so that no file is outside the list's folder."""
     seeds = record.get("seeds", record.get("samples", {}))
-    return [Path(name).name for name in seeds] if isinstance(seeds, dict) else list(TABLES)
+    if not isinstance(seeds, dict):
+        return list(TABLES)
+    return [Path(name).name for name in [*seeds, *record.get("sources", {}).values()]]
 
 
 def _not_ours(path: Path) -> UserError:

@@ -61,11 +61,18 @@ def making(tables: list[Table]) -> str:
     return f"""<section>
 <h2>How it was made</h2>
 <p>{escape(origin(tables))}</p>
-{cost(tables)}
+{licences(tables)}{cost(tables)}
 {_recipes(tables)}
 {_commands(tables)}
 </section>
 """
+
+
+def licences(tables: list[Table]) -> str:
+    """A line for each licence that the data of a run ask for; usually none."""
+    found = {(run.config["data"]["name"], run.manifest.get("licence")) for table in tables for run in table.runs}
+    lines = [f"The data {name} have a licence: {licence}." for name, licence in sorted(found, key=str) if licence]
+    return "".join(f"<p>{escape(line)}</p>\n" for line in lines)
 
 
 def cost(tables: list[Table]) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 from src.config.errors import UserError
 from src.config.experiment import Experiment
 from src.config.identity import differences, short_hash
-from src.data.dataset import notes_of
+from src.data.dataset import licence_of, notes_of
 from src.data.spec import Spec
 from src.parallel.place import Place
 from src.runs.checkpoints import digest_path, load_checkpoint, step_of
@@ -75,6 +75,7 @@ def begin(run: RunFolder, experiment: Experiment, spec: Spec, hashes: dict[str, 
         **now,
         data=hashes,
         notes=notes_of(experiment.dataset),
+        **({"licence": licence} if (licence := licence_of(experiment.dataset)) else {}),
         learned=keep(run.path, experiment.dataset),
         spec=spec.record(),
         parameters={name: count(network) for name, network in model.networks().items()},

@@ -10,19 +10,31 @@ from src.config.errors import UserError, nearest
 from src.runs.folder import RunFolder
 from src.runs.manifest import data_changes
 
-SETTINGS = "truncation", "side", "temperature", "top_k", "top_p", "nfe", "solver", "guidance"  # each model takes some
+SETTINGS = (
+    "truncation",
+    "side",
+    "temperature",
+    "top_k",
+    "top_p",
+    "nfe",
+    "solver",
+    "guidance",
+    "direction",
+)  # each model takes some
 
 
 def provenance_of(run: RunFolder, model: Any, weights: str = "ema", checkpoint: str = "best") -> dict[str, Any]:
     """Where the samples of a run's model come from, as plain JSON values; "model" is the hash of the network's weights."""
     from src.runs.export import state_hash
 
+    licence = run.manifest().get("licence")
     return {
         "model": state_hash(model.network(weights).state_dict()),
         "weights": weights if model.ema else "raw",
         "run": run.path.parent.name,
         "seed": run.path.name,
         "checkpoint": run.weights(checkpoint).name,
+        **({"licence": licence} if licence else {}),  # of the data
     }
 
 

@@ -209,6 +209,15 @@ def test_paths_below_own_data_move_with_them_but_downloads_stay() -> None:
     assert with_path("b", config)["data"]["source"]["y"] == "b/y"
 
 
+def test_a_second_folder_stays_beside_the_first(compose: Any) -> None:
+    words = ["model=mlp_gan", "data=pairs", "evaluation.extractor=digits"]
+    here, there = (compose(*words, f"data.path={place}/a", f"data.path_b={place}/b") for place in ("mine", "/you"))
+    apart = compose(*words, "data.path=mine/a", "data.path_b=other/b")
+    assert with_path("/you/a", here)["data"] == there["data"]
+    assert with_path("/you/a", apart)["data"]["path_b"] == "other/b"
+    assert short_hash(here) == short_hash(there) == short_hash(apart)
+
+
 def test_hashes_of_published_runs_stay_as_they_are() -> None:
     found = sorted((ROOT / "results").rglob("config.yaml"))[::4]
     assert len(found) > 10

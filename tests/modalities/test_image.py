@@ -387,3 +387,38 @@ def test_a_sidecar_of_another_program_is_left_alone(tmp_path: Path) -> None:
         image.preview(pixels(1, 1, 8, 8), tmp_path / "grid.png", PROVENANCE)
     assert names(tmp_path) == ["grid.json"]
     assert (tmp_path / "grid.json").read_text() == '{"rows": 3}'
+
+
+def test_sources_lie_beside_their_samples(tmp_path: Path) -> None:
+    colour, x, sources = ImageModality(Spec.of("image", (3, 8, 8))), pixels(3, 3, 8, 8), pixels(3, 1, 8, 8, seed=1)
+    colour.save([x[:2], x[2:]], tmp_path, [0, 1, 2], PROVENANCE, sources=sources)
+    written = [f"00000{seed}{end}.png" for seed in range(3) for end in ("-source", "")]
+    assert names(tmp_path) == sorted([*written, "samples.json"])
+    assert np.array_equal(read(tmp_path / "000002-source.png"), sources[2, 0].numpy())
+    assert np.array_equal(read(tmp_path / "000002.png"), x[2].permute(1, 2, 0).numpy())
+    assert read_provenance(tmp_path / "000002-source.png") == {}  # it is not generated
+    record = json.loads((tmp_path / "samples.json").read_text())
+    assert record["sources"]["000002.png"] == "000002-source.png"
+    colour.save([x[:1]], tmp_path, [7], PROVENANCE)  # replaces all of them
+    assert names(tmp_path) == ["000007.png", "samples.json"]
+
+
+def test_a_source_of_someone_else_is_not_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "000000-source.png").write_bytes(b"mine")
+    with pytest.raises(UserError, match="was not written by"):
+        image.save([pixels(1, 1, 8, 8)], tmp_path, [0], PROVENANCE, sources=pixels(1, 1, 8, 8))
+    assert names(tmp_path) == ["000000-source.png"]
+
+
+def test_a_preview_has_each_source_left_of_its_sample(tmp_path: Path) -> None:
+    """Two rows of one cell, 16 pixels wide, with 2 pixels of background around them; the source is grey, the sample not."""
+    colour, x, sources = ImageModality(Spec.of("image", (3, 8, 8))), pixels(2, 3, 8, 8), pixels(2, 1, 8, 8, seed=1)
+    colour.preview(x, tmp_path / "a.png", columns=1, scale=1, sources=from_uint8(sources))  # as models have them
+    grid = read(tmp_path / "a.png")
+    assert grid.shape == (2 + 2 * 10, 2 + 18, 3)
+    for row in range(2):
+        cell = grid[2 + 10 * row :][:8, 2:18]
+        assert np.array_equal(cell[:, :8], sources[row].expand(3, 8, 8).permute(1, 2, 0).numpy())
+        assert np.array_equal(cell[:, 8:], x[row].permute(1, 2, 0).numpy())
+    colour.preview(pixels(64, 3, 8, 8), tmp_path / "b.png", scale=1, sources=pixels(64, 3, 8, 8))
+    assert read(tmp_path / "b.png").shape == (2 + 11 * 10, 2 + 6 * 18, 3)

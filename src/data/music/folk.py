@@ -193,6 +193,7 @@ class Essen(Folk):
     }
     default_sources: ClassVar[tuple[Source, ...]] = wheel(derive_essen)
     used = "essen"
+    licence = LICENCE
     _said = False
 
     def prepare(self) -> None:

@@ -14,6 +14,7 @@ from src.evaluation.suite import Column, Main, record
 from src.modalities.image import Image
 from src.models.conditions import conditions_for
 
+ROOT = Path(__file__).parents[2]
 SIZES = {"train": 96, "validation": 32, "test": 32}
 COLOURS = (230, 40, 40), (40, 40, 230)  # of discs, of squares
 
@@ -78,6 +79,10 @@ PICTURES = {
     "pix2pix": ["model.generator={widths: [8, 8], dropout: 0.5, dropped: 1}", "model.discriminator={width: 8, layers: 1}"],
     "cyclegan": ["model.generator={width: 4, blocks: 1}", "model.discriminator={width: 4, layers: 1}", "model.pool=20"],
     "inpainting": ["model.generator={width: 4, dilations: [1, 2]}", "model.discriminator={width: 4, layers: 1}"],
+    "style": [
+        *(f"model.picture={ROOT / 'docs' / 'samples.png'}", "model.side=16", "model.content_layer=1"),
+        *("model.network={width: 4, blocks: 1, kernel: 3}", "model.features._target_=pictures.Maps"),
+    ],
 }
 
 
@@ -94,3 +99,18 @@ def batch_of(dataset: Any, split: str = "train", rows: int = 8) -> dict[str, Ten
     """The first samples of a split in the model's format."""
     found = {name: torch.from_numpy(part) for name, part in dataset.split(split).batch(np.arange(rows)).items()}
     return dataset.spec.to_model(found)
+
+
+class Maps:
+    """Two layers of random convolutions, in place of those of a trained classifier."""
+
+    def __init__(self, **settings: Any) -> None:
+        random = torch.Generator().manual_seed(0)
+        self.kernels = [torch.randn(8, channels, 3, 3, generator=random) / 5 for channels in (3, 8)]
+
+    def __call__(self, x: Tensor) -> list[Tensor]:
+        found = []
+        for kernel in self.kernels:
+            x = torch.relu(torch.conv2d(x, kernel.to(x), stride=2, padding=1))
+            found.append(x)
+        return found

@@ -9,7 +9,7 @@ HOLE = "hole_"
 SHARED = {column.key: column for column in IMAGE_COLUMNS}
 # A key in a record may end in the extractor's name.
 COLUMNS = (
-    Column("perceptual", "perceptual ↓", "squared difference of unit-normalised features of sample and target; not LPIPS"),
+    Column("perceptual", "perceptual ↓", "relative squared difference of the features of sample and target, 0 to 2; not LPIPS"),
     SHARED["fd"],
     SHARED["fid"],
     SHARED["kid"],

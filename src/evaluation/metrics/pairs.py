@@ -87,15 +87,18 @@ def _wider(mask: Tensor) -> Tensor:
 
 
 def perceptual(samples: Sequence[Tensor], targets: Sequence[Tensor]) -> Tensor:
-    """Squared difference of unit-normalised features, 0 to 4, lower is better; features [N, C_l, H_l, W_l] of layers l.
+    """Relative squared difference of features, 0 to 2, lower is better; features [N, C_l, H_l, W_l] of layers l.
 
-    Features are normalised over the channels; squares are summed over channels, averaged over positions and then over layers.
-    This is Zhang et al. 2018, eq. 1, without its learned weights, so it is not LPIPS, and on an extractor that is named.
+    |a - b|^2 / (|a|^2 + |b|^2) of each layer, averaged over layers: the feature reconstruction loss of Johnson et al. 2016,
+    eq. 2, relative to the features' size. LPIPS (Zhang et al. 2018) normalises features at each position instead, and weights
+    channels. Without learned weights that overrates flat regions, in which this network's features are small: faint noise on a
+    white background then counts nearly as much as another picture.
     """
     layers = []
     for a, b in zip(samples, targets, strict=True):
-        difference = F.normalize(a, dim=1) - F.normalize(b, dim=1)  # [N, C, H, W]
-        layers.append(difference.square().sum(dim=1).mean(dim=(1, 2)).cpu().double())
+        squares = ((part.flatten(1).square().sum(dim=1)) for part in (a - b, a, b))
+        apart, own, theirs = (square.cpu().double() for square in squares)
+        layers.append(apart / (own + theirs).clamp(min=torch.finfo(torch.float32).tiny))
     return torch.stack(layers).mean(dim=0)
 
 

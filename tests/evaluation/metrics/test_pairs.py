@@ -72,13 +72,15 @@ def test_agreement_of_edges() -> None:
     assert edge_f1(inverted, both).item() == 1, "not their direction"
 
 
-def test_perceptual_distance_of_directions() -> None:
-    a = torch.tensor([[3.0, 0.0], [3.0, 0.0], [3.0, 0.0]])[:, :, None, None]
-    b = torch.tensor([[5.0, 0.0], [0.0, 5.0], [-1.0, 0.0]])[:, :, None, None]
-    assert perceptual([a], [b]).tolist() == pytest.approx([0.0, 2.0, 4.0])
-    assert perceptual([a, a], [a, b]).tolist() == pytest.approx([0.0, 1.0, 2.0]), "mean over layers"
-    wide = torch.cat([a, b], dim=3)  # [3, 2, 1, 2]
-    assert perceptual([wide], [a.expand_as(wide)]).tolist() == pytest.approx([0.0, 1.0, 2.0]), "mean over positions"
+def test_perceptual_distance_is_relative_to_the_size_of_features() -> None:
+    a = torch.tensor([[3.0, 0.0], [3.0, 0.0], [3.0, 0.0], [0.0, 0.0]])[:, :, None, None]
+    b = torch.tensor([[3.0, 0.0], [0.0, 3.0], [-3.0, 0.0], [0.0, 0.0]])[:, :, None, None]
+    assert perceptual([a], [b]).tolist() == pytest.approx([0.0, 1.0, 2.0, 0.0])
+    assert perceptual([10 * a], [10 * b]).tolist() == pytest.approx([0.0, 1.0, 2.0, 0.0])
+    assert perceptual([a, a], [a, b]).tolist() == pytest.approx([0.0, 0.5, 1.0, 0.0]), "mean over layers"
+    flat = 1e-3 * torch.randn(4, 2, 1, 50, generator=torch.Generator().manual_seed(0))
+    noisy = perceptual([torch.cat([a, flat], dim=3)], [torch.cat([a, -flat], dim=3)])
+    assert (noisy[:3] < 1e-4).all(), "positions with small features count little"
 
 
 def test_grey_and_colour() -> None:

@@ -4,6 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pair_data import Rectangles
+from PIL import Image
 
 from src.config.errors import UserError
 from src.evaluate import evaluate
@@ -15,22 +17,56 @@ from src.train import train
 from src.verify import verify
 
 SMALL_PAIRS = ["data.length=24", "data.source_length=24", "model.network={width: 32, depth: 1, heads: 2}"]
+SMALL_PICTURES = [
+    "data=pairs",
+    "data.size=16",
+    "data.source_channels=1",
+    "model.generator.widths=[8,8]",
+    "model.discriminator={width: 8, layers: 1}",
+    "evaluation.extractor=digits",
+    "evaluation.validation_samples=4",
+    "samples.n=4",
+]
+PNG = "step-000000020.png"
 RULES = {
-    "vae": (["model=vae", "data=digits"], "fd_digits", "step-000000020.png"),
+    "vae": (["model=vae", "data=digits"], "fd_digits", PNG),
     "flow": (
         ["model=flow", "data=digits", "model.nfe=3", "model.likelihood_steps=2", "model.conditional=true"],
         "fd_digits",
-        "step-000000020.png",
+        PNG,
     ),
     "gpt": (["model=gpt", "data=text_pairs", *SMALL_PAIRS], "nats", "step-000000020.txt"),
-    "autoregressive_images": (["model=autoregressive", "data=digits"], "nats", "step-000000020.png"),
+    "autoregressive_images": (["model=autoregressive", "data=digits"], "nats", PNG),
+    "pix2pix": (
+        ["model=pix2pix", "data=pairs", "data.size=16", "data.source_channels=1", *SMALL_PICTURES],
+        "perceptual_digits",
+        PNG,
+    ),
     "contrastive": (["model=contrastive", "data=digits"], "knn_accuracy", None),
 }
 
 
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Folders of drawings and of pictures, for data=pairs."""
+    folders = tmp_path_factory.mktemp("drawings"), tmp_path_factory.mktemp("pictures")
+    data = Rectangles()
+    for name in ("train", "validation", "test"):
+        for folder, field in zip(folders, ("source", "x"), strict=True):
+            (folder / name.replace("validation", "val")).mkdir()
+            for number, image in enumerate(data.split(name)[field]):
+                pixels = image.transpose(1, 2, 0).squeeze()
+                Image.fromarray(pixels).save(folder / name.replace("validation", "val") / f"{number}.png")
+    return folders
+
+
 @pytest.mark.parametrize("rule", RULES)
-def test_from_training_to_the_report(rule: str, compose: Any, greetings: Path, tmp_path: Path, capsys: Any) -> None:
+def test_from_training_to_the_report(
+    rule: str, compose: Any, greetings: Path, pairs: tuple[Path, Path], tmp_path: Path, capsys: Any
+) -> None:
     words, main, preview = RULES[rule]
+    if rule == "pix2pix":
+        words = [*words, *(f"data.{key}={folder}" for key, folder in zip(("path", "path_b"), pairs, strict=True))]
     if rule == "gpt":
         words = [*words, f"data.path={greetings}"]
     run = RunFolder(tmp_path / "run")

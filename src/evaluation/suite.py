@@ -53,7 +53,8 @@ class Suite(Protocol):
     """Measures a model; two records are comparable only if suite and protocol are the same.
 
     A suite may also have `check_model(model)`, which raises UserError before the training if it cannot measure this model,
-    and `seconds(model, dataset)`: about how long (a validation, the evaluation) take, which rank 0 alone calls once.
+    `seconds(model, dataset)`: about how long (a validation, the evaluation) take, which rank 0 alone calls once, and
+    `score(model, dataset) -> float`: `main` as `evaluate` has it, without the rest, by which the last checkpoint is measured.
 
     Built from a config's `evaluation`. Every rank calls its methods; only rank 0's results are used. `better` equals
     `main.better` and needs no torch; `main.name` may need it.

@@ -59,7 +59,7 @@ class Pix2Pix(AdversarialTranslation):
             real_logits, fake_logits = self.compare(self.discriminator, real, fake.detach(), source)
             d_loss = self.loss.discriminator(real_logits, fake_logits).mean()
             self.descend(d_loss, d_optimizer, self.discriminator)
-            g_loss = g_loss + self.adversarial * self.persuade(self.discriminator, real, fake, source)
+            g_loss = g_loss + self.adversarial * self.persuade(self.discriminator, real, fake, source).mean()
             measured |= {
                 "loss/discriminator": d_loss,
                 "D/real": real_logits.sigmoid().mean(),

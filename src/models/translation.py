@@ -111,12 +111,12 @@ class AdversarialTranslation(Translation):
         return logits.chunk(2)
 
     def persuade(self, discriminator: nn.Module, real: Tensor, fake: Tensor, *condition: Tensor) -> Tensor:
-        """The generator's adversarial loss, with a graph to `fake`; real pictures count if the loss is relativistic."""
+        """The generator's adversarial losses [B, ...], with a graph to `fake`; `real` counts if the loss is relativistic."""
         if self.loss.relativistic:
             real_logits, fake_logits = self.compare(discriminator, real, fake, *condition)
-            return self.loss.generator(fake_logits, real_logits.detach()).mean()
+            return self.loss.generator(fake_logits, real_logits.detach())
         fake_logits = discriminator(fake, *condition)
-        return self.loss.generator(fake_logits, fake_logits).mean()
+        return self.loss.generator(fake_logits, fake_logits)
 
     def finish(self, batches: Sequence[Batch], measured: dict[str, Tensor]) -> None:
         """Count an update, move the average, and keep what `scalars` gives."""

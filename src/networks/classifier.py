@@ -32,3 +32,9 @@ class Classifier(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         features = self.features(self.convolutions(x))  # [B, 1, 28, 28] -> [B, 64 * 7 * 7] -> [B, 128]
         return features, self.logits(features)
+
+    def stages(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
+        """The outputs of the two convolutions, [B, 32, 28, 28] and [B, 64, 14, 14] after their ReLUs; and the features."""
+        first = self.convolutions[:2](x)
+        second = self.convolutions[2:5](first)
+        return [first, second], self.features(self.convolutions[5:](second))

@@ -45,6 +45,14 @@ class EfficientNetLite0(nn.Module):
         features = self.head(x).mean(dim=(2, 3))  # [B, 1280, 7, 7] -> [B, 1280]
         return features, self.logits(features)
 
+    def stages(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
+        """The outputs of the last block at each resolution, [B, C, H, W] with H = W = 112, 56, 28, 14, 7; and the features."""
+        x, found = self.stem(x), list[Tensor]()
+        for block in self.blocks:
+            x = block(x)
+            found = [*found[: -1 if found and found[-1].shape[2] == x.shape[2] else None], x]
+        return found, self.head(x).mean(dim=(2, 3))
+
 
 class Block(nn.Module):
     """Inverted residual (Sandler et al. 2018): 1 x 1 expansion, depthwise convolution, 1 x 1 projection; [B, C, H, W]."""

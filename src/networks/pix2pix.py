@@ -9,9 +9,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from src.data.spec import Spec
+from src.networks.residual import add_spectral_norm
 
 NORMS = ("instance", "group", "none")
 GROUPS = 8
+CONDITIONS = {"source": 0, "mask": 1, "none": 0}  # channels, of sources those of the data
 
 
 class Pix2PixGenerator(nn.Module):
@@ -78,20 +80,33 @@ class Pix2PixGenerator(nn.Module):
 
 
 class PatchDiscriminator(nn.Module):
-    """Pictures, with their sources if `conditional`, to one logit for each of many overlapping patches (section 3.2.2).
+    """Pictures, with a condition, to one logit for each of many overlapping patches (section 3.2.2).
 
     layers: convolutions with stride 2. A logit sees a square of side 16, 34, 70, 142 for 1, 2, 3, 4 of them; the paper's has
     3 for 256 x 256.
     width: channels of the first layer; they double with each further one, to at most 8 times as many.
     norm: as of Pix2PixGenerator; the first layer has none.
-    conditional: whether it also sees the source. x: the field of its pictures.
+    condition: what it sees besides: "source", "mask" (one channel) or "none". x: the field of its pictures.
+    spectral_norm: divide each weight by its largest singular value (Miyato et al. 2018).
     """
 
     def __init__(
-        self, spec: Spec, width: int = 32, layers: int = 2, norm: str = "instance", conditional: bool = True, x: str = "x"
+        self,
+        spec: Spec,
+        width: int = 32,
+        layers: int = 2,
+        norm: str = "instance",
+        condition: str = "source",
+        x: str = "x",
+        spectral_norm: bool = False,
     ) -> None:
         super().__init__()
-        channels = spec.fields[x].shape[0] + (source_channels(spec) if conditional else 0)
+        if condition not in CONDITIONS:
+            raise ValueError(f"condition={condition}: must be one of {', '.join(CONDITIONS)}")
+        if min(spec.shape[1:]) < 3 * 2**layers:
+            raise ValueError(f"pictures of {spec.shape[2]} x {spec.shape[1]} are too small for layers={layers}: take fewer")
+        more = source_channels(spec) if condition == "source" else CONDITIONS[condition]
+        channels = spec.fields[x].shape[0] + more
         widths = [width * min(2**i, 8) for i in range(layers + 1)]  # the last with stride 1
         parts: list[nn.Module] = [nn.Conv2d(channels, width, 4, 2, 1), nn.LeakyReLU(0.2, inplace=True)]
         for i, (a, b) in enumerate(pairwise(widths)):
@@ -99,10 +114,12 @@ class PatchDiscriminator(nn.Module):
             parts += [normalised(nn.Conv2d(a, b, 4, stride, 1, bias=False), norm), nn.LeakyReLU(0.2, inplace=True)]
         self.layers = nn.Sequential(*parts, nn.Conv2d(widths[-1], 1, 4, 1, 1))
         initialise(self)
+        if spectral_norm:
+            add_spectral_norm(self)
 
-    def forward(self, x: Tensor, source: Tensor | None = None) -> Tensor:
-        """x [B, C, H, W] and source [B, C_s, H, W], both in [-1, 1], to logits [B, 1, H', W']."""
-        pictures = x if source is None else torch.cat([x, source], dim=1)
+    def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        """x [B, C, H, W] and its condition [B, C', H, W] to logits [B, 1, H', W']."""
+        pictures = x if condition is None else torch.cat([x, condition], dim=1)
         return self.layers(pictures.contiguous(memory_format=torch.channels_last))
 
 

@@ -26,6 +26,8 @@ averaged: it is worse than the median of its recipe by a robust z-score above 3.
 median, or a class has less than a tenth of the least share in real data. Grey rows are controls, what baselines and cheats
 score; the first is the floor. A mark names a control that does better than a recipe, or than all recipes."""
 
+PAIRS = "Unseen pairs: what a sample is made from, the sample, what it should be"
+
 
 def page(tables: list[Table], films: str = "inline", beside: str = "") -> str:
     """The findings, then each table with pictures and charts, then how the runs were made.
@@ -194,13 +196,19 @@ def _pictures(table: Table, heard: Set[Path]) -> str:
         first += grids[:1]
         others += grids[1:]
     more = folded(f"samples of the other seeds ({len(others)})", _side_by_side(others)) if others else ""
-    return f"<h3>Samples at the last step</h3>{_side_by_side(first)}{more}" if first else ""
+    samples = f"<h3>Samples at the last step</h3>{_side_by_side(first)}{more}" if first else ""
+    measured = [_picture(group, run, run.pairs) for group, run in _firsts(table, "pairs") if run.pairs]
+    return samples + (f"<h3>{PAIRS}</h3>{_side_by_side(measured)}" if measured else "")
+
+
+def _firsts(table: Table, what: str) -> list[tuple[Group, Run]]:
+    """Each recipe's first finished seed that has a film, or pairs."""
+    found = [next(((group, run) for run in group.finished if getattr(run, what)), None) for group in table.groups]
+    return [first for first in found if first]
 
 
 def _films(table: Table) -> list[tuple[Group, Run, Path]]:
-    """The film of each recipe's first finished seed that has one."""
-    found = [next(((group, run, run.film) for run in group.finished if run.film), None) for group in table.groups]
-    return [film for film in found if film]
+    return [(group, run, run.film) for group, run in _firsts(table, "film") if run.film]
 
 
 def _film_name(group: Group, run: Run) -> str:

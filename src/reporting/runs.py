@@ -30,6 +30,7 @@ class Run:
     curve: dict[int, tuple[int, float]]  # step -> samples seen, value of the main metric on the validation split
     grid: Path | None  # many samples as PNG or text
     film: Path | None
+    pairs: Path | None  # what samples are made from, samples, and what they should be
     sounds: dict[str, Path] = field(default_factory=dict)  # see src.runs.sounds
 
     @property
@@ -117,6 +118,7 @@ def read_run(path: Path, name: str) -> Run:
             curve=validation_curve(folder),
             grid=folder.last_preview() or next(path.glob("samples.*"), None),
             film=_if_there(folder.samples / "film.gif") or _if_there(path / "film.gif"),
+            pairs=_if_there(folder.samples / "pairs.png") or _if_there(path / "pairs.png"),
             sounds=newest_sound(path),
         )
         _check(run)

@@ -207,7 +207,7 @@ class RunFolder:
         files = {name: self.path / name for name in ("config.yaml", "manifest.json", "metrics.jsonl", "metrics.json")}
         files |= {name: self.path / name for name in self.manifest().get("learned", {})}
         files |= {f"samples{preview.suffix}": preview} if preview else {}
-        files |= {"film.gif": film, **newest_sound(self.path)} if flagship else {}
+        files |= {"film.gif": film, "pairs.png": self.samples / "pairs.png", **newest_sound(self.path)} if flagship else {}
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(
             prefix=f".{folder.name}-", dir=folder.parent
@@ -224,7 +224,7 @@ class RunFolder:
             written = {path.name for path in Path(part).iterdir()}
             for name in sorted(written):
                 (Path(part) / name).replace(folder / name)
-        parts = "metrics.json", "film.gif", "weights.safetensors", "samples.*", "sound.*"
+        parts = "metrics.json", "film.gif", "pairs.png", "weights.safetensors", "samples.*", "sound.*"
         for path in (path for part in parts for path in folder.glob(part)):
             if path.name not in written:
                 path.unlink(missing_ok=True)

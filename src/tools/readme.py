@@ -54,6 +54,11 @@ ANCHORS = {
     **dict.fromkeys(("CTnCTR", "PCS", "MCTD"), "ctnctr-pcs-mctd"),
     **dict.fromkeys(("harmony: nats", "harmony: parallels"), "harmony"),
     **dict.fromkeys(("motif", "copied pieces"), "motif-copied"),
+    "perceptual": "perceptual-distance",
+    **dict.fromkeys(("PSNR", "L1", "PSNR of the hole", "L1 of the hole"), "psnr-and-l1"),
+    "SSIM": "ssim",
+    "edges": "edges",
+    "selection gap": "selection-gap",
 }
 
 

@@ -12,6 +12,7 @@ from src.data.dataset import Arrays
 from src.data.spec import Field, Spec
 from src.evaluation.suite import Column, Main, record
 from src.modalities.image import Image
+from src.models.conditions import conditions_for
 
 SIZES = {"train": 96, "validation": 32, "test": 32}
 COLOURS = (230, 40, 40), (40, 40, 230)  # of discs, of squares
@@ -64,8 +65,8 @@ class Mean:
     def check(self, spec: Spec) -> None: ...
 
     def validate(self, model: Any, dataset: Any) -> float:
-        batch = batch_of(dataset, "validation", 4)
-        return float((model.sample(range(4), {"source": batch["source"]}) - batch["x"]).abs().mean())
+        cond = conditions_for(model, dataset.split("validation"), np.arange(4), range(4))
+        return float((model.sample(range(4), cond) - batch_of(dataset, "validation", 4)["x"]).abs().mean())
 
     def evaluate(self, model: Any, dataset: Any, modality: Any, folder: Path) -> dict[str, Any]:
         value = {"l1": self.validate(model, dataset)}
@@ -75,6 +76,8 @@ class Mean:
 # Models of conf/model that make pictures of pictures, and words that make each small.
 PICTURES = {
     "pix2pix": ["model.generator={widths: [8, 8], dropout: 0.5, dropped: 1}", "model.discriminator={width: 8, layers: 1}"],
+    "cyclegan": ["model.generator={width: 4, blocks: 1}", "model.discriminator={width: 4, layers: 1}", "model.pool=20"],
+    "inpainting": ["model.generator={width: 4, dilations: [1, 2]}", "model.discriminator={width: 4, layers: 1}"],
 }
 
 

@@ -45,3 +45,19 @@ def test_samples_do_not_see_each_other() -> None:
     network, x = EfficientNetLite0().eval(), torch.randn(3, 3, 224, 224)
     with torch.no_grad():
         assert torch.allclose(network(x)[1][1:2], network(x[1:2])[1], atol=1e-5)
+
+
+def test_stages_are_the_last_blocks_of_each_resolution() -> None:
+    torch.manual_seed(0)
+    network, x = EfficientNetLite0().eval(), torch.randn(1, 3, 224, 224)
+    with torch.no_grad():
+        layers, features = network.stages(x)
+        assert [tuple(layer.shape[1:]) for layer in layers] == [
+            (16, 112, 112),
+            (24, 56, 56),
+            (40, 28, 28),
+            (112, 14, 14),
+            (320, 7, 7),
+        ]
+        assert torch.equal(layers[-1], network.blocks(network.stem(x)))
+        assert torch.equal(features, network(x)[0])

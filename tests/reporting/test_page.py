@@ -95,6 +95,16 @@ def test_every_grid_and_a_film_of_each_recipe(rich: list[Run]) -> None:
     assert len(Parsed(page(tables, films="none")).sources) == 17
 
 
+def test_pairs_of_each_recipe(make_run: MakeRun, rich: list[Run], tmp_path: Path) -> None:
+    assert "Unseen pairs" not in page(make_tables(rich))
+    (make_run("translator", 0) / "samples" / "pairs.png").write_bytes(b"pairs 0")
+    (make_run("translator", 1) / "samples" / "pairs.png").write_bytes(b"pairs 1")
+    parsed = Parsed(page(make_tables(find_runs(str(tmp_path / "runs"))), films="none"))
+    assert "Unseen pairs: what a sample is made from" in parsed.words
+    shown = [base64.b64decode(source.split(",")[1]) for source in parsed.sources]
+    assert [picture for picture in shown if picture.startswith(b"pairs")] == [b"pairs 0"]
+
+
 def test_films_and_figures_beside_the_page(rich: list[Run], tmp_path: Path) -> None:
     tables = make_tables(rich)
     films = film_files(tables)

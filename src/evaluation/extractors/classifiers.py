@@ -83,12 +83,20 @@ class ClassifierExtractor(FeatureExtractorBase):
         return False
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        features, logits = self.classifier(self.prepared(images))
+        found = {"128": features, "logits": logits}
+        return tuple(found[name] for name in self.features_list)
+
+    def stages(self, images: Tensor) -> tuple[list[Tensor], Tensor]:
+        """See `Classifier.stages`."""
+        return self.classifier.stages(self.prepared(images))
+
+    def prepared(self, images: Tensor) -> Tensor:
+        """The classifier's input [B, 1, 28, 28] in [-1, 1]."""
         x = images.to(next(self.parameters()).dtype)
         if x.shape[1] == 3:
             x = torch.einsum("bchw,c->bhw", x, LUMINANCE.to(x)).unsqueeze(1)  # [B, 3, H, W] -> [B, 1, H, W]
-        features, logits = self.classifier(from_uint8(_framed(x)))
-        found = {"128": features, "logits": logits}
-        return tuple(found[name] for name in self.features_list)
+        return from_uint8(_framed(x))
 
 
 class StackedDigits(nn.Module):

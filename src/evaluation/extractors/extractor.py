@@ -16,11 +16,12 @@ from src.config.errors import UserError, nearest
 from src.evaluation.extractors.backbone import Backbone, Features
 from src.evaluation.extractors.classifiers import CLASSIFIERS, STACKED_DIGITS, load_classifier
 from src.evaluation.extractors.points import POINTS, load_points
-from src.evaluation.extractors.pretrained import INCEPTION, PRETRAINED
+from src.evaluation.extractors.pretrained import EFFICIENTNET, INCEPTION, PRETRAINED
 from src.parallel.collectives import is_first
 from src.system.progress import Line
 
 NAMES = (*CLASSIFIERS, STACKED_DIGITS, *PRETRAINED, POINTS)
+STAGED = (EFFICIENTNET, *CLASSIFIERS)  # those with `stages`
 
 
 class Extractor:
@@ -62,6 +63,16 @@ class Extractor:
         features, *logits = (torch.cat(parts) for parts in zip(*found, strict=True))
         return Features(features, *logits) if logits else Features(features, features.new_empty(len(features), 0))
 
+    @torch.inference_mode()
+    def stages(self, images: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Outputs [N, C_l, H_l, W_l] of several layers, on the extractor's device, and the features [N, D], on the CPU.
+
+        images: as in `__call__`, at most `batch_size` of them. Only the extractors of STAGED have it.
+        """
+        self._check_images(images)
+        layers, features = self._backbone.module.stages(self._input(images.to(self.device)))  # type: ignore[operator]
+        return layers, features.cpu()
+
     def _check_images(self, images: Tensor) -> None:
         assert images.dtype == torch.uint8, f"quantise first: {images.dtype}"
         assert images.dim() == 4, f"not [N, C, H, W]: {tuple(images.shape)}"
@@ -70,8 +81,10 @@ class Extractor:
             raise UserError(f"{self.name} takes images of {wanted} channels, not {images.shape[1]}: pick another extractor")
 
     def _batch(self, samples: Tensor) -> tuple[Tensor, ...]:
-        found = self._backbone.module(samples.expand(-1, 3, -1, -1) if self._backbone.colour else samples)
-        return tuple(part.cpu() for part in found)
+        return tuple(part.cpu() for part in self._backbone.module(self._input(samples)))
+
+    def _input(self, samples: Tensor) -> Tensor:
+        return samples.expand(-1, 3, -1, -1) if self._backbone.colour else samples
 
     def to(self, device: torch.device | str) -> None:
         """Extract on this device from now on; results are returned on the CPU."""

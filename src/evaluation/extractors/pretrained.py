@@ -70,10 +70,18 @@ class EfficientNetExtractor(nn.Module):
         self.network = network.requires_grad_(False).to(memory_format=torch.channels_last)  # twice as fast
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        return self.network(self.prepared(images))
+
+    def stages(self, images: Tensor) -> tuple[list[Tensor], Tensor]:
+        """See `EfficientNetLite0.stages`."""
+        return self.network.stages(self.prepared(images))
+
+    def prepared(self, images: Tensor) -> Tensor:
+        """The network's input [B, 3, 224, 224]."""
         size = EfficientNetLite0.size
-        x = F.interpolate(images.float(), (size, size), mode="bilinear", antialias=True)  # [B, 3, 224, 224]
+        x = F.interpolate(images.float(), (size, size), mode="bilinear", antialias=True)
         # As in training: MEAN_RGB and STDDEV_RGB in efficientnet_lite_builder.py of github.com/tensorflow/tpu.
-        return self.network((x - 127) / 128)
+        return (x - 127) / 128
 
 
 def load_efficientnet(weights: str | Path | None) -> Backbone:

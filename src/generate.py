@@ -220,7 +220,8 @@ def conditions(
     if isinstance(typed.modality, Plays):
         return cond, {"classes": (cond or model.conditions(seeds)).get("y")}
     if picture_sources.reads_pictures(model):
-        found = picture_sources.conditions(model, config, files, lambda: test_batch(model, config, run, n), seeds)
+        batch = picture_sources.read(files, model, config) if files else test_batch(model, config, run, n)
+        found = picture_sources.conditions(model, config, batch, seeds)
         return found | (cond or {}), {"sources": found["source"]}
     if typed.source is not None:
         return prompts.source_condition(model, typed.modality, typed.source, n) | (cond or {}), {}

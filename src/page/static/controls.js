@@ -84,7 +84,7 @@ function picture(control, changed, id) {
   wipe.addEventListener("click", () => { input.value = ""; found = null; changed(); });
   const node = framed(control, id, input);
   node.append(element("div", { class: "bar" }, wipe));
-  return { node, value: () => found, set() { input.value = ""; found = null; }, say() {}, first: true };
+  return { node, value: () => found, set() { input.value = ""; found = null; }, say() {} };
 }
 
 // What is no picture to the browser becomes an empty one, which the answer names.

@@ -71,12 +71,13 @@ def conditions(model: Any, config: Mapping[str, Any], batch: Any, seeds: Sequenc
     batch: N pictures in the model's format, by `field_of`.
     """
     from src.models.capabilities import ConditionsFromData
+    from src.models.masks import with_hole
 
     made = isinstance(model, ConditionsFromData)
     found = model.conditions_from(batch, seeds) if made else {"source": batch[field_of(model, config)]}
     if config["mask"] is not None:
         mask = read_mask(Path(config["mask"]), batch["x"].shape[-1]).to(batch["x"]).expand(len(seeds), -1, -1, -1)
-        found |= {"source": batch["x"] * (1 - mask), "mask": mask}  # a hole is grey, 0
+        found |= {"source": with_hole(batch["x"], mask), "mask": mask}
     return found
 
 

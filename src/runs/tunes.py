@@ -97,7 +97,7 @@ def typed(model: Any, modality: Any, config: Mapping[str, Any]) -> Typed:
         record["prompt"] = config["prompt"]
     if "melody" in record:
         found = how.read("melody", record["melody"], record, voices=1)
-        shown = {"metre": found.metre, **shown, "shift": -found.shift, "tempo": shown.get("tempo", found.tempo)}
+        shown |= {"metre": found.metre, "shift": -found.shift, "tempo": shown.get("tempo", found.tempo), "known_key": found.key}
         sample = functools.partial(how.harmonise, found.symbols[:, 0], bar_steps(found.metre))
     if "bars" in record:
         sample = how.of_bars(sample, record["bars"], record)

@@ -165,6 +165,11 @@ def test_a_melody_of_any_length_is_harmonised_from_bar_to_bar(asked: Any, tune: 
     expected = SYMBOLS.decode(Music(spec_of(96, 1)).read(tune, "melody").symbols)
     assert [note[1:] for note in melody] == [note[1:] for note in expected]
     assert shown.tempo == 80
+    x[:, :, 1] = torch.from_numpy(SYMBOLS.encode([Note(0, 61, 0, 96)], 96)[:, 0])  # C# all the time
+    moved = tunes.typed(model, Music(spec), asked(f"melody={tune}", "key=E")).modality
+    keys = [music.tunes(x)[0].key.name for music in (Music(spec), typed.modality, moved)]
+    assert keys == ["C# minor", "D major", "E major"]  # that of all voices; that of the melody; that which is asked for
+    assert {note.pitch for note in moved.tunes(x)[0].notes if note.voice} == {63}
     with pytest.raises(UserError, match="this model harmonises no melody"):
         tunes.typed(model_of(spec_of(32, 2)), Music(spec_of(32, 2)), asked(f"melody={tune}")).sample([0])
 

@@ -14,7 +14,7 @@ from src.data.spec import Spec
 from src.page.panels.panel import Item, LoadedRun, panel_of, shown
 from src.page.runs import Entry
 from src.runs import review
-from src.runs.sampling import load_test_split
+from src.runs.sampling import load_split
 
 NOTE = 1000  # characters
 WAITING = 100  # questions of the blind test without an answer
@@ -140,7 +140,7 @@ class BlindTest:
             place = source.get("folder") or source.get("path")
             if place and not (Path(place).is_file() or (Path(place).is_dir() and any(Path(place).iterdir()))):
                 raise NoRealData(entry.config["data"]["name"], place)
-            self._splits[entry.id] = load_test_split(entry.folder, self.data)
+            self._splits[entry.id] = load_split(entry.folder, self.data)
         return self._splits[entry.id]
 
 

@@ -18,10 +18,11 @@ from src.runs import prompts
 from src.runs.prompts import Typed
 from src.runs.sampling import condition
 
-KEYS = "tempo", "key", "bars", "synth", "melody", "from", "to", "lyrics"
+KEYS = "tempo", "key", "bars", "synth", "melody", "from", "to", "lyrics", "attribute", "strength"
 SHOWN = "tempo", "key", "synth"  # how tunes are shown and played; arrays of symbols have no place for them
 FILES = "melody", "from", "to"
 ENDINGS = ".mid", ".midi"
+SEEN = 2000  # training pieces that an attribute vector is computed from
 
 
 def given(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -44,6 +45,9 @@ def check(config: Mapping[str, Any], picture: str) -> None:
     for key in (key for key in FILES if key in found):
         check_file(key, found[key])
     ends = [key for key in ("from", "to") if key in found]
+    check_attribute(found, config, picture)
+    if "attribute" in found:
+        ends = []
     if len(ends) == 1:
         raise UserError(f"{ends[0]}= is one end of an interpolation: give from= and to=")
     if ends and picture != "interpolate":
@@ -63,6 +67,20 @@ def check(config: Mapping[str, Any], picture: str) -> None:
         raise UserError(f"{shown[0]}= is for what people hear, and format=npz holds symbols: leave one of them out")
 
 
+def check_attribute(found: Mapping[str, Any], config: Mapping[str, Any], picture: str) -> None:
+    """Raise UserError for settings that do not fit attribute= and strength=."""
+    if "attribute" not in found:
+        if "strength" in found:
+            raise UserError("strength= says how much of an attribute: add attribute=, or leave strength= out")
+        return
+    others = [picture] if picture else [key for key in ("to", "melody", "lyrics") if key in found]
+    others += ["prompt"] if config.get("prompt") is not None else []
+    if others:
+        raise UserError(f"attribute= changes samples, or the tune of from=: leave {others[0]}= out")
+    if "from" in found and config["n"] is not None:
+        raise UserError("from= and attribute= make one tune: leave n= out")
+
+
 def check_file(key: str, value: str) -> None:
     if not value.lower().endswith(ENDINGS) or not Path(value).is_file():
         wrong = "there is no such file" if value.lower().endswith(ENDINGS) else "this is no MIDI file, by its name"
@@ -74,8 +92,11 @@ def lyrics_text(value: str) -> str:
     return prompts.text_of("lyrics", value)
 
 
-def typed(model: Any, modality: Any, config: Mapping[str, Any]) -> Typed:
-    """The settings for a model, of KEYS and of `prompts.KEYS`; UserError for what it cannot do or the files do not allow."""
+def typed(model: Any, modality: Any, config: Mapping[str, Any], training: Callable[[], Any] | None = None) -> Typed:
+    """The settings for a model, of KEYS and of `prompts.KEYS`; UserError for what it cannot do or the files do not allow.
+
+    training: loads the training split of the model's data, which attribute= needs.
+    """
     from src.modalities.modality import Plays
 
     record = given(config)
@@ -95,6 +116,14 @@ def typed(model: Any, modality: Any, config: Mapping[str, Any]) -> Typed:
         found = how.read("prompt", config["prompt"], record)
         sample, shown["shift"] = functools.partial(model.continue_from, tensor(found.symbols)), -found.shift
         record["prompt"] = config["prompt"]
+    if "attribute" in record:
+        assert training
+        z, record["strength"] = how.attribute(training), record.get("strength", 1.0)
+        given_tune = None
+        if "from" in record:
+            found = how.read("from", record["from"], record)
+            given_tune, shown["shift"] = how.modality.fitted(found.symbols, f"from={record['from']}"), -found.shift
+        sample = functools.partial(how.changed, given_tune, record["strength"] * z)
     if "melody" in record:
         found = how.read("melody", record["melody"], record, voices=1)
         shown |= {"metre": found.metre, "shift": -found.shift, "tempo": shown.get("tempo", found.tempo), "known_key": found.key}
@@ -195,6 +224,31 @@ class Asked:
         found = torch.cat(parts, dim=1)[:, : bars * bar].clone()
         found[:, :, 0] = whole[: bars * bar]
         return found
+
+    def attribute(self, training: Callable[[], Any]) -> Any:
+        """The vector [z_dim] of attribute=, from SEEN pieces of the training split."""
+        import numpy as np
+
+        from src.data.music.attributes import attribute, check_attribute
+
+        if not hasattr(self.model, "attribute_vector"):
+            raise UserError("this model has no attribute vectors: take model=music_vae, or leave attribute= out")
+        check_attribute(name := self.config["attribute"], self.spec.classes)
+        split, names = training(), self.modality.symbols.names
+        batch = split.batch(np.unique(np.linspace(0, len(split) - 1, SEEN).astype(np.int64)))
+        has, lacks = attribute(name, batch["x"], names, batch.get("y"), self.spec.classes)
+        return self.model.attribute_vector(tensor(batch["x"]), tensor(has), tensor(lacks), self.config["weights"])
+
+    def changed(self, tune: Any, vector: Any, seeds: Any, cond: Any = None, **settings: Any) -> Any:
+        """Samples of the seeds' latents, or of the latent of a tune [T, V], to which a vector [z_dim] is added.
+
+        Of a tune, the most probable symbols are taken where the settings do not say how to draw them.
+        """
+        z = self.model.conditions(seeds)["z"]
+        if tune is not None:
+            z = self.model.latents(tune[None], settings["weights"]).expand(len(seeds), -1)
+            settings = settings if settings.keys() & {"temperature", "top_k", "top_p"} else {**settings, "top_k": 1}
+        return self.model.sample(seeds, {**(cond or {}), "z": z + vector}, **settings)
 
     def of_bars(self, sample: Callable[..., Any], bars: int, record: dict[str, Any]) -> Callable[..., Any]:
         """`sample` for tunes of so many bars: they end there, or are cut there if the data's have one length."""

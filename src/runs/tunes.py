@@ -122,7 +122,8 @@ def typed(model: Any, modality: Any, config: Mapping[str, Any], training: Callab
         given_tune = None
         if "from" in record:
             found = how.read("from", record["from"], record)
-            given_tune, shown["shift"] = how.modality.fitted(found.symbols, f"from={record['from']}"), -found.shift
+            given_tune = how.modality.fitted(found.symbols, f"from={record['from']}")
+            shown |= {"shift": -found.shift, "tempo": shown.get("tempo", found.tempo)}
         sample = functools.partial(how.changed, given_tune, record["strength"] * z)
     if "melody" in record:
         found = how.read("melody", record["melody"], record, voices=1)

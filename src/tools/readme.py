@@ -53,6 +53,7 @@ ANCHORS = {
     **dict.fromkeys(("parallels", "crossings", "range"), "parallels-crossings-range"),
     **dict.fromkeys(("CTnCTR", "PCS", "MCTD"), "ctnctr-pcs-mctd"),
     **dict.fromkeys(("harmony: nats", "harmony: parallels"), "harmony"),
+    "monotone": "monotone",
     **dict.fromkeys(("motif", "copied pieces"), "motif-copied"),
 }
 

@@ -73,7 +73,7 @@ KEYS = {
     **dict.fromkeys(("run", "run_dir", "extend", "publish", "published", "out", "output", "readme", "results", "store"), PATH),
     **dict.fromkeys(("table", "json", "curves", "metrics"), PATH),
     "runs": PATHS,
-    **dict.fromkeys(("fresh", "evaluate", "flagship", "quick", "film", "open", "chat", "rhyme"), BOOL),
+    **dict.fromkeys(("fresh", "evaluate", "flagship", "quick", "film", "open", "chat", "rhyme", "parallels"), BOOL),
     **dict.fromkeys(("prompt", "source", "heads", "form", "key", "melody", "from", "to", "lyrics", "attribute"), TEXT),
     "tempo": TEMPO,
     **dict.fromkeys(("trainer.channels_last", "trainer.sync_batchnorm", "trainer.deterministic"), BOOL),

@@ -3,7 +3,7 @@
 import functools
 import inspect
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from src.runs import prompts
 from src.runs.prompts import Typed
 from src.runs.sampling import condition
 
-KEYS = "tempo", "key", "bars", "synth", "melody", "from", "to", "lyrics", "attribute", "strength"
+KEYS = "tempo", "key", "bars", "synth", "melody", "from", "to", "lyrics", "attribute", "strength", "parallels"
 SHOWN = "tempo", "key", "synth"  # how tunes are shown and played; arrays of symbols have no place for them
 FILES = "melody", "from", "to"
 ENDINGS = ".mid", ".midi"
@@ -27,7 +27,7 @@ SEEN = 2000  # training pieces that an attribute vector is computed from
 
 def given(config: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of KEYS that the user has set."""
-    return {key: config[key] for key in KEYS if config.get(key) not in (None, "own")}
+    return {key: config[key] for key in KEYS if config.get(key) not in (None, "own") and config[key] is not True}
 
 
 def check(config: Mapping[str, Any], picture: str) -> None:
@@ -54,7 +54,7 @@ def check(config: Mapping[str, Any], picture: str) -> None:
         raise UserError("from= and to= are the ends of an interpolation: add interpolate=8, the number of its steps")
     if ends and config["n"] is not None:
         raise UserError("from= and to= have one row between them: leave n= out")
-    for key in ("bars", "melody", "lyrics"):
+    for key in ("bars", "melody", "lyrics", "parallels"):
         if picture and key in found:
             raise UserError(f"{key}= is for samples and {picture}= makes a picture: leave one of them out")
     for one, other in (("melody", "bars"), ("melody", "lyrics"), ("lyrics", "bars")):
@@ -129,6 +129,10 @@ def typed(model: Any, modality: Any, config: Mapping[str, Any], training: Callab
         found = how.read("melody", record["melody"], record, voices=1)
         shown |= {"metre": found.metre, "shift": -found.shift, "tempo": shown.get("tempo", found.tempo), "known_key": found.key}
         sample = functools.partial(how.harmonise, found.symbols[:, 0], bar_steps(found.metre))
+    if "parallels" in record:
+        from src.models.voice_leading import NoParallels
+
+        sample = how.constrained(sample, NoParallels(model.spec), "parallels", record)
     if "bars" in record:
         sample = how.of_bars(sample, record["bars"], record)
     if "lyrics" in record:
@@ -202,7 +206,9 @@ class Asked:
         condition(self.model, self.config["class"], 1)  # UserError for an unknown class
         return metre_of(self.modality, self.config["class"])
 
-    def harmonise(self, melody: Any, bar: int, seeds: Any, cond: Any = None, **settings: Any) -> Any:
+    def harmonise(
+        self, melody: Any, bar: int, seeds: Any, cond: Any = None, constraints: Sequence[Any] = (), **settings: Any
+    ) -> Any:
         """Samples [N, P, V] whose first voice is a melody [P] of any length, harmonised window by window from bar to bar."""
         import torch
 
@@ -221,7 +227,7 @@ class Asked:
                 before = whole[:start]
                 window[0] = before[before != hold][-1]
             asked = {**(cond or {}), "melody": window.expand(len(seeds), steps)}
-            parts.append(self.modality.finish(self.model.sample(seeds, asked, **settings))[:, :width])
+            parts.append(self.modality.finish(self.model.sample(seeds, asked, constraints=constraints, **settings))[:, :width])
         found = torch.cat(parts, dim=1)[:, : bars * bar].clone()
         found[:, :, 0] = whole[: bars * bar]
         return found
@@ -283,4 +289,5 @@ class Asked:
         if "constraints" not in inspect.signature(function).parameters:
             raise UserError(f"{key}= needs a model that draws note by note: take model=gpt, or leave it out")
         record.setdefault("forced", []).append(rule.name)
-        return functools.partial(sample, constraints=[rule])
+        earlier = getattr(sample, "keywords", {}).get("constraints", [])
+        return functools.partial(sample, constraints=[*earlier, rule])

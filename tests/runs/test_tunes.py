@@ -21,6 +21,8 @@ from src.data.music.keys import Key, estimate_key, to_key
 from src.data.music.notes import HOLD, REST, Note, Symbols
 from src.data.spec import Field, Spec
 from src.data.vocabulary import END
+from src.evaluation.metrics.music.pieces import Pieces
+from src.evaluation.metrics.music.voice_leading import errors, ranges
 from src.modalities.image import Image
 from src.modalities.music.music import Music
 from src.models.autoregressive import Autoregressive
@@ -149,6 +151,18 @@ def test_text_has_nothing_to_do_with_music(asked: Any) -> None:
     spec = spec_of(32, 1)
     with pytest.raises(UserError, match="this model knows no heads=, which is for text: leave it out"):
         tunes.typed(model_of(spec), Music(spec), asked("heads=春夏"))
+
+
+def test_parallels_are_masked_in_samples_and_in_harmonies(asked: Any, tune: Path) -> None:
+    spec = spec_of(32, 2, melody=True)
+    typed = tunes.typed(model_of(spec), Music(spec), asked("parallels=false", "bars=1"))
+    assert typed.record == {"parallels": False, "bars": 1, "forced": ["parallels=false"]}
+    assert typed.sample([0]).shape == (1, 16, 2)
+    harmonised = tunes.typed(model_of(spec), Music(spec), asked("parallels=false", f"melody={tune}")).sample([0])
+    pieces = Pieces(harmonised[:, :32].numpy(), spec.x.names)
+    assert errors(pieces, ranges(pieces))["parallels"] == 0
+    with pytest.raises(UserError, match="this model's music has one voice and no parallels"):
+        tunes.typed(model_of(spec_of(32, 1)), Music(spec_of(32, 1)), asked("parallels=false"))
 
 
 def test_a_tune_is_continued_in_its_own_key(asked: Any, tune: Path) -> None:

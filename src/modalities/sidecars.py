@@ -128,7 +128,7 @@ def _listed(record: Mapping[str, Any]) -> list[str]:
 def _not_ours(path: Path) -> UserError:
     gone = "" if path.suffix == ".json" else ", or the JSON file that said so is gone,"
     return UserError(
-        f"{path} was not written by {SOFTWARE}{gone} and would be overwritten: move or delete it, or choose another place with out="
+        f"{path} was not written by {SOFTWARE}{gone} and would be overwritten: move it, delete it, or choose another place"
     )
 
 

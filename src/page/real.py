@@ -7,7 +7,7 @@ from typing import Any
 from src.config.errors import UserError
 from src.config.identity import with_data_in
 from src.runs.folder import RunFolder
-from src.runs.sampling import load_test_split
+from src.runs.sampling import load_split
 
 KEPT = 16  # splits in memory
 
@@ -31,4 +31,4 @@ def real_split(run: Path, data: str | None) -> Any:
     place = config["source"].get("folder") or config["source"].get("path")
     if place and not (Path(place).is_file() or (Path(place).is_dir() and any(Path(place).iterdir()))):
         raise NoRealData(config["name"], place)
-    return load_test_split(folder, data)
+    return load_split(folder, data)

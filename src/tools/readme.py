@@ -54,6 +54,11 @@ ANCHORS = {
     **dict.fromkeys(("CTnCTR", "PCS", "MCTD"), "ctnctr-pcs-mctd"),
     **dict.fromkeys(("harmony: nats", "harmony: parallels"), "harmony"),
     **dict.fromkeys(("motif", "copied pieces"), "motif-copied"),
+    "frame FD": "frame-fd",
+    "trajectory": "trajectory",
+    "identity": "identity",
+    "bounces": "bounces",
+    **dict.fromkeys(("digits", "speed", "motion"), "digits-speed-motion"),
 }
 
 

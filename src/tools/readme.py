@@ -60,6 +60,11 @@ ANCHORS = {
     "SSIM": "ssim",
     "edges": "edges",
     "selection gap": "selection-gap",
+    "frame FD": "frame-fd",
+    "trajectory": "trajectory",
+    "identity": "identity",
+    "bounces": "bounces",
+    **dict.fromkeys(("digits", "speed", "motion"), "digits-speed-motion"),
 }
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -143,7 +144,7 @@ class EfficientNetMaps:
     def __init__(self, layers: Sequence[int] = (0, 2, 4, 10), scale: float = 2.0, weights: str | None = None) -> None:
         from src.evaluation.extractors.pretrained import load_efficientnet  # lazy import: samples are drawn without it
 
-        self.network = load_efficientnet(weights).module.network
+        self.network: Any = load_efficientnet(weights).module.network
         self.layers, self.scale = layers, scale
 
     def __call__(self, x: Tensor) -> list[Tensor]:

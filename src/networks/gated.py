@@ -1,5 +1,6 @@
 """A generator of gated convolutions, for inpainting: Yu et al. 2019, arXiv:1806.03589, Free-Form Image Inpainting."""
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -7,7 +8,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from src.data.spec import Spec
-from src.networks.pix2pix import initialise
 
 MULTIPLE = 4  # the side is halved twice
 
@@ -37,7 +37,8 @@ class GatedInpainter(nn.Module):
             Gated(nn.ConvTranspose2d(2 * width, 2 * width, 4, stride=2, padding=1)),
             convolution(width, channels, 3, padding=1),
         )
-        initialise(self)
+        for layer in self.layers:
+            initialise(layer)
 
     def forward(self, source: Tensor, mask: Tensor) -> Tensor:
         """source [B, C, H, W] in [-1, 1], and mask [B, 1, H, W], above 0.5 in the hole, to [B, C, H, W] in [-1, 1]."""
@@ -58,3 +59,16 @@ class Gated(nn.Module):
         """[B, C, H, W] to [B, half of the convolution's channels, H', W']."""
         features, gates = self.convolution(x).chunk(2, dim=1)
         return F.elu(features) * torch.sigmoid(gates)
+
+
+def initialise(layer: nn.Module) -> None:
+    """Weights from N(0, g^2 / inputs of an output), biases zero; g = 2 before gates, which halve what they let through."""
+    gated = isinstance(layer, Gated)
+    convolution = layer.convolution if isinstance(layer, Gated) else layer
+    assert isinstance(convolution, nn.Conv2d | nn.ConvTranspose2d)
+    taps = convolution.kernel_size[0] * convolution.kernel_size[1]
+    if isinstance(convolution, nn.ConvTranspose2d):
+        taps //= convolution.stride[0] * convolution.stride[1]
+    nn.init.normal_(convolution.weight, std=(2 if gated else 1) / math.sqrt(convolution.in_channels * taps))
+    assert convolution.bias is not None
+    nn.init.zeros_(convolution.bias)

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from itertools import pairwise
+from statistics import NormalDist
 
 import torch
 from torch import Tensor, nn
@@ -40,6 +41,8 @@ class Pix2PixGenerator(nn.Module):
         dropped: int = 3,
     ) -> None:
         super().__init__()
+        if not 0 <= dropout < 1:
+            raise ValueError(f"dropout={dropout}: must be at least 0 and below 1")
         source, multiple = source_channels(spec), 2 ** len(widths)
         if any(side % multiple for side in spec.shape[1:]):
             raise ValueError(
@@ -60,7 +63,8 @@ class Pix2PixGenerator(nn.Module):
         )
         self.masks = outputs[: min(dropped, len(outputs) - 1)] if dropout else []  # channels of the layers with dropout
         self.z_dim = sum(self.masks)
-        self.keep, self.bound = 1 - dropout, math.sqrt(2) * float(torch.erfinv(torch.tensor(2 * dropout - 1.0)))
+        # A channel is kept where its number is above the quantile of `dropout`.
+        self.keep, self.bound = 1 - dropout, NormalDist().inv_cdf(dropout) if dropout else -math.inf
         initialise(self)
 
     def forward(self, source: Tensor, z: Tensor | None = None) -> Tensor:
@@ -70,7 +74,6 @@ class Pix2PixGenerator(nn.Module):
         for i, layer in enumerate(self.down):
             h = layer(F.leaky_relu(h, 0.2) if i else h)  # [B, widths[i], H / 2^(i + 1), W / 2^(i + 1)]
             maps.append(h)
-        # A channel is kept where its number is above the quantile of `dropout`.
         masks = ((z > self.bound) / self.keep).to(source.dtype).split(self.masks, dim=1) if z is not None and self.masks else ()
         for i, layer in enumerate(self.up):
             h = layer(F.relu(torch.cat([h, maps[-1 - i]], dim=1) if i else h))

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.modules.module import register_module_forward_pre_hook
 
+from pictures import PICTURES, words_of_pictures
 from src.config.experiment import Experiment
 from src.data.dataset import read_all
 from src.evaluation.images import ImageSuite, logits
@@ -54,12 +55,17 @@ def devices(call: Callable[[], object]) -> set[torch.device]:
         "music_gpt",
         "music_vae",
         "music_gan",
+        "pix2pix",
+        "cyclegan",
+        "inpainting",
+        "style",
     ]
 )
 def experiment(request: Any, compose: Any) -> Experiment:
     texts = request.param in ("autoregressive", "text_vae", "text_gan")
     data = ["data=text", f"data.path={README}"] if texts else ["data=digits"]
     data = words_of_walks(request.param) if request.param.startswith("music_") else data
+    data = words_of_pictures(request.param) if request.param in PICTURES else data
     return Experiment(compose(f"model={request.param}", *data, "debug=tiny"))
 
 

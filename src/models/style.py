@@ -115,6 +115,13 @@ class Style(OneLoss, Translation):
         """See ConditionsFromData: the pictures."""
         return {"source": batch["x"]}
 
+    def sample(self, seeds: Sequence[int], cond: Batch | None = None, weights: str = "ema", side: int | None = None) -> Tensor:
+        """See Translation. side: of the pictures in `cond`, and of what is made of them, in pixels; None: the data's."""
+        multiple = getattr(self.network(weights), "multiple", 1)
+        if side is not None and side % multiple:
+            raise UserError(f"side={side}: this network takes multiples of {multiple}: take {-(-side // multiple) * multiple}")
+        return super().sample(seeds, cond, weights)
+
 
 def gram(maps: Tensor) -> Tensor:
     """phi phi^T / (H W): [B, C, H, W] to [B, C, C]."""

@@ -117,3 +117,8 @@ def test_pictures_of_another_side(path: Path) -> None:
     assert made.shape == x.shape
     with pytest.raises(UserError, match="side=30: this network takes multiples of 4: take 32"):
         model.sample([0], {"source": x[:1]}, side=30)
+
+
+def test_the_recipe_itself_is_valid(compose: Any, path: Path) -> None:
+    """Other tests replace its features."""
+    assert compose("model=style", f"model.picture={path}")["model"]["features"]["depths"] == [0, 2, 4, 10]

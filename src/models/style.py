@@ -115,6 +115,13 @@ class Style(OneLoss, Translation):
         """See ConditionsFromData: the pictures."""
         return {"source": batch["x"]}
 
+    def sample(self, seeds: Sequence[int], cond: Batch | None = None, weights: str = "ema", side: int | None = None) -> Tensor:
+        """See Translation. side: of the pictures in `cond`, and of what is made of them, in pixels; None: the data's."""
+        multiple = getattr(self.network(weights), "multiple", 1)
+        if side is not None and side % multiple:
+            raise UserError(f"side={side}: this network takes multiples of {multiple}: take {-(-side // multiple) * multiple}")
+        return super().sample(seeds, cond, weights)
+
 
 def gram(maps: Tensor) -> Tensor:
     """phi phi^T / (H W): [B, C, H, W] to [B, C, C]."""
@@ -134,26 +141,26 @@ def as_colour(x: Tensor) -> Tensor:
 
 
 class EfficientNetMaps:
-    """Maps of EfficientNet-Lite0 with its pinned weights, after the blocks `layers`, counted from 0.
+    """Maps of EfficientNet-Lite0 with its pinned weights, after the blocks `depths`, counted from 0.
 
     Blocks 0, 2, 4 and 10 are the last with 1/2, 1/4, 1/8 and 1/16 of the side. The paper takes four layers of VGG-16.
     scale: by which pictures are enlarged first: the network was trained on photographs of 224 x 224.
     weights: path of the weights' file; None for the download.
     """
 
-    def __init__(self, layers: Sequence[int] = (0, 2, 4, 10), scale: float = 2.0, weights: str | None = None) -> None:
+    def __init__(self, depths: Sequence[int] = (0, 2, 4, 10), scale: float = 2.0, weights: str | None = None) -> None:
         from src.evaluation.extractors.pretrained import load_efficientnet  # lazy import: samples are drawn without it
 
         self.network: Any = load_efficientnet(weights).module.network
-        self.layers, self.scale = layers, scale
+        self.depths, self.scale = depths, scale
 
     def __call__(self, x: Tensor) -> list[Tensor]:
         """Pictures [B, 3, H, W] in [-1, 1] to maps [B, C_l, H_l, W_l], one for each layer."""
         self.network.to(x.device, x.dtype)
         x = F.interpolate(x, scale_factor=self.scale, mode="bilinear") if self.scale != 1 else x
         h, found = self.network.stem((x * 127.5 + 0.5) / 128), []  # as in training: (pixel - 127) / 128
-        for number, block in enumerate(self.network.blocks[: max(self.layers) + 1]):
+        for number, block in enumerate(self.network.blocks[: max(self.depths) + 1]):
             h = block(h)
-            if number in self.layers:
+            if number in self.depths:
                 found.append(h)
         return found

@@ -19,6 +19,7 @@ class ResidualTranslator(nn.Module):
     width: channels of the largest maps; they double with each halving. blocks: residual blocks at the smallest side.
     kernel: side of the first and of the last convolution. norm: see src.networks.pix2pix.
     source: the field of its inputs.
+    The attribute `multiple` is what the sides of pictures must be multiples of.
     """
 
     def __init__(
@@ -32,7 +33,7 @@ class ResidualTranslator(nn.Module):
         source: str = "source",
     ) -> None:
         super().__init__()
-        multiple = 2**halvings
+        self.multiple = multiple = 2**halvings
         if spec.kind != "image" or source not in spec.fields:
             raise ValueError(f"this network makes pictures of the field {source}, which the data lack: take data=emoji_pairs")
         if any(side % multiple for side in spec.shape[1:]):

@@ -41,6 +41,8 @@ def asked(model: Any, config: Mapping[str, Any]) -> list[Path]:
         return []
     if config["mask"] is not None and "mask" not in model.conditions([0]):
         raise UserError("this model fills no holes: leave mask= out, or name a run of model=inpainting")
+    if source is None and config["side"] is not None:
+        raise UserError("side= is for pictures of your own: add source=, or leave it out")
     if source is None:
         return []
     place = Path(source)
@@ -100,7 +102,7 @@ def one_of(data: bytes, said: str, model: Any, config: Mapping[str, Any]) -> Any
     channels, height, width = field.shape
     if height != width:
         raise UserError(f"this model's pictures are {width} x {height} pixels, and only squares are read: leave source= out")
-    return field.to_model(torch.from_numpy(decoded(data, said, width, channels).copy()), model.dtype)
+    return field.to_model(torch.from_numpy(decoded(data, said, config["side"] or width, channels).copy()), model.dtype)
 
 
 def read_mask(path: Path, size: int) -> Any:

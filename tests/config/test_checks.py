@@ -7,7 +7,7 @@ import pytest
 import yaml
 from omegaconf import OmegaConf
 
-from src.config.checks import plain, validate
+from src.config.checks import check_target, entries, plain, validate
 from src.config.errors import UserError, nearest
 from src.config.identity import data_digest, differences, short_hash, with_data_in, with_path
 
@@ -247,3 +247,11 @@ def test_tokens_of_a_vocabulary_are_no_secrets(key: str) -> None:
 def test_tokens_that_open_doors_are_secrets(key: str) -> None:
     with pytest.raises(UserError, match="holds a secret"):
         validate(changed(key, "abc"))
+
+
+@pytest.mark.parametrize("group", ["data", "evaluation", "model"])
+def test_a_run_folder_may_name_what_conf_names(group: str) -> None:
+    for path in (ROOT / "conf" / group).rglob("*.yaml"):
+        for key, value in entries(yaml.safe_load(path.read_text())):
+            if key.rpartition(".")[2] == "_target_":
+                check_target(key, value, trusted=False)

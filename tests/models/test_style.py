@@ -107,3 +107,18 @@ def test_maps_of_the_pinned_classifier() -> None:
     assert [tuple(one.shape[1:]) for one in found] == [(16, 32, 32), (24, 16, 16), (40, 8, 8), (112, 4, 4)]
     stages = maps.network.stages((x * 127.5 + 0.5) / 128)[0]
     assert all(torch.equal(one, stage) for one, stage in zip(found, stages, strict=False))
+
+
+def test_pictures_of_another_side(path: Path) -> None:
+    """Each is the network's own answer; sides must be multiples of four."""
+    model, x = make(path), torch.rand(2, 3, 24, 24) * 2 - 1
+    made = model.sample([0, 1], {"source": x}, side=24)
+    torch.testing.assert_close(made, model.network()(x).detach())
+    assert made.shape == x.shape
+    with pytest.raises(UserError, match="side=30: this network takes multiples of 4: take 32"):
+        model.sample([0], {"source": x[:1]}, side=30)
+
+
+def test_the_recipe_itself_is_valid(compose: Any, path: Path) -> None:
+    """Other tests replace its features."""
+    assert compose("model=style", f"model.picture={path}")["model"]["features"]["depths"] == [0, 2, 4, 10]

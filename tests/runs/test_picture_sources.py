@@ -64,7 +64,9 @@ class Writes:
 
 
 def config(**given: Any) -> dict[str, Any]:
-    return {"source": None, "mask": None, "direction": None, "n": None} | {key: str(value) for key, value in given.items()}
+    return {"source": None, "mask": None, "direction": None, "side": None, "n": None} | {
+        key: str(value) for key, value in given.items()
+    }
 
 
 @pytest.fixture
@@ -113,6 +115,10 @@ def test_a_single_picture_has_as_many_samples_as_asked(folder: Path) -> None:
     assert read(Translates(), given, range(3))["source"].shape == (3, 1, 4, 4)
 
 
+def test_another_side_for_models_of_any_side(folder: Path) -> None:
+    assert read(Translates(), config(source=folder) | {"side": 6}, range(3))["source"].shape == (3, 1, 6, 6)
+
+
 def test_backward_reads_what_is_made_forward(folder: Path) -> None:
     assert read(Translates(), config(source=folder, direction="backward"), range(3))["source"].shape == (3, 3, 4, 4)
 
@@ -138,6 +144,7 @@ def test_a_hole_is_where_the_mask_is_white_or_the_models_own(folder: Path, tmp_p
         (Translates, {"source": "texts"}, r"source=texts: there is no picture in it \(.*\); found: 1 .txt"),
         (Translates, {"source": "mine/note.txt"}, "source=mine/note.txt: cannot read it as a picture"),
         (Translates, {"source": "mine/b.png", "mask": "mine/b.png"}, "this model fills no holes: leave mask= out"),
+        (Fills, {"side": 8}, "side= is for pictures of your own: add source="),
         (Writes, {"source": "mine/b.png"}, "source=mine/b.png is a picture, and this model reads none"),
         (Writes, {"mask": "mine/b.png"}, "this model knows no mask="),
         (Fills, {"source": "mine/b.png", "mask": "mine/no.png"}, "mask=mine/no.png: cannot read it .No such file"),

@@ -56,7 +56,7 @@ def samples(run: LoadedRun, seeds: Sequence[int], settings: Mapping[str, Any]) -
 
 def translated(run: LoadedRun, settings: Mapping[str, Any], seeds: Sequence[int] | None = None) -> tuple[Any, Any]:
     """(sources, what the model makes of them), both uint8 [N, C, H, W], N = 1 without seeds."""
-    model, config = run.model, {"mask": None, "direction": settings.get("direction")}
+    model, config = run.model, {"mask": None, "side": None, "direction": settings.get("direction")}
     seeds = [settings.get("seed", 0)] if seeds is None else seeds
     if settings.get("picture") is not None:
         found = picture_sources.one_of(uploaded(settings["picture"]), "your picture", model, config)

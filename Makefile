@@ -22,7 +22,7 @@ train: .venv/installed
 	$(BIN)/python -m src.train model=mlp_gan
 
 data: .venv/installed
-	$(BIN)/python -m src.prepare -m data=mnist,fashion_mnist,poems,folk,chorales
+	$(BIN)/python -m src.prepare -m data=mnist,fashion_mnist,poems,folk,chorales,emoji_pairs
 
 # Every byte of the data is checked first: DVC would take wrong ones and write their hashes into data.dvc.
 repro: data

@@ -15,6 +15,7 @@ The checkouts; any may be left out:
     git clone https://github.com/lucidrains/denoising-diffusion-pytorch      --denoising-diffusion
     git clone https://github.com/clementchadebec/benchmark_VAE    --pythae
     git clone https://github.com/karpathy/nanoGPT                 --nanogpt
+    git clone https://github.com/junyanz/pytorch-CycleGAN-and-pix2pix        --pix2pix (measured at commit 003efc4)
 
 denoising-diffusion-pytorch needs accelerate, einops and ema-pytorch, and pythae imageio, which the lock file does not have.
 
@@ -30,25 +31,12 @@ from pathlib import Path
 
 from benchmarks import ours, timing
 from benchmarks.family_trainers import BINARY_VAE, DIFFUSION, LETTERS, denoising_diffusion, nanogpt, pythae
+from benchmarks.our_words import our_borrowed, our_dcgan, our_listing, our_mlp, our_r3gan, our_resnet
 from benchmarks.products import products
 from benchmarks.timing import Clock
-from benchmarks.trainers import (
-    BATCH,
-    BLOCKS,
-    CIFAR,
-    GROUPS,
-    R3GAN_BATCH,
-    WIDTHS,
-    listing,
-    mimicry,
-    pytorch_gan,
-    r3gan,
-    tensorflow,
-    torchgan,
-)
+from benchmarks.trainers import listing, mimicry, pytorch_gan, r3gan, tensorflow, torchgan
+from benchmarks.translation_trainers import CYCLEGAN, PIX2PIX, translation
 
-CHANNELS_1 = (1, 32, 32)
-FIXED = ["model.ema=null", "model.lr_schedule=null", "model.penalties=null", f"data.batch_size={BATCH}"]
 PROTOCOL = """Each alternative from its own checkout, its training step unmodified, in turn with ours, forwards and backwards,
 medians over the rounds, ratios by the round; one process; start-up, first updates, checkpoints and pictures left out, logging
 and progress not; same networks, batch and discriminator updates on both sides; ours updates the generator by the last fakes of
@@ -64,6 +52,7 @@ class Case:
     checkout: option with its path. ours: words of `python -m src.train` for the same work.
     run: (checkout, clock) trains until the clock has counted enough updates. updates: a number that takes some seconds.
     adapted: differences from the published code. reach: target for ours / theirs, at most. bf16: ours in bf16-mixed too.
+    floor: whether the products of ours are measured too.
     """
 
     name: str
@@ -74,73 +63,12 @@ class Case:
     adapted: str
     reach: float | None = None
     bf16: bool = False
-
-
-# Our command-line words for the same work as each alternative
-
-
-def our_mlp(checkout: Path) -> list[str]:
-    return [
-        *("model=mlp_gan", *FIXED, "data.batch_size=32", "model.augment=null", "model.generator.z_dim=100"),
-        *(
-            "model.generator.widths=[128,256,512,1024]",
-            "model.discriminator.widths=[512,256]",
-            "model.discriminator.offset=0.0",
-        ),
-        *("model.g_optimizer.lr=2e-4", "model.g_optimizer.betas=[0.5,0.999]"),
-        *("model.d_optimizer.lr=2e-4", "model.d_optimizer.betas=[0.5,0.999]"),
-    ]
-
-
-def our_borrowed(checkout: Path) -> list[str]:
-    script = checkout / "implementations" / "dcgan" / "dcgan.py"
-    networks = [
-        word
-        for name in ("generator", "discriminator")
-        for word in (
-            f"model.{name}._target_=benchmarks.borrowed.{name.title()}",
-            f"+model.{name}.script='{script}'",
-            *(f"~model.{name}.{key}" for key in ("width", "conditional")),
-        )
-    ]
-    return [
-        *("model=dcgan", *FIXED, *ours.synthetic(*CHANNELS_1), *networks, "~model.generator.z_dim"),
-        *(f"~model.discriminator.{key}" for key in ("batch_norm", "spectral_norm", "auxiliary")),
-    ]
-
-
-def our_resnet(*words: str) -> Callable[[Path], list[str]]:
-    return lambda checkout: [
-        *("experiment=sngan_cifar10", *ours.synthetic(*CIFAR), f"data.batch_size={BATCH}", "trainer.block=1"),
-        *words,
-    ]
-
-
-def our_dcgan(checkout: Path) -> list[str]:
-    return [
-        *("model=dcgan", *FIXED, *ours.synthetic(*CIFAR), "model.generator.z_dim=100", "model.generator.width=64"),
-        *("model.discriminator.width=64", "model.discriminator.batch_norm=true"),
-    ]
-
-
-def our_r3gan(checkout: Path) -> list[str]:
-    shape = [
-        f"{key}={value}".replace(" ", "") for key, value in (("widths", WIDTHS), ("cardinality", GROUPS), ("blocks", BLOCKS))
-    ]
-    return [
-        *("model=r3gan", *ours.synthetic(*CIFAR), f"data.batch_size={R3GAN_BATCH}", "model.lr_schedule=null"),
-        *(f"model.{network}.{words}" for network in ("generator", "discriminator") for words in shape),
-        *("model.penalties.r1.function._target_=src.models.gan.regularizers.r1_r2", "model.penalties.r1.every=1"),
-        *("model.penalties.r2=null", "trainer.block=1", "trainer.channels_last=false"),
-    ]
-
-
-def our_listing(python: Path) -> list[str]:
-    return ["experiment=mlp_gan_listing", "trainer.matmul_precision=auto"]
+    floor: bool = True
 
 
 LOADED = "noise through the same transforms for CIFAR-10, in the main process, and no TensorBoard"
 MENDED = "the loss gets labels and logits in their places"
+TRANSLATED = "our networks, emoji of 64 x 64 as PNGs, which the training process reads; no flips, no visdom and no HTML"
 CASES = {
     "tensorflow": Case("the TensorFlow listing", "tensorflow", our_listing, tensorflow(), 400, MENDED),
     "tensorflow-function": Case(
@@ -232,6 +160,26 @@ CASES = {
         "its README's settings for a CPU, with biases as ours; it learns its positions, ours are rotary",
         reach=1.0,
     ),
+    "pix2pix": Case(
+        "pytorch-CycleGAN-and-pix2pix, pix2pix",
+        "pix2pix",
+        lambda checkout: PIX2PIX,
+        translation(PIX2PIX),
+        40,
+        TRANSLATED,
+        reach=0.8,
+        floor=False,
+    ),
+    "cyclegan": Case(
+        "pytorch-CycleGAN-and-pix2pix, CycleGAN",
+        "pix2pix",
+        lambda checkout: CYCLEGAN,
+        translation(CYCLEGAN),
+        20,
+        TRANSLATED,
+        reach=0.8,
+        floor=False,
+    ),
 }
 
 
@@ -268,7 +216,7 @@ def main(words: list[str] | None = None) -> None:
         ways = {
             "ours": functools.partial(ours.milliseconds, config, updates, warmup),
             case.name: functools.partial(milliseconds, case, checkout, updates, warmup),
-            "products": functools.partial(products, config, updates, warmup),
+            **({"products": functools.partial(products, config, updates, warmup)} if case.floor else {}),
         }
         if case.bf16:
             quick = ours.compose(*settings, "trainer.precision=bf16-mixed")

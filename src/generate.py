@@ -1,14 +1,16 @@
 """python -m src.generate run=PATH [n=64 class=3 interpolate=8 format=files|npz|safetensors|onnx]: run folder to samples.
 
 Of text: prompt=, source=, heads=, form=, rhyme=true, script=; chat=true answers lines on stdin. Of music: tempo=, key=, bars=,
-lyrics=, and MIDI files for prompt=, melody=, from=, to=. Of pictures made from others: source=, a file or a folder, mask=,
-direction=. reconstruct=, traverse= and samples of a model that reads a source, without source=, also read the run's data.
+lyrics=, attribute=, strength=, and MIDI files for prompt=, melody=, from=, to=. Of pictures made from others: source=, a file
+or a folder, mask=, direction=. reconstruct=, traverse=, attribute= and samples of a model that reads a source, without
+source=, also read the run's data.
 """
 
 import contextlib
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import chain, tee
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,7 @@ from src.config.experiment import Experiment
 from src.runs import picture_sources, prompts, tunes
 from src.runs.folder import RunFolder
 from src.runs.outputs import FILES, PICTURES, SAMPLES, SAMPLING_KEYS, output_path, picture_asked
-from src.runs.sampling import batch_of, condition, load_test_split, provenance_of, sampling_settings
+from src.runs.sampling import batch_of, condition, load_split, provenance_of, sampling_settings
 from src.system.files import NO_ROOM
 from src.system.progress import Line
 
@@ -121,11 +123,12 @@ def write(config: dict[str, Any], run: RunFolder, experiment: Experiment, checkp
     else:
         single = out.suffix != modality.suffix and out.suffix in getattr(modality, "formats", ())  # one file of one sample
         files = picture_sources.asked(model, config)
-        usual = len(files) or (1 if single else getattr(modality, "usual", SAMPLES))
+        usual = len(files) or (1 if single or config["from"] else getattr(modality, "usual", SAMPLES))
         seeds = range(config["seed"], config["seed"] + (config["n"] or usual))
         if single and len(seeds) > 1:
             raise UserError(f"out={out} holds one sample: leave n= out, or name a folder")
-        typed = tunes.typed(model, modality, config)
+        training = partial(load_split, run, config["paths"]["data"], config["data"]["path"], "train")
+        typed = tunes.typed(model, modality, config, training)
         modality, drawn = typed.modality, drawn | typed.record
         drawn |= picture_sources.given(config) | picture_sources.names(files, config)
         cond, shown = conditions(model, config, typed, run, seeds, files)
@@ -188,7 +191,7 @@ def traversals(model: Any, config: dict[str, Any], run: RunFolder) -> Any:
 
 def test_batch(model: Any, config: dict[str, Any], run: RunFolder, n: int) -> Any:
     """The n images of the run's test split from number `seed` on, in the model's format."""
-    return batch_of(model, load_test_split(run, config["paths"]["data"], config["data"]["path"]), config["seed"], n)
+    return batch_of(model, load_split(run, config["paths"]["data"], config["data"]["path"]), config["seed"], n)
 
 
 def draw(sample: Callable[[range, Any], Any], seeds: range, cond: Any) -> Iterator[Any]:
@@ -220,7 +223,8 @@ def conditions(
     if isinstance(typed.modality, Plays):
         return cond, {"classes": (cond or model.conditions(seeds)).get("y")}
     if picture_sources.reads_pictures(model):
-        found = picture_sources.conditions(model, config, files, lambda: test_batch(model, config, run, n), seeds)
+        batch = picture_sources.read(files, model, config) if files else test_batch(model, config, run, n)
+        found = picture_sources.conditions(model, config, batch, seeds)
         return found | (cond or {}), {"sources": found["source"]}
     if typed.source is not None:
         return prompts.source_condition(model, typed.modality, typed.source, n) | (cond or {}), {}

@@ -73,8 +73,8 @@ KEYS = {
     **dict.fromkeys(("run", "run_dir", "extend", "publish", "published", "out", "output", "readme", "results", "store"), PATH),
     **dict.fromkeys(("table", "json", "curves", "metrics"), PATH),
     "runs": PATHS,
-    **dict.fromkeys(("fresh", "evaluate", "flagship", "quick", "film", "open", "chat", "rhyme"), BOOL),
-    **dict.fromkeys(("prompt", "source", "mask", "heads", "form", "key", "melody", "from", "to", "lyrics"), TEXT),
+    **dict.fromkeys(("fresh", "evaluate", "flagship", "quick", "film", "open", "chat", "rhyme", "parallels"), BOOL),
+    **dict.fromkeys(("prompt", "source", "mask", "heads", "form", "key", "melody", "from", "to", "lyrics", "attribute"), TEXT),
     "tempo": TEMPO,
     **dict.fromkeys(("trainer.channels_last", "trainer.sync_batchnorm", "trainer.deterministic"), BOOL),
     **dict.fromkeys(
@@ -85,7 +85,7 @@ KEYS = {
     **dict.fromkeys(("log.every", "validation.every", "checkpoint.every"), COUNT),
     **dict.fromkeys(("trainer.threads", "trainer.block", "trainer.profile"), COUNT),
     **dict.fromkeys(("stop.epochs", "stop.samples", "stop.minutes"), POSITIVE),
-    "stop.target": NUMBER,
+    **dict.fromkeys(("stop.target", "strength"), NUMBER),
     "truncation": NOT_NEGATIVE,
     "temperature": POSITIVE,
     "top_k": COUNT,
@@ -150,6 +150,7 @@ NULLABLE = (
     *("stop.", "trainer.threads", "trainer.profile", "evaluation.extractor", "evaluation.weights", "evaluation.device"),
     *("truncation", "side", "temperature", "top_k", "top_p", "nfe", "solver", "guidance", "direction"),
     *("prompt", "source", "mask", "heads", "form", "script", "tempo", "key", "bars", "melody", "from", "to", "lyrics"),
+    *("attribute", "strength"),
     *("run_dir", "extend", "publish", "out", "store", "baseline", "table", "json", "curves", "metrics", "figures"),
 )
 

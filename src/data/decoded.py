@@ -121,16 +121,30 @@ def to_array(data: bytes, size: int, channels: int, crop: int | None = None) -> 
         if values.min() < 0 or values.max() > 65_535:
             raise ValueError("pixels of 32 bits have no fixed range")
         image = Image.fromarray(np.round(values / 257).astype(np.uint8))
-    elif image.has_transparency_data:
-        white = Image.new("RGBA", image.size, "white")
-        white.alpha_composite(image.convert("RGBA"))
-        image = white
-    image = image.convert("L" if channels == 1 else "RGB")
     if crop is not None:
-        image = image.crop(_centre(image.size, crop))
+        image = _on_white(image, channels).crop(_centre(image.size, crop))
+    return to_square(image, size, channels)
+
+
+def to_square(image: Any, size: int, channels: int) -> np.ndarray:
+    """A PIL image to uint8 [channels, size, size], as `to_array` does: its centre square, resized, on white."""
+    from PIL import Image
+
+    image = _on_white(image, channels)
     # Pixels outside the box count at its edges, as if the whole image were resized and then cropped.
     square = image.resize((size, size), Image.Resampling.BICUBIC, box=_centre(image.size, min(image.size)))
     return np.asarray(square).reshape(size, size, channels).transpose(2, 0, 1)  # [channels, size, size]
+
+
+def _on_white(image: Any, channels: int) -> Any:
+    """A PIL image in the mode L or RGB, transparent pixels white."""
+    from PIL import Image
+
+    if image.has_transparency_data:
+        white = Image.new("RGBA", image.size, "white")
+        white.alpha_composite(image.convert("RGBA"))
+        image = white
+    return image.convert("L" if channels == 1 else "RGB")
 
 
 def _upright(image: Any) -> Any:
@@ -179,19 +193,21 @@ def write_images(path: Path, images: Iterable[np.ndarray], shape: tuple[int, ...
         os.fsync(file.fileno())
 
 
-def map_parallel(what: str, function: Callable[[Item], Result], items: list[Item]) -> Iterator[Result]:
+def map_parallel(
+    what: str, function: Callable[[Item], Result], items: list[Item], things: str = "images", portion: int = PORTION
+) -> Iterator[Result]:
     """Yield `function` of each item in order, from threads on all cores (Pillow and hashlib release the GIL).
 
-    what: text of the progress messages.
+    what: text of the progress messages. things: what the items are. portion: items at once.
     """
-    print(f"{what} {len(items):,} images ... ", end="", flush=True)
+    print(f"{what} {len(items):,} {things} ... ", end="", flush=True)
     last_report = time.monotonic()
     try:
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            for start in range(0, len(items), PORTION):
-                yield from pool.map(function, items[start : start + PORTION])
+            for start in range(0, len(items), portion):
+                yield from pool.map(function, items[start : start + portion])
                 if time.monotonic() - last_report > PROGRESS:
-                    print(f"{min(start + PORTION, len(items)):,} ", end="", flush=True)
+                    print(f"{min(start + portion, len(items)):,} ", end="", flush=True)
                     last_report = time.monotonic()
     except BaseException:
         print("stopped", flush=True)

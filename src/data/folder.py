@@ -3,16 +3,16 @@
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from src.config.errors import UserError
 from src.data.dataset import SPLITS, Arrays
-from src.data.decoded import REVISION, Decoded, map_parallel, to_array, write_images
+from src.data.decoded import PORTION, REVISION, Decoded, map_parallel, to_array, write_images
 from src.data.files import kind, list_files, unreadable
 from src.data.sources import digest
 from src.data.spec import Spec
@@ -24,6 +24,7 @@ FEWEST = 5  # images per split: with fewer, no distance to the split is defined
 READING = 3  # increase it when other files are read, or their splits or classes change: older caches are then not used
 GIVEN = {"train": "train", "val": "validation", "valid": "validation", "validation": "validation", "test": "test"}
 RECOMMENDED = 250  # images: in 99 of 100 folders of this size, each split has at least FEWEST
+REMEDY = f"add different ones, some {RECOMMENDED} in all"
 
 
 def _hash(value: Any) -> str:
@@ -51,6 +52,13 @@ class Folder:
 
     name = "folder"
     key = "data.path"  # the setting that names the folder, for messages
+    # What a subclass reads instead (src/data/video.py).
+    suffixes: ClassVar[tuple[str, ...]] = SUFFIXES
+    things = "images"
+    units = "images"  # samples, of which a file may have several
+    held_out = HELD_OUT
+    remedy = REMEDY  # of too few
+    portion = PORTION  # files in memory at once
 
     def __init__(
         self, path: str | Path, cache: str | Path, size: int = 32, channels: int = 3, max_broken: float = 0.05
@@ -60,7 +68,6 @@ class Folder:
         self.path, self.cache = Path(path).expanduser(), Path(cache)
         self.size, self.channels, self.max_broken = size, channels, max_broken
         self._settings = {"size": size, "channels": channels, "revision": REVISION, "reading": READING}
-        self._index = self.cache / f"{_hash([os.fsdecode(self.path.resolve()), self._settings])[:16]}.json"
 
     @cached_property
     def spec(self) -> Spec:
@@ -73,7 +80,7 @@ class Folder:
         names, others = self._names()
         if not names:
             found = f"; found: {others}" if others else ""
-            raise UserError(f"{self.key}={self.path}: there are no images in it ({', '.join(SUFFIXES)}){found}")
+            raise UserError(f"{self.key}={self.path}: there are no {self.things} in it ({', '.join(self.suffixes)}){found}")
         listing = _hash([others, *map(self._status, names)])
         unchanged = self._decoded if self._known.get("listing") == listing else None
         if unchanged is None or not unchanged.is_intact():
@@ -118,6 +125,10 @@ class Folder:
 
     # The cache
 
+    @cached_property
+    def _index(self) -> Path:
+        return self.cache / f"{_hash([os.fsdecode(self.path.resolve()), self._settings])[:16]}.json"
+
     @property
     def _known(self) -> dict[str, Any]:
         """The index that the last prepare() of this folder with these settings wrote; empty if there is none."""
@@ -144,8 +155,8 @@ class Folder:
     def _names(self) -> tuple[list[str], str]:
         """All image files, relative to the folder, sorted; and how many other files there are, by kind."""
         if not self.path.is_dir():
-            raise UserError(f"{self.key}={self.path}: there is no such folder: say where the images are now")
-        return list_files(self.path, SUFFIXES)
+            raise UserError(f"{self.key}={self.path}: there is no such folder: say where the {self.things} are now")
+        return list_files(self.path, self.suffixes)
 
     def _given(self, names: list[str]) -> dict[str, str]:
         """See `given`."""
@@ -187,7 +198,7 @@ class Folder:
             return digest(path) if path.is_file() else ""
 
         try:
-            hashes = map_parallel(f"{self.path}: reading", hash_file, names)
+            hashes = map_parallel(f"{self.path}: reading", hash_file, names, self.things)
             return dict(zip(names, hashes, strict=True))
         except OSError as error:
             raise unreadable(error) from error
@@ -196,9 +207,10 @@ class Folder:
 
     def _write(self, hashes: dict[str, str], folder: Path) -> dict[str, Any]:
         given, classes = self._given([*hashes]), self._classes([*hashes])
-        kept: list[str] = []
+        kept: list[str] = []  # of each sample
+        empty: list[str] = []
         broken = {name: kind(self.path / name) for name, sha256 in hashes.items() if not sha256}
-        splits = {name: split_of_file(name, sha256, given) for name, sha256 in hashes.items() if sha256}
+        splits = {name: split_of_file(name, sha256, given, self.held_out) for name, sha256 in hashes.items() if sha256}
         # Sorted by split: each is then one slice, and only a slice can be memory-mapped.
         order = ("test", "validation", "train")
         names = sorted(splits, key=lambda name: (order.index(splits[name]), hashes[name], name))
@@ -208,15 +220,19 @@ class Folder:
             print(f"{self.path}: its splits are {', '.join(given)}{rest}")
 
         def images() -> Iterator[np.ndarray]:
-            decoded = map_parallel(f"{self.path}: decoding", partial(self._decode, hashes), names)
-            for name, image in zip(names, decoded, strict=True):
-                if isinstance(image, Exception):
-                    broken[name] = f"{type(image).__name__}: {image}".splitlines()[0]
-                else:
+            decode = partial(self._decode, hashes)
+            decoded = map_parallel(f"{self.path}: decoding", decode, names, self.things, self.portion)
+            for name, samples in zip(names, decoded, strict=True):
+                if isinstance(samples, Exception):
+                    broken[name] = f"{type(samples).__name__}: {samples}".splitlines()[0]
+                    continue
+                if not len(samples):
+                    empty.append(name)
+                for sample in samples:
                     kept.append(name)
-                    yield image
+                    yield sample
 
-        write_images(folder / "images.npy", images(), (self.channels, self.size, self.size))
+        write_images(folder / "images.npy", images(), self.spec.shape)
         if classes:
             labels = [classes.index(Path(name).parts[1 if given else 0]) for name in kept]
             np.save(folder / "labels.npy", np.array(labels, dtype=np.int64))
@@ -225,10 +241,12 @@ class Folder:
         if len(broken) > 20:
             print(f"and {len(broken) - 20:,} more")
 
+        counts = {"files": len({*kept}) + len(empty), "empty": empty}
         test, validation = (sum(splits[name] == split for name in kept) for split in order[:2])
-        return {"images": len(kept), "test": test, "validation": validation, "broken": broken, "names": kept}
+        details = {"images": len(kept), "test": test, "validation": validation, "broken": broken, "names": kept}
+        return {**details, **counts}
 
-    def _decode(self, hashes: dict[str, str], name: str) -> np.ndarray | Exception:
+    def _decode(self, hashes: dict[str, str], name: str) -> Sequence[np.ndarray] | Exception:
         try:
             data = (self.path / name).read_bytes()
         except OSError as error:
@@ -236,39 +254,40 @@ class Folder:
         if hashlib.sha256(data).hexdigest() != hashes[name]:
             raise UserError(f"{self.path / name} changed while it was read: run again when nothing writes to the folder")
         try:
-            return to_array(data, self.size, self.channels)
+            return self._samples(data)
         except Exception as error:  # Pillow raises nearly anything on damaged bytes
             return error
 
+    def _samples(self, data: bytes) -> Sequence[np.ndarray]:
+        """The samples of a file, from its bytes."""
+        return [to_array(data, self.size, self.channels)]
+
     def _check_broken(self) -> None:
-        """Raise UserError if too many images are broken."""
+        """Raise UserError if too many files are broken."""
         details = self._ready().details()
-        images, broken = details["images"], details["broken"]
-        if len(broken) > self.max_broken * (images + len(broken)):
+        broken, files = details["broken"], details.get("files", details["images"])
+        if len(broken) > self.max_broken * (files + len(broken)):
             name, reason = next(iter(broken.items()))
             raise UserError(
-                f"{self.key}={self.path}: {len(broken):,} of {images + len(broken):,} images are broken, for one {name!a}"
+                f"{self.key}={self.path}: {len(broken):,} of {files + len(broken):,} {self.things} are broken, for one {name!a}"
                 f" ({reason}): remove them, or allow more with data.max_broken= (now {self.max_broken:g})"
             )
 
     def _check_splits(self) -> None:
-        """Raise UserError if a split has too few images."""
-        check_splits(f"{self.key}={self.path}", "images", {name: len(self.split(name)) for name in SPLITS})
+        """Raise UserError if a split has too few samples."""
+        check_splits(f"{self.key}={self.path}", self.units, {name: len(self.split(name)) for name in SPLITS}, self.remedy)
 
 
-def check_splits(place: str, what: str, splits: dict[str, int]) -> None:
+def check_splits(place: str, what: str, splits: dict[str, int], remedy: str = REMEDY) -> None:
     """Raise UserError if a split has too few samples. place, what: where, and of what, for the message."""
     if min(splits.values()) < FEWEST:
         shares = ", ".join(f"{count} for {name}" for name, count in splits.items())
-        raise UserError(
-            f"{place}: {sum(splits.values())} {what} are too few ({shares}; each needs {FEWEST}): add different ones, some "
-            f"{RECOMMENDED} in all"
-        )
+        raise UserError(f"{place}: {sum(splits.values())} {what} are too few ({shares}; each needs {FEWEST}): {remedy}")
 
 
-def split_of_file(name: str, sha256: str, given: dict[str, str]) -> str:
+def split_of_file(name: str, sha256: str, given: dict[str, str], share_held_out: float = HELD_OUT) -> str:
     """The split of a file: that of its folder at the top in `given`, else by hash, where no folder is that split."""
     own = given.get(Path(name).parts[0], "train")
     share = int(sha256[:8], 16) / 2**32  # in [0, 1)
-    held_out = "test" if share < HELD_OUT else "validation" if share < 2 * HELD_OUT else "train"
+    held_out = "test" if share < share_held_out else "validation" if share < 2 * share_held_out else "train"
     return own if own != "train" or held_out in given.values() else held_out

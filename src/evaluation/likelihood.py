@@ -75,6 +75,8 @@ class LikelihoodSuite:
                 "evaluation=likelihood scores symbols of a vocabulary, or the levels of images, and the data are "
                 f"{spec.kind}: take another evaluation="
             )
+        if symbols and len(spec.shape) != 1:
+            raise UserError(f"evaluation=likelihood scores sequences [T], not voices {list(spec.shape)}: take evaluation=music")
 
     def check_model(self, model: Model) -> None:
         if not isinstance(model, Likelihood):

@@ -137,10 +137,11 @@ class MusicSuite:
 
     def evaluate(self, model: "Model", dataset: "Dataset", modality: Any, folder: Path) -> dict[str, Any]:
         """See Suite; nothing is written to the folder."""
+        from src.evaluation.metrics.music.interpolation import monotone
         from src.evaluation.music_columns import CONTROL_NAMES, HARMONY, columns
-        from src.evaluation.music_protocol import Reference, pieces_of
-        from src.evaluation.scoring import bound_of, draw
-        from src.models.capabilities import Samples
+        from src.evaluation.music_protocol import Reference, crossfades, pieces_of
+        from src.evaluation.scoring import bound_of, draw, interpolations
+        from src.models.capabilities import InterpolatesBetween, Samples
         from src.parallel.collectives import is_first
 
         self.check(dataset.spec)
@@ -160,9 +161,15 @@ class MusicSuite:
             drawn = draw(*ask, show=True, without=["melody"])
             if given:
                 harmonised = draw(*ask, show=True)
+        between: Any = None
+        if isinstance(model, InterpolatesBetween) and len(reference.rows) >= 2:
+            between = interpolations(model, dataset, self.split, reference.rows)
         if not is_first():
             return {}
         controls = reference.controls(self.cache)
+        if between is not None:
+            metrics |= monotone(*between)
+            controls |= crossfades(*between)
         if drawn is not None:
             metrics |= reference.measure(pieces_of(drawn, dataset.spec))
         if harmonised is not None:

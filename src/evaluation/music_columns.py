@@ -50,6 +50,9 @@ COLUMNS = [
     Column("harmony_ctnctr", "CTnCTR ↑", "share of the given melody that is in the chord or resolves by step", "higher"),
     Column("harmony_pcs", "PCS ↑", "pitch consonance score of the given melody and the chord, -1 to 1", "higher"),
     Column("harmony_mctd", "MCTD ↓", "distance of the given melody and the chord in the tonal space"),
+    Column("monotone", "monotone ↑", "share of interpolations whose steps all go from one unseen piece to the other", "higher"),
+    Column("monotone_steps", "monotone steps ↑", "share of the steps of interpolations that do", "higher", True),
+    Column("changing_steps", "changing steps", "share of the steps of interpolations to another piece", None, True),
     Column("motif", "motif", "notes of the longest transposed motif that a sample has of training pieces, on average", None),
     Column("motif_exact", "exact motif", "the same without transposition", None, True),
     Column("copied", "copied pieces", "share of samples half of whose notes are a transposed motif of a training piece", None),
@@ -60,6 +63,8 @@ CONTROL_NAMES = {
     "hold": "the first note held",
     "shuffled_bars": "real pieces, bars shuffled",
     "other_bass": "real pieces, another piece's bass",
+    "crossfade": "one piece replaced by the other from left to right",
+    "crossfade_shuffled": "the same, its steps in random order",
     "uniform": "uniform over the symbols",
     "training_copies": "copies of training pieces",
 }

@@ -23,6 +23,7 @@ from src.evaluation.metrics.music.distributions import (
     scale_consistency,
 )
 from src.evaluation.metrics.music.harmony import fit_of
+from src.evaluation.metrics.music.interpolation import crossfade, monotone, shuffled
 from src.evaluation.metrics.music.likelihood import ORDER, NoteNGrams, Scored, held
 from src.evaluation.metrics.music.motifs import Motifs
 from src.evaluation.metrics.music.pieces import Pieces
@@ -252,6 +253,13 @@ class Reference:
             for name, nats in by_voice.items():
                 found[name] |= harmony_units(scored, float(nats[1:].sum()))
         return {"ngram": Pieces(ngrams.sample(self.samples), spec.x.names)}, found
+
+
+def crossfades(paths: np.ndarray, a: np.ndarray, b: np.ndarray) -> dict[str, dict[str, float]]:
+    """What a way between pieces scores that needs no model, and the same in random order: see `interpolation`."""
+    found = crossfade(a, b, paths.shape[1])
+    random = np.random.default_rng(0)
+    return {"crossfade": monotone(found, a, b), "crossfade_shuffled": monotone(shuffled(found, random), a, b)}
 
 
 def harmony_units(scored: Scored, nats: float) -> dict[str, float]:

@@ -10,13 +10,14 @@ import torch
 from src.config.errors import UserError
 from src.data.dataset import Dataset, Split
 from src.data.spec import Batch, Spec
-from src.models.capabilities import BoundsLikelihood, Likelihood, Samples, SymbolLikelihood
+from src.models.capabilities import BoundsLikelihood, InterpolatesBetween, Likelihood, Samples, SymbolLikelihood
 from src.models.model import Model
 from src.parallel.collectives import is_first, shared
 from src.system.progress import Line
 from src.training import rng
 
 BATCH = 128  # samples per batch; the batches do not depend on the number of ranks
+STEPS, PAIRS = 8, 100  # of an interpolation, and most interpolations
 
 
 def subset(available: int, wanted: int | None, seed: int, stream: str) -> np.ndarray:
@@ -113,3 +114,21 @@ def draw(
         return dataset.spec.x.to_data(model.sample(seeds, cond, **how)).numpy()
 
     return in_batches(sample, np.arange(count), "samples" if show else "")
+
+
+def interpolations(
+    model: InterpolatesBetween, dataset: Dataset, split: str, rows: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Paths [R, STEPS, *shape] between pairs of these rows of a split, and their ends, both [R, *shape], in the data's dtype.
+
+    A row is in one pair; up to PAIRS pairs, drawn by seed.
+    """
+    chosen = np.random.default_rng(0).permutation(rows)[: 2 * PAIRS]
+    a, b = (dataset.split(split).batch(part)["x"] for part in chosen[: len(chosen) // 2 * 2].reshape(2, -1))
+    ends = [dataset.spec.to_model({"x": torch.from_numpy(part)})["x"] for part in (a, b)]
+
+    def between(rows: np.ndarray) -> np.ndarray:
+        found = [model.interpolate_between(ends[0][row], ends[1][row], STEPS) for row in rows]
+        return dataset.spec.x.to_data(torch.stack(found)).numpy()
+
+    return in_batches(between, np.arange(len(a))), a, b

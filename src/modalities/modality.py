@@ -138,6 +138,15 @@ class Plays(Protocol):
         ...
 
 
+@runtime_checkable
+class Moves(Protocol):
+    """Shows clips that move."""
+
+    def move(self, samples: Tensor, path: str | Path) -> Path:
+        """The first samples as one small GIF beside `path`."""
+        ...
+
+
 def check_nan(x: Tensor) -> Tensor:
     """The tensor itself; NaN raises Diverged, because it would become a black pixel or an invisible point."""
     if x.isnan().any():

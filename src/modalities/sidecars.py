@@ -129,7 +129,10 @@ def _listed(record: Mapping[str, Any]) -> list[str]:
 
 
 def _not_ours(path: Path) -> UserError:
-    return UserError(f"{path} was not written by {SOFTWARE} and would be overwritten: move it, or choose another place")
+    gone = "" if path.suffix == ".json" else ", or the JSON file that said so is gone,"
+    return UserError(
+        f"{path} was not written by {SOFTWARE}{gone} and would be overwritten: move it, delete it, or choose another place"
+    )
 
 
 def _json(record: Mapping[str, Any]) -> bytes:

@@ -20,7 +20,8 @@ class LatentModel(Model):
     """`generator_of(weights)` maps (z [B, z_dim], y [B] or None) to samples [B, *spec.shape].
 
     Attributes of that network: `z_dim`; optional are `classes` (their number, for a class-conditional one), `truncates` (it
-    truncates by itself) and `render` (it draws images of any side).
+    truncates by itself), `render` (it draws images of any side) and `sample_batch` (SAMPLE_BATCH, for one whose samples are
+    large).
     """
 
     def generator_of(self, weights: str = "ema") -> nn.Module:
@@ -71,7 +72,7 @@ class LatentModel(Model):
         truncation: float | None = None,
         side: int | None = None,
     ) -> Tensor:
-        """Latents [N, z_dim] to samples [N, *spec.shape] on the CPU, in evaluation mode and batches of SAMPLE_BATCH.
+        """Latents [N, z_dim] to samples [N, *spec.shape] on the CPU, in evaluation mode and batches of one size.
 
         truncation: psi of a generator that truncates by itself (StyleGAN2), else the bound of latents (`truncate_normal`); None
         for no truncation. side: of images in pixels; None for the data's.
@@ -84,8 +85,9 @@ class LatentModel(Model):
                 draw = partial(draw, truncation=truncation)
             else:
                 z = truncate_normal(z, truncation)
+        inputs = batches(z, y, next(network.parameters(), z), getattr(network, "sample_batch", SAMPLE_BATCH))
         with evaluating(network):
-            samples = [draw(*inputs)[:size].float().cpu() for size, *inputs in batches(z, y, next(network.parameters(), z))]
+            samples = [draw(*latents)[:size].float().cpu() for size, *latents in inputs]
         return torch.cat(samples) if samples else torch.empty(0)
 
     def interpolate(
@@ -128,16 +130,18 @@ class LatentModel(Model):
         return {"z": torch.zeros(max(1, self.classes), self.z_dim), **y}
 
 
-def batches(z: Tensor, y: Tensor | None, like: Tensor) -> Iterator[tuple[int, Tensor, Tensor | None]]:
-    """Latents [N, D] and classes [N] in batches of SAMPLE_BATCH rows, on the device and with the dtype of `like`.
+def batches(
+    z: Tensor, y: Tensor | None, like: Tensor, batch: int = SAMPLE_BATCH
+) -> Iterator[tuple[int, Tensor, Tensor | None]]:
+    """Latents [N, D] and classes [N] in batches of `batch` rows, on the device and with the dtype of `like`.
 
-    Yields (n, z [SAMPLE_BATCH, D], y [SAMPLE_BATCH] or None), of which only the first n rows count: the last batch is padded.
+    Yields (n, z [batch, D], y [batch] or None), of which only the first n rows count: the last batch is padded.
     """
-    for start in range(0, len(z), SAMPLE_BATCH):
-        rows = slice(start, start + SAMPLE_BATCH)
+    for start in range(0, len(z), batch):
+        rows = slice(start, start + batch)
         size = len(z[rows])
-        z_batch = functional.pad(z[rows], (0, 0, 0, SAMPLE_BATCH - size)).to(like.device, like.dtype)
-        yield size, z_batch, None if y is None else functional.pad(y[rows], (0, SAMPLE_BATCH - size)).to(like.device)
+        z_batch = functional.pad(z[rows], (0, 0, 0, batch - size)).to(like.device, like.dtype)
+        yield size, z_batch, None if y is None else functional.pad(y[rows], (0, batch - size)).to(like.device)
 
 
 def renderer(network: nn.Module) -> Callable[..., Tensor]:

@@ -28,6 +28,7 @@ from starlette.routing import Route
 from src.config.errors import UserError
 from src.page import review
 from src.page.panels.panel import Tab, panel_of
+from src.page.real import NoRealData
 from src.page.runs import Catalog, NoSuchRun
 from src.page.security import SameOrigin
 from src.runs.review import marks
@@ -181,7 +182,7 @@ class Page:
         entry = self.catalog.entry(request.path_params["id"])
         try:
             token, item = await self.work(lambda: self.blind.ask(entry, self.catalog.load(entry.id)))
-        except review.NoRealData as error:  # by name, so that the page says it in its language
+        except NoRealData as error:  # by name, so that the page says it in its language
             return JSONResponse({"missing": error.name})
         return JSONResponse({"token": token, "item": asdict(item)})
 

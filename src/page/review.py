@@ -9,12 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from src.config.errors import UserError
-from src.config.identity import with_data_in
-from src.data.spec import Spec
 from src.page.panels.panel import Item, LoadedRun, panel_of, shown
+from src.page.real import real_split
 from src.page.runs import Entry
 from src.runs import review
-from src.runs.sampling import load_test_split
 
 NOTE = 1000  # characters
 WAITING = 100  # questions of the blind test without an answer
@@ -85,26 +83,17 @@ def export_kept(entry: Entry, run: LoadedRun, most: int, folder: Path) -> None:
         shown(run, settings).save([samples], folder / f"kept-{number}", seeds, provenance)
 
 
-class NoRealData(UserError):
-    """The data that a run was made with are not on this machine. name: of the data."""
-
-    def __init__(self, name: str, place: str) -> None:
-        super().__init__(f"the real data are not in {place}: get them with  python -m src.prepare data={name}")
-        self.name = name
-
-
 class BlindTest:
     """Questions "generated or real?". What is right stays here until the answer comes."""
 
     def __init__(self, data: str | None) -> None:
         self.data = data
         self._open: OrderedDict[str, tuple[str, bool, dict[str, Any]]] = OrderedDict()
-        self._splits: dict[str, Any] = {}
         self._lock = threading.Lock()
 
     def ask(self, entry: Entry, run: LoadedRun) -> tuple[str, Item]:
         """A new question: (its token, a sample of the model or of the test split, by a fair coin)."""
-        panel, split = panel_of(run), self.split(entry, run.model.spec)
+        panel, split = panel_of(run), real_split(entry.folder.path, self.data)
         seed = secrets.randbelow(2**31)
         sample = panel.samples(run, [seed], {})[0]  # always, because the time that it takes would tell
         settings: dict[str, Any] = {"seed": seed}
@@ -132,16 +121,6 @@ class BlindTest:
             raise UserError("this question was answered before or is too old: take the next one")
         write(entry, {"kind": "blind", "settings": asked[2], "generated": asked[1], "answer": answer})
         return asked[1]
-
-    def split(self, entry: Entry, spec: Spec) -> Any:
-        """The test split of the run's data. NoRealData without them: a page downloads nothing."""
-        if entry.id not in self._splits:
-            source = with_data_in(self.data, entry.config)["data"]["source"]
-            place = source.get("folder") or source.get("path")
-            if place and not (Path(place).is_file() or (Path(place).is_dir() and any(Path(place).iterdir()))):
-                raise NoRealData(entry.config["data"]["name"], place)
-            self._splits[entry.id] = load_test_split(entry.folder, self.data)
-        return self._splits[entry.id]
 
 
 def hits(entry: Entry) -> dict[str, Any] | None:

@@ -130,7 +130,7 @@ class Catalog:
             model = load_run(entry.folder.path)
             modality = entry.folder.experiment().modality(model.spec)
             provenance = provenance_of(entry.folder, model)
-            self._loaded[key] = LoadedRun(entry.folder, entry.name, model, modality, provenance)
+            self._loaded[key] = LoadedRun(entry.folder, entry.name, model, modality, provenance, self.data)
         self._loaded.move_to_end(key)
         while len(self._loaded) > KEPT:
             self._loaded.popitem(last=False)

@@ -1,4 +1,4 @@
-"""Players of the sound of samples, inside the page, and their scores."""
+"""Players of the sound of samples, inside the page, and their scores; clips that move."""
 
 import base64
 from collections.abc import Iterable
@@ -6,6 +6,7 @@ from pathlib import Path
 
 from src.reporting.runs import Run
 from src.reporting.tables import Table
+from src.runs.sounds import MOVING
 
 MOST = 2_000_000  # bytes of sounds and scores in one page, in base64
 
@@ -26,7 +27,9 @@ def heard(runs: Iterable[Run]) -> list[Run]:
 
 
 def player(run: Run) -> str:
-    """HTML: a player of the first samples, and the score of the first one."""
+    """HTML: a player of the first samples, and the score of the first one; of video the first samples, which move."""
+    if MOVING in run.sounds:
+        return f'<img src="data:image/gif;base64,{encoded(run.sounds[MOVING])}" alt="the first samples, which move">'
     sound, score = (run.sounds[name] for name in ("sound.wav", "sound.svg"))
     parts = [f'<audio controls preload="none" src="data:audio/wav;base64,{encoded(sound)}"></audio>']
     if score.is_file():

@@ -10,7 +10,7 @@ review.jsonl       people's judgements of samples
 tokenizer.json     what the data set has learned, if anything (src.runs.learned)
 
 A published folder is the part that a repository keeps (`RunFolder.publish`): no checkpoints, one preview (samples.png); of a
-flagship also the film or the sound, and the network (weights.safetensors).
+flagship also the film, the sound or moving clips, and the network (weights.safetensors).
 """
 
 import contextlib
@@ -201,7 +201,8 @@ class RunFolder:
     def publish(self, folder: Path, flagship: bool = False) -> None:
         """Copy what a repository keeps of a run; files of an earlier run that this one lacks are removed.
 
-        flagship: also film, sound and chosen weights. The same run gives the same bytes, but for the manifest's durations.
+        flagship: also film, sound, moving clips and chosen weights. The same run gives the same bytes, but for the
+        manifest's durations.
         """
         preview, film = self.last_preview(), self.samples / "film.gif"
         files = {name: self.path / name for name in ("config.yaml", "manifest.json", "metrics.jsonl", "metrics.json")}
@@ -224,7 +225,7 @@ class RunFolder:
             written = {path.name for path in Path(part).iterdir()}
             for name in sorted(written):
                 (Path(part) / name).replace(folder / name)
-        parts = "metrics.json", "film.gif", "pairs.png", "weights.safetensors", "samples.*", "sound.*"
+        parts = "metrics.json", "film.gif", "pairs.png", "weights.safetensors", "samples.*", "sound.*", "moving.gif"
         for path in (path for part in parts for path in folder.glob(part)):
             if path.name not in written:
                 path.unlink(missing_ok=True)

@@ -1,6 +1,6 @@
 """Pictures that a model makes others from: `source=` and `mask=` of src.generate, for models that read pictures."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,59 +58,75 @@ def asked(model: Any, config: Mapping[str, Any]) -> list[Path]:
     return [place] * (config["n"] or 1)
 
 
-def conditions(
-    model: Any, config: Mapping[str, Any], files: Sequence[Path], test_batch: Callable[[], Any], seeds: Sequence[int]
-) -> dict[str, Any]:
-    """The conditions of samples, in the model's format: "source" [N, C, H, W], with holes also "mask" [N, 1, H, W].
-
-    files: N pictures, or none, which takes those of `test_batch()`, N samples in the model's format.
-    """
+def field_of(model: Any, config: Mapping[str, Any]) -> str:
+    """The field of the model's data that its sources are of: "source", or "x" if it makes its conditions of those itself."""
     from src.models.capabilities import ConditionsFromData
 
+    return "x" if isinstance(model, ConditionsFromData) or config["direction"] == "backward" else "source"
+
+
+def conditions(model: Any, config: Mapping[str, Any], batch: Any, seeds: Sequence[int]) -> dict[str, Any]:
+    """The conditions of samples, in the model's format: "source" [N, C, H, W], with holes also "mask" [N, 1, H, W].
+
+    batch: N pictures in the model's format, by `field_of`.
+    """
+    from src.models.capabilities import ConditionsFromData
+    from src.models.masks import with_hole
+
     made = isinstance(model, ConditionsFromData)
-    field = "x" if made or config["direction"] == "backward" else "source"
-    batch = {field: read(files, model, field)} if files else test_batch()
-    found = model.conditions_from(batch, seeds) if made else {"source": batch[field]}
+    found = model.conditions_from(batch, seeds) if made else {"source": batch[field_of(model, config)]}
     if config["mask"] is not None:
         mask = read_mask(Path(config["mask"]), batch["x"].shape[-1]).to(batch["x"]).expand(len(seeds), -1, -1, -1)
-        found |= {"source": batch["x"] * (1 - mask), "mask": mask}  # a hole is grey, 0
+        found |= {"source": with_hole(batch["x"], mask), "mask": mask}
     return found
 
 
-def read(files: Sequence[Path], model: Any, field: str) -> Any:
-    """Picture files as a field of the model's data, [N, C, H, W] in the model's format: the centre square of each.
+def read(files: Sequence[Path], model: Any, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Picture files as a batch {field_of: [N, C, H, W]} in the model's format."""
+    import torch
 
-    Pictures may have any size; see `src.data.decoded.to_array` for what is done to them.
+    pictures = {path: one_of(bytes_of("source", path), f"source={path}", model, config) for path in dict.fromkeys(files)}
+    return {field_of(model, config): torch.stack([pictures[path] for path in files])}
+
+
+def one_of(data: bytes, said: str, model: Any, config: Mapping[str, Any]) -> Any:
+    """The bytes of a picture of any size as [C, H, W] in the model's format: its centre square, see `to_array`.
+
+    said: where the picture is from, for messages.
     """
     import torch
 
-    channels, height, width = model.spec.fields[field].shape
+    field = model.spec.fields[field_of(model, config)]
+    channels, height, width = field.shape
     if height != width:
         raise UserError(f"this model's pictures are {width} x {height} pixels, and only squares are read: leave source= out")
-    pictures = {path: decoded("source", path, width, channels) for path in dict.fromkeys(files)}
-    stacked = torch.from_numpy(np.stack([pictures[path] for path in files]))
-    return model.spec.to_model({field: stacked}, model.dtype)[field]
+    return field.to_model(torch.from_numpy(decoded(data, said, width, channels).copy()), model.dtype)
 
 
 def read_mask(path: Path, size: int) -> Any:
     """A mask file as [1, size, size]: 1 where it is white, which is the hole, else 0."""
     import torch
 
-    hole = decoded("mask", path, size, channels=1) >= WHITE
+    hole = decoded(bytes_of("mask", path), f"mask={path}", size, channels=1) >= WHITE
     if not hole.any():
         raise UserError(f"mask={path}: nothing in it is white, and the hole is what is white: invert it")
     return torch.from_numpy(hole.astype(np.float32))
 
 
-def decoded(key: str, path: Path, size: int, channels: int) -> np.ndarray:
-    """A picture file as uint8 [channels, size, size]; UserError, which names the setting `key`, if it cannot be read."""
+def bytes_of(key: str, path: Path) -> bytes:
     try:
-        return to_array(path.read_bytes(), size, channels)
+        return path.read_bytes()
     except OSError as error:
-        raise UserError(f"{key}={path}: cannot read it ({error.strerror or error}): name another picture") from error
+        raise UserError(f"{key}={path}: cannot read it ({error.strerror}): name another picture") from error
+
+
+def decoded(data: bytes, said: str, size: int, channels: int) -> np.ndarray:
+    """The bytes of a picture as uint8 [channels, size, size]; UserError, which begins with `said`, if they are none."""
+    try:
+        return to_array(data, size, channels)
     except Exception as error:  # Pillow raises nearly anything on damaged bytes
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise UserError(f"{key}={path}: cannot read it as a picture ({reason}): name another, or remove it") from error
+        raise UserError(f"{said}: cannot read it as a picture ({reason}): name another, or remove it") from error
 
 
 def names(files: Sequence[Path], config: Mapping[str, Any]) -> dict[str, Any]:

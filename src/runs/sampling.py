@@ -61,8 +61,8 @@ def sampling_settings(config: Mapping[str, Any], function: Callable[..., Any]) -
     return {"weights": config["weights"], **given}
 
 
-def load_test_split(run: RunFolder, data: str | None = None, path: str | None = None) -> Any:
-    """The test split of the data that a run was made with; UserError if they are missing or have changed.
+def load_split(run: RunFolder, data: str | None = None, path: str | None = None, name: str = "test") -> Any:
+    """A split of the data that a run was made with; UserError if they are missing or have changed.
 
     data, path: where they are now, see `RunFolder.experiment`.
     """
@@ -70,7 +70,7 @@ def load_test_split(run: RunFolder, data: str | None = None, path: str | None = 
     dataset.prepare()
     if changes := data_changes(run.manifest()["data"], dataset.hashes()):
         raise UserError(f"the data is not what the run was made with ({'; '.join(changes)}): get that version of it")
-    return dataset.split("test")
+    return dataset.split(name)
 
 
 def batch_of(model: Any, split: Any, first: int, n: int) -> Any:

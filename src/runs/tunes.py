@@ -3,7 +3,7 @@
 import functools
 import inspect
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +18,16 @@ from src.runs import prompts
 from src.runs.prompts import Typed
 from src.runs.sampling import condition
 
-KEYS = "tempo", "key", "bars", "synth", "melody", "from", "to", "lyrics"
+KEYS = "tempo", "key", "bars", "synth", "melody", "from", "to", "lyrics", "attribute", "strength", "parallels"
 SHOWN = "tempo", "key", "synth"  # how tunes are shown and played; arrays of symbols have no place for them
 FILES = "melody", "from", "to"
 ENDINGS = ".mid", ".midi"
+SEEN = 2000  # training pieces that an attribute vector is computed from
 
 
 def given(config: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of KEYS that the user has set."""
-    return {key: config[key] for key in KEYS if config.get(key) not in (None, "own")}
+    return {key: config[key] for key in KEYS if config.get(key) not in (None, "own") and config[key] is not True}
 
 
 def check(config: Mapping[str, Any], picture: str) -> None:
@@ -44,13 +45,16 @@ def check(config: Mapping[str, Any], picture: str) -> None:
     for key in (key for key in FILES if key in found):
         check_file(key, found[key])
     ends = [key for key in ("from", "to") if key in found]
+    check_attribute(found, config, picture)
+    if "attribute" in found:
+        ends = []
     if len(ends) == 1:
         raise UserError(f"{ends[0]}= is one end of an interpolation: give from= and to=")
     if ends and picture != "interpolate":
         raise UserError("from= and to= are the ends of an interpolation: add interpolate=8, the number of its steps")
     if ends and config["n"] is not None:
         raise UserError("from= and to= have one row between them: leave n= out")
-    for key in ("bars", "melody", "lyrics"):
+    for key in ("bars", "melody", "lyrics", "parallels"):
         if picture and key in found:
             raise UserError(f"{key}= is for samples and {picture}= makes a picture: leave one of them out")
     for one, other in (("melody", "bars"), ("melody", "lyrics"), ("lyrics", "bars")):
@@ -61,6 +65,20 @@ def check(config: Mapping[str, Any], picture: str) -> None:
             raise UserError(f"{key}= and prompt= both say how the tunes begin: leave one of them out")
     if config["format"] == "npz" and (shown := [key for key in SHOWN if key in found]):
         raise UserError(f"{shown[0]}= is for what people hear, and format=npz holds symbols: leave one of them out")
+
+
+def check_attribute(found: Mapping[str, Any], config: Mapping[str, Any], picture: str) -> None:
+    """Raise UserError for settings that do not fit attribute= and strength=."""
+    if "attribute" not in found:
+        if "strength" in found:
+            raise UserError("strength= says how much of an attribute: add attribute=, or leave strength= out")
+        return
+    others = [picture] if picture else [key for key in ("to", "melody", "lyrics") if key in found]
+    others += ["prompt"] if config.get("prompt") is not None else []
+    if others:
+        raise UserError(f"attribute= changes samples, or the tune of from=: leave {others[0]}= out")
+    if "from" in found and config["n"] is not None:
+        raise UserError("from= and attribute= make one tune: leave n= out")
 
 
 def check_file(key: str, value: str) -> None:
@@ -74,8 +92,11 @@ def lyrics_text(value: str) -> str:
     return prompts.text_of("lyrics", value)
 
 
-def typed(model: Any, modality: Any, config: Mapping[str, Any]) -> Typed:
-    """The settings for a model, of KEYS and of `prompts.KEYS`; UserError for what it cannot do or the files do not allow."""
+def typed(model: Any, modality: Any, config: Mapping[str, Any], training: Callable[[], Any] | None = None) -> Typed:
+    """The settings for a model, of KEYS and of `prompts.KEYS`; UserError for what it cannot do or the files do not allow.
+
+    training: loads the training split of the model's data, which attribute= needs.
+    """
     from src.modalities.modality import Plays
 
     record = given(config)
@@ -95,10 +116,23 @@ def typed(model: Any, modality: Any, config: Mapping[str, Any]) -> Typed:
         found = how.read("prompt", config["prompt"], record)
         sample, shown["shift"] = functools.partial(model.continue_from, tensor(found.symbols)), -found.shift
         record["prompt"] = config["prompt"]
+    if "attribute" in record:
+        assert training
+        z, record["strength"] = how.attribute(training), record.get("strength", 1.0)
+        given_tune = None
+        if "from" in record:
+            found = how.read("from", record["from"], record)
+            given_tune = how.modality.fitted(found.symbols, f"from={record['from']}")
+            shown |= {"shift": -found.shift, "tempo": shown.get("tempo", found.tempo)}
+        sample = functools.partial(how.changed, given_tune, record["strength"] * z)
     if "melody" in record:
         found = how.read("melody", record["melody"], record, voices=1)
-        shown = {"metre": found.metre, **shown, "shift": -found.shift, "tempo": shown.get("tempo", found.tempo)}
+        shown |= {"metre": found.metre, "shift": -found.shift, "tempo": shown.get("tempo", found.tempo), "known_key": found.key}
         sample = functools.partial(how.harmonise, found.symbols[:, 0], bar_steps(found.metre))
+    if "parallels" in record:
+        from src.models.voice_leading import NoParallels
+
+        sample = how.constrained(sample, NoParallels(model.spec), "parallels", record)
     if "bars" in record:
         sample = how.of_bars(sample, record["bars"], record)
     if "lyrics" in record:
@@ -172,7 +206,9 @@ class Asked:
         condition(self.model, self.config["class"], 1)  # UserError for an unknown class
         return metre_of(self.modality, self.config["class"])
 
-    def harmonise(self, melody: Any, bar: int, seeds: Any, cond: Any = None, **settings: Any) -> Any:
+    def harmonise(
+        self, melody: Any, bar: int, seeds: Any, cond: Any = None, constraints: Sequence[Any] = (), **settings: Any
+    ) -> Any:
         """Samples [N, P, V] whose first voice is a melody [P] of any length, harmonised window by window from bar to bar."""
         import torch
 
@@ -191,10 +227,35 @@ class Asked:
                 before = whole[:start]
                 window[0] = before[before != hold][-1]
             asked = {**(cond or {}), "melody": window.expand(len(seeds), steps)}
-            parts.append(self.modality.finish(self.model.sample(seeds, asked, **settings))[:, :width])
+            parts.append(self.modality.finish(self.model.sample(seeds, asked, constraints=constraints, **settings))[:, :width])
         found = torch.cat(parts, dim=1)[:, : bars * bar].clone()
         found[:, :, 0] = whole[: bars * bar]
         return found
+
+    def attribute(self, training: Callable[[], Any]) -> Any:
+        """The vector [z_dim] of attribute=, from SEEN pieces of the training split."""
+        import numpy as np
+
+        from src.data.music.attributes import attribute, check_attribute
+
+        if not hasattr(self.model, "attribute_vector"):
+            raise UserError("this model has no attribute vectors: take model=music_vae, or leave attribute= out")
+        check_attribute(name := self.config["attribute"], self.spec.classes)
+        split, names = training(), self.modality.symbols.names
+        batch = split.batch(np.unique(np.linspace(0, len(split) - 1, SEEN).astype(np.int64)))
+        has, lacks = attribute(name, batch["x"], names, batch.get("y"), self.spec.classes)
+        return self.model.attribute_vector(tensor(batch["x"]), tensor(has), tensor(lacks), self.config["weights"])
+
+    def changed(self, tune: Any, vector: Any, seeds: Any, cond: Any = None, **settings: Any) -> Any:
+        """Samples of the seeds' latents, or of the latent of a tune [T, V], to which a vector [z_dim] is added.
+
+        Of a tune, the most probable symbols are taken where the settings do not say how to draw them.
+        """
+        z = self.model.conditions(seeds)["z"]
+        if tune is not None:
+            z = self.model.latents(tune[None], settings["weights"]).expand(len(seeds), -1)
+            settings = settings if settings.keys() & {"temperature", "top_k", "top_p"} else {**settings, "top_k": 1}
+        return self.model.sample(seeds, {**(cond or {}), "z": z + vector}, **settings)
 
     def of_bars(self, sample: Callable[..., Any], bars: int, record: dict[str, Any]) -> Callable[..., Any]:
         """`sample` for tunes of so many bars: they end there, or are cut there if the data's have one length."""
@@ -228,4 +289,5 @@ class Asked:
         if "constraints" not in inspect.signature(function).parameters:
             raise UserError(f"{key}= needs a model that draws note by note: take model=gpt, or leave it out")
         record.setdefault("forced", []).append(rule.name)
-        return functools.partial(sample, constraints=[rule])
+        earlier = getattr(sample, "keywords", {}).get("constraints", [])
+        return functools.partial(sample, constraints=[*earlier, rule])

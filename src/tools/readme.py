@@ -53,12 +53,18 @@ ANCHORS = {
     **dict.fromkeys(("parallels", "crossings", "range"), "parallels-crossings-range"),
     **dict.fromkeys(("CTnCTR", "PCS", "MCTD"), "ctnctr-pcs-mctd"),
     **dict.fromkeys(("harmony: nats", "harmony: parallels"), "harmony"),
+    "monotone": "monotone",
     **dict.fromkeys(("motif", "copied pieces"), "motif-copied"),
     "perceptual": "perceptual-distance",
     **dict.fromkeys(("PSNR", "L1", "PSNR of the hole", "L1 of the hole"), "psnr-and-l1"),
     "SSIM": "ssim",
     "edges": "edges",
     "selection gap": "selection-gap",
+    "frame FD": "frame-fd",
+    "trajectory": "trajectory",
+    "identity": "identity",
+    "bounces": "bounces",
+    **dict.fromkeys(("digits", "speed", "motion"), "digits-speed-motion"),
 }
 
 

@@ -32,7 +32,7 @@ class Record:
         if replay and self.loggers:
             for line in kept:
                 self.tell(line["step"], {name: value for name, value in line.items() if name != "step"})
-            for name, files in (("samples", "step-*"), ("sound", "sound-*.wav")):
+            for name, files in (("samples", "step-*"), ("sound", "sound-*.wav"), ("moving", "moving-*.gif")):
                 for path in sorted((folder / "samples").glob(files)):
                     if (drawn_at := int(path.stem.rpartition("-")[2])) <= step:
                         self.picture(drawn_at, name, path)
@@ -52,7 +52,7 @@ class Record:
             logger.log_metrics(dict(values), step)
 
     def picture(self, step: int, name: str, path: Path) -> None:
-        """Send a preview to W&B: an image, a sound, or a text as a table."""
+        """Send a preview to W&B: an image, a sound, a GIF that moves, or a text as a table."""
         for logger in self.loggers:
             if isinstance(logger, WandbLogger) and path.suffix == ".png":
                 logger.log_image(name, [str(path)], step=step)
@@ -61,6 +61,10 @@ class Record:
 
                 # Not by log_audio: lists of sounds need the package soundfile.
                 logger.log_metrics({name: wandb.Audio(str(path))}, step)  # type: ignore[dict-item]
+            elif isinstance(logger, WandbLogger) and path.suffix == ".gif":
+                import wandb
+
+                logger.log_metrics({name: wandb.Video(str(path))}, step)  # type: ignore[dict-item]
             elif isinstance(logger, WandbLogger) and path.suffix == ".txt":
                 logger.log_text(name, columns=["step", "text"], data=[[str(step), path.read_text("utf-8")]], step=step)
 

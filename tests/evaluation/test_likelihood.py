@@ -180,6 +180,8 @@ def test_errors_are_one_line() -> None:
     suite.check(Spec.of("image", (1, 8, 8)))
     with pytest.raises(UserError, match="the data are points"):
         suite.check(Spec.of("points", (2,)))
+    with pytest.raises(UserError, match=r"not voices \[16, 4\]: take evaluation=music"):
+        suite.check(Spec({"x": Field("tokens", (16, 4), "int64", names=("hold", "C4"))}))
     with pytest.raises(UserError, match="Model has no likelihood"):
         suite.check_model(Model(data.spec, 0))
     with pytest.raises(UserError, match="no samples to score"):

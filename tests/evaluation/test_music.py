@@ -17,6 +17,7 @@ from src.data.music.notes import Symbols
 from src.data.spec import Batch, Field, Spec
 from src.data.vocabulary import END
 from src.evaluation.extractors.tunes import NAME
+from src.evaluation.metrics.music.interpolation import crossfade
 from src.evaluation.metrics.music.pieces import Pieces
 from src.evaluation.music import MusicSuite
 from src.evaluation.music_columns import CONTROL_NAMES
@@ -181,6 +182,21 @@ def test_piano_rolls(cache: Path) -> None:
         pieces_of(data.split("test").batch(np.arange(4))["x"], data.spec).sounds,
         pieces_of(data.music.split("test")["x"][:4], data.music.spec).sounds,
     )
+
+
+def test_interpolations(cache: Path) -> None:
+    """Of a model that replaces one piece by the other."""
+    data = Walks()
+
+    class Between(Copier):
+        def interpolate_between(self, a: Tensor, b: Tensor, steps: int, weights: str = "ema") -> Tensor:
+            return torch.from_numpy(crossfade(a[None].numpy(), b[None].numpy(), steps)[0])
+
+    record = evaluate(Between(data), data, cache)
+    found, controls = record["metrics"], record["controls"]
+    assert found["monotone"] == controls["crossfade"]["monotone"] == 1 > controls["crossfade_shuffled"]["monotone"]
+    assert {"monotone", "monotone_steps", "changing_steps"} <= {column["key"] for column in record["columns"]}
+    assert set(controls) <= set(CONTROL_NAMES)
 
 
 def test_controls_of_one_piece() -> None:

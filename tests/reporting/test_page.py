@@ -144,6 +144,14 @@ def test_music_is_played_from_within_the_page(make_run: MakeRun, tmp_path: Path,
     assert page(tables, films="none").count("<audio") == 1
 
 
+def test_clips_move_in_the_page(make_run: MakeRun, tmp_path: Path) -> None:
+    for seed in range(2):
+        (make_run("clips", seed) / "samples" / "moving-000000020.gif").write_bytes(f"GIF{seed}".encode())
+    parsed = Parsed(page(make_tables(find_runs(str(tmp_path / "runs"))), films="none"))
+    found = [source for source in parsed.sources if source.startswith("data:image/gif;base64,")]
+    assert [base64.b64decode(source.split(",")[1]) for source in found] == [b"GIF0"]
+
+
 def test_what_people_said_of_samples(rich: list[Run]) -> None:
     assert "Judged by people" not in page(make_tables(rich))
     for n in range(4):

@@ -82,7 +82,8 @@ def folder(tmp_path: Path) -> Path:
 
 def read(model: Any, given: dict[str, Any], seeds: range) -> Batch:
     files = picture_sources.asked(model, given)
-    return picture_sources.conditions(model, given, files, dict, seeds)
+    batch = picture_sources.read(files, model, given) if files else {"x": torch.ones(len(seeds), 3, 4, 4)}
+    return picture_sources.conditions(model, given, batch, seeds)
 
 
 def test_pictures_become_the_models_sources(folder: Path) -> None:
@@ -125,9 +126,7 @@ def test_a_hole_is_where_the_mask_is_white_or_the_models_own(folder: Path, tmp_p
     assert given["source"].shape == (3, 3, 4, 4)
     assert not given["source"][..., 3].any()
     assert (given["source"][1, :, :, :3] * 127.5 + 127.5).round().unique().tolist() == [51]
-    batch = {"x": torch.ones(2, 3, 4, 4)}
-    tested = picture_sources.conditions(Fills(), config(mask=mask), [], lambda: batch, range(2))
-    assert tested["source"].sum() == 2 * 3 * 12
+    assert read(Fills(), config(mask=mask), range(2))["source"].sum() == 2 * 3 * 12  # of white test pictures
 
 
 @pytest.mark.parametrize(

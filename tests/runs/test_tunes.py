@@ -6,6 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -14,16 +15,22 @@ from torch import Tensor
 from src.config.checks import validate
 from src.config.command_line import LITERAL
 from src.config.errors import UserError
+from src.data.dataset import Arrays
+from src.data.music.attributes import attribute
 from src.data.music.keys import Key, estimate_key, to_key
 from src.data.music.notes import HOLD, REST, Note, Symbols
 from src.data.spec import Field, Spec
 from src.data.vocabulary import END
+from src.evaluation.metrics.music.pieces import Pieces
+from src.evaluation.metrics.music.voice_leading import errors, ranges
 from src.modalities.image import Image
 from src.modalities.music.music import Music
 from src.models.autoregressive import Autoregressive
 from src.models.constraints import Endings, combined
+from src.models.music_vae import MusicVAE
 from src.models.tune_length import Length
 from src.networks.decoder import decoder
+from src.networks.music_vae import MusicVAE as MusicVAENetworks
 from src.runs import tunes
 from src.runs.folder import RunFolder
 from src.runs.outputs import output_path
@@ -81,6 +88,11 @@ def tune(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (["interpolate=4", "bars=2"], "bars= is for samples and interpolate= makes a picture"),
         (["melody={tune}", "bars=2"], "melody= says how long the tunes are, or what they sing: leave bars= out"),
         (["lyrics=a", "prompt={tune}"], "lyrics= and prompt= both say how the tunes begin"),
+        (["strength=2"], "strength= says how much of an attribute: add attribute=, or leave strength= out"),
+        (["strength=high"], "strength='high': must be a"),
+        (["attribute=higher", "interpolate=4"], "attribute= changes samples, or the tune of from=: leave interpolate= out"),
+        (["attribute=higher", "from={tune}", "to={tune}"], "or the tune of from=: leave to= out"),
+        (["attribute=higher", "from={tune}", "n=2"], "from= and attribute= make one tune: leave n= out"),
         (["format=npz", "key=G"], "key= is for what people hear, and format=npz holds symbols"),
         (["format=onnx", "tempo=90"], "format=onnx exports the network and draws no samples: leave tempo= out"),
     ],
@@ -141,6 +153,18 @@ def test_text_has_nothing_to_do_with_music(asked: Any) -> None:
         tunes.typed(model_of(spec), Music(spec), asked("heads=春夏"))
 
 
+def test_parallels_are_masked_in_samples_and_in_harmonies(asked: Any, tune: Path) -> None:
+    spec = spec_of(32, 2, melody=True)
+    typed = tunes.typed(model_of(spec), Music(spec), asked("parallels=false", "bars=1"))
+    assert typed.record == {"parallels": False, "bars": 1, "forced": ["parallels=false"]}
+    assert typed.sample([0]).shape == (1, 16, 2)
+    harmonised = tunes.typed(model_of(spec), Music(spec), asked("parallels=false", f"melody={tune}")).sample([0])
+    pieces = Pieces(harmonised[:, :32].numpy(), spec.x.names)
+    assert errors(pieces, ranges(pieces))["parallels"] == 0
+    with pytest.raises(UserError, match="this model's music has one voice and no parallels"):
+        tunes.typed(model_of(spec_of(32, 1)), Music(spec_of(32, 1)), asked("parallels=false"))
+
+
 def test_a_tune_is_continued_in_its_own_key(asked: Any, tune: Path) -> None:
     spec = spec_of(128, 1)
     typed = tunes.typed(model_of(spec), Music(spec, normalised=True), asked(f"prompt={tune}"))
@@ -165,6 +189,11 @@ def test_a_melody_of_any_length_is_harmonised_from_bar_to_bar(asked: Any, tune: 
     expected = SYMBOLS.decode(Music(spec_of(96, 1)).read(tune, "melody").symbols)
     assert [note[1:] for note in melody] == [note[1:] for note in expected]
     assert shown.tempo == 80
+    x[:, :, 1] = torch.from_numpy(SYMBOLS.encode([Note(0, 61, 0, 96)], 96)[:, 0])  # C# all the time
+    moved = tunes.typed(model, Music(spec), asked(f"melody={tune}", "key=E")).modality
+    keys = [music.tunes(x)[0].key.name for music in (Music(spec), typed.modality, moved)]
+    assert keys == ["C# minor", "D major", "E major"]  # that of all voices; that of the melody; that which is asked for
+    assert {note.pitch for note in moved.tunes(x)[0].notes if note.voice} == {63}
     with pytest.raises(UserError, match="this model harmonises no melody"):
         tunes.typed(model_of(spec_of(32, 2)), Music(spec_of(32, 2)), asked(f"melody={tune}")).sample([0])
 
@@ -177,6 +206,30 @@ def test_between_two_tunes(asked: Any, tune: Path) -> None:
     assert modality.tempo == 70
     with pytest.raises(UserError, match=r"from=.*d.mid has 94 sixteenths, and samples of this model 64: shorten it"):
         tunes.between(model_of(spec_of(64, 1)), Music(spec_of(64, 1)), asked(*words))
+
+
+def test_an_attribute_of_samples_and_of_a_given_tune(asked: Any, tune: Path) -> None:
+    spec, music = spec_of(96, 1, classes=("major", "minor")), Music(spec_of(96, 1), normalised=True)
+    rng.seed_layers(0, -1)
+    model = MusicVAE(spec, 0, partial(MusicVAENetworks, z_dim=4, width=8, bars=6), partial(torch.optim.AdamW, lr=1e-2))
+    names = spec.x.names
+    x = torch.randint(1, len(names), (12, 96, 1), generator=torch.Generator().manual_seed(0))
+    training = Arrays(x=x.numpy(), y=np.arange(12) % 2)
+    lower = model.attribute_vector(x, *map(torch.from_numpy, attribute("lower", x.numpy(), names)))
+    typed = tunes.typed(model, music, asked("attribute=lower", "strength=-2"), lambda: training)
+    z = model.conditions([3, 4])["z"] - 2 * lower
+    assert torch.equal(typed.sample([3, 4], weights="ema"), model.sample([3, 4], {"z": z}))
+    minor = model.attribute_vector(x, torch.arange(12) % 2 == 1, torch.arange(12) % 2 == 0)
+    typed = tunes.typed(model, music, asked("attribute=minor", f"from={tune}"), lambda: training)
+    given = music.read(tune, "from")
+    changed = model.with_attribute({"x": music.fitted(given.symbols, "")[None]}, minor)
+    assert torch.equal(typed.sample([0], weights="ema"), changed)
+    assert typed.modality.shift == -given.shift == 2
+    assert (typed.record["attribute"], typed.record["strength"]) == ("minor", 1.0)
+    with pytest.raises(UserError, match=r"attribute=waltz: must be more_notes, .* classes: major, minor"):
+        tunes.typed(model, music, asked("attribute=waltz"), lambda: training)
+    with pytest.raises(UserError, match="this model has no attribute vectors: take model=music_vae"):
+        tunes.typed(model_of(spec_of(32, 1)), music, asked("attribute=higher"), lambda: training)
 
 
 def test_bars_of_data_of_one_length_are_the_first_ones(asked: Any) -> None:

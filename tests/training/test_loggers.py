@@ -11,6 +11,7 @@ from pytorch_lightning.loggers import CSVLogger, Logger, WandbLogger
 
 from src.config.errors import UserError
 from src.config.experiment import Experiment
+from src.modalities.clips import gif
 from src.modalities.music.synth import wav
 from src.training.loggers import NoRecord, Record, make_loggers, wandb_names
 
@@ -122,7 +123,7 @@ def test_each_run_has_a_name_of_its_own_at_wandb(path: str, name: str, seed: str
     assert names == {"id": f"{name}-{seed}", "name": f"{name}/{seed}", "group": name}
 
 
-def test_wandb_allows_the_id_and_gets_texts_as_tables_and_sounds(tmp_path: Path, compose: Any) -> None:
+def test_wandb_allows_the_id_and_gets_texts_as_tables_sounds_and_clips(tmp_path: Path, compose: Any) -> None:
     folder = tmp_path / "where#" / "it's" / "3"
     folder.mkdir(parents=True)
     (logger,) = made(["logger=wandb"], folder, compose)
@@ -137,9 +138,14 @@ def test_wandb_allows_the_id_and_gets_texts_as_tables_and_sounds(tmp_path: Path,
     sound = tmp_path / "sound-000000001.wav"
     sound.write_bytes(wav(np.zeros(100, np.int16), {}))
     record.picture(1, "sound", sound)
+    moving = tmp_path / "moving-000000001.gif"
+    moving.write_bytes(gif(np.zeros((2, 4, 4, 1), np.uint8), 10, {}))
+    record.picture(1, "moving", moving)
     record.close()
     (logged,) = folder.glob("wandb/offline-run-*/files/media/audio/*.wav")
     assert logged.read_bytes() == sound.read_bytes()
+    (logged,) = folder.glob("wandb/offline-run-*/files/media/videos/*.gif")
+    assert logged.read_bytes() == moving.read_bytes()
     (table,) = folder.glob("wandb/offline-run-*/files/media/table/*.json")
     assert json.loads(table.read_text())["data"] == [["1", "--- sample 1 ---\n春眠\n"]]
 

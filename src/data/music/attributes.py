@@ -24,6 +24,15 @@ def heights_of(x: np.ndarray, names: Sequence[str]) -> np.ndarray:
 
 
 MEASURES = {"notes": notes_of, "height": heights_of}
+# What people call them: the measure, and whether most of it is meant.
+WORDS = {"more_notes": ("notes", True), "fewer_notes": ("notes", False), "higher": ("height", True), "lower": ("height", False)}
+
+
+def check_attribute(name: str, classes: Sequence[str]) -> None:
+    """Raise UserError unless a name is one of MEASURES or WORDS, or a word that some of the classes have and some have not."""
+    if name not in (*MEASURES, *WORDS) and not 0 < sum(name in label.split() for label in classes) < len(classes):
+        found = ", ".join(classes) or "none"
+        raise UserError(f"attribute={name}: must be {', '.join(WORDS)} or a word that tells classes apart; classes: {found}")
 
 
 def attribute(
@@ -32,15 +41,17 @@ def attribute(
     """Which pieces [N, T, V] have an attribute and which lack it, both bool [N].
 
     name: "notes" or "height", of which the quarter of the pieces with most has it and the quarter with least lacks it (Roberts
-    et al. 2018, section 5.4); or a word in names of classes, such as "minor" or "6/8": then every piece has it or lacks it.
+    et al. 2018, section 5.4); one of WORDS; or a word in names of classes, such as "minor" or "6/8": then every piece has it or
+    lacks it.
     names: of the symbols. y: class of each piece, [N]. classes: their names. UserError for what no class is called.
     """
+    check_attribute(name, classes if y is not None else ())
+    if word := WORDS.get(name):
+        has, lacks = attribute(word[0], x, names)
+        return (has, lacks) if word[1] else (lacks, has)
     if measure := MEASURES.get(name):
         values = measure(x, names)
         low, high = np.nanquantile(values, [QUARTER, 1 - QUARTER])
         return (values >= high) & (values > low), (values <= low) & (values < high)
     named = np.array([name in label.split() for label in classes], bool)
-    if y is None or not named.any() or named.all():
-        found = ", ".join(classes) or "none"
-        raise UserError(f"attribute {name}: must be {', '.join(MEASURES)} or a word that tells classes apart; classes: {found}")
     return named[y], ~named[y]

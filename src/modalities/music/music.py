@@ -6,6 +6,7 @@ Samples are symbols [N, T, V] on a grid of sixteenths (src/data/music/notes.py),
 import copy
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -38,10 +39,14 @@ SYNTHS = "own", "fluidsynth"
 
 
 class Given(NamedTuple):
-    """Music of a user as symbols int64 [P, V]. shift: semitones that it was moved by. The others: see `read_midi`."""
+    """Music of a user as symbols int64 [P, V].
+
+    shift: semitones that it was moved by. key: estimated, before it was moved. The others: see `read_midi`.
+    """
 
     symbols: np.ndarray
     shift: int
+    key: Key
     metre: str
     tempo: float
     left_out: Mapping[str, int]
@@ -70,6 +75,7 @@ class Music:
         bar_steps(metre)
         self.spec, self.metre, self.tempo, self.normalised = spec, metre, tempo, normalised
         self.key: Key | None = None  # of what is shown; None: as it is drawn
+        self.known_key: Key | None = None  # of what is drawn, after `shift`; None: it is estimated
         self.shift = 0  # semitones, on top of what is drawn
         self.synth = SYNTHS[0]
         self.words: tuple[Syllable, ...] = ()
@@ -82,11 +88,15 @@ class Music:
         shift: int = 0,
         synth: str = SYNTHS[0],
         words: Iterable[Syllable] = (),
+        known_key: Key | None = None,
     ) -> Self:
-        """The same, but tunes are shown and played in a tempo, metre and key, with words; shift: semitones, before `key`."""
+        """The same, but tunes are shown and played in a tempo, metre and key, with words.
+
+        shift: semitones, before `key`. known_key: in which tunes are after `shift`; None to estimate it of each.
+        """
         found = copy.copy(self)
         found.tempo, found.metre = tempo or self.tempo, metre or self.metre
-        found.key, found.shift, found.synth, found.words = key, shift, synth, tuple(words)
+        found.key, found.shift, found.synth, found.words, found.known_key = key, shift, synth, tuple(words), known_key
         return found
 
     def metre_of(self, number: int | None) -> str:
@@ -114,6 +124,7 @@ class Music:
         """A sample [T, V] of a class."""
         home = self.home_key(sample, number) if self.normalised else None
         found = Tune.of(sample, self.symbols, self.metre_of(number), self.tempo, self.words, home).transposed(self.shift)
+        found = found if self.known_key is None else replace(found, key=self.known_key)
         return found if self.key is None else found.transposed(to_key(found.key, self.key))
 
     def home_key(self, sample: np.ndarray, number: int | None) -> Key:
@@ -231,7 +242,7 @@ class Music:
         voices = voices or self.voices
         found = read_midi(path, voices)
         symbols, shift = self.encode_notes(found.notes, f"{key}={path}", voices)
-        return Given(symbols, shift, found.metre, found.tempo, found.left_out)
+        return Given(symbols, shift, estimate_key(found.notes), found.metre, found.tempo, found.left_out)
 
     def encode_notes(self, notes: Sequence[Note], where: str, voices: int) -> tuple[np.ndarray, int]:
         """(symbols int64 [P, V], semitones that they were moved by), see `read`."""

@@ -25,13 +25,14 @@ from src.page.panels.panel import (
     sampling,
     seed,
 )
+from src.runs.picture_sources import reads_pictures
 from src.runs.sampling import condition
 
 STEPS = 16  # pictures between two latents
 
 
 def supports(run: LoadedRun) -> bool:
-    return isinstance(run.modality, Image)
+    return isinstance(run.modality, Image) and not reads_pictures(run.model)
 
 
 def tabs(run: LoadedRun, most: int) -> dict[str, Tab]:

@@ -22,19 +22,20 @@ from src.runs.sampling import condition
 SEEDS = 999_999  # the largest seed that the page offers
 NFE = 64  # evaluations that a slider offers, where the model's own default is not above it
 # Settings that are no arguments of a model's `sample`.
-OTHERS = "n", "seed", "class", "prompt", "script", "heads", "rhyme", "bars", "tempo", "key"
+OTHERS = "n", "seed", "class", "prompt", "script", "heads", "rhyme", "bars", "tempo", "key", "picture", "test_picture"
 SOLVERS = "euler", "heun", "multistep"
 
 
 @dataclass(frozen=True)
 class LoadedRun:
-    """A run with its model, in evaluation mode. provenance: see `provenance_of`."""
+    """A run with its model, in evaluation mode. provenance: see `provenance_of`. data: see Catalog."""
 
     folder: RunFolder
     name: str
     model: Any
     modality: Any
     provenance: Mapping[str, Any]
+    data: str | None = None
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,8 @@ class Control:
     """One input of a tab.
 
     kind: "range" and "number" have low, high and step, "choice" has choices, "text" a text of at most `high` characters,
-    "drawing" a list of shape[0] * shape[1] grey levels 0..255. value: the default. off: whether null is a value too.
+    "drawing" a list of shape[0] * shape[1] grey levels 0..255, "picture" a data: URL of at most `high` characters. value: the
+    default. off: whether null is a value too.
     """
 
     name: str
@@ -65,6 +67,7 @@ class Control:
             "number": lambda: number and self.low <= value <= self.high and value % 1 == 0,
             "choice": lambda: value in self.choices,
             "text": lambda: isinstance(value, str) and len(value) <= self.high,
+            "picture": lambda: isinstance(value, str) and len(value) <= self.high,
             "drawing": lambda: is_drawing(value, self.shape[0] * self.shape[1]),
         }
         if not valid[self.kind]():

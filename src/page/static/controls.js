@@ -3,7 +3,7 @@ import { element, text } from "./words.js";
 
 // {node, value(), set(value)}; `changed` is called with true after a change that should be drawn at once.
 export function makeControl(control, changed) {
-  const make = { range, number, choice, text: prose, drawing }[control.kind];
+  const make = { range, number, choice, text: prose, drawing, picture }[control.kind];
   return make(control, changed, `control-${control.name}`);
 }
 
@@ -68,6 +68,36 @@ function prose(control, changed, id) {
   input.addEventListener("change", () => changed());
   const value = () => (control.off && input.value === "" ? null : input.value);
   return { node: framed(control, id, input), value, set: (found) => { input.value = found ?? ""; }, say() {}, above: !short };
+}
+
+const SIDE = 384; // pixels of a picture that is sent, at most
+
+// A file of the person's; the value is its centre square as a data: URL, null without one.
+function picture(control, changed, id) {
+  const input = element("input", { type: "file", id, accept: "image/*" });
+  const wipe = element("button", { type: "button", "data-text": "without" });
+  let found = null;
+  input.addEventListener("change", async () => {
+    found = input.files[0] ? await square(input.files[0]) : null;
+    changed();
+  });
+  wipe.addEventListener("click", () => { input.value = ""; found = null; changed(); });
+  const node = framed(control, id, input);
+  node.append(element("div", { class: "bar" }, wipe));
+  return { node, value: () => found, set() { input.value = ""; found = null; }, say() {} };
+}
+
+// What is no picture to the browser becomes an empty one, which the answer names.
+async function square(file) {
+  const whole = await createImageBitmap(file).catch(() => null);
+  if (!whole) return "data:,;base64,";
+  const side = Math.min(whole.width, whole.height), pixels = Math.min(side, SIDE);
+  const canvas = element("canvas", { width: pixels, height: pixels });
+  const context = canvas.getContext("2d");
+  Object.assign(context, { imageSmoothingEnabled: true, imageSmoothingQuality: "high", fillStyle: "#fff" });
+  context.fillRect(0, 0, pixels, pixels);
+  context.drawImage(whole, (whole.width - side) / 2, (whole.height - side) / 2, side, side, 0, 0, pixels, pixels);
+  return canvas.toDataURL("image/png");
 }
 
 // A pen for the mouse, a finger and the keyboard; the value is what is drawn, in the data's number of pixels.

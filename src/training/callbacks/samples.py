@@ -10,22 +10,22 @@ from pytorch_lightning import Callback, Trainer
 
 from src.config.errors import Diverged
 from src.data.spec import Batch
-from src.modalities.modality import Films, Modality, Plays
+from src.modalities.modality import Films, Modality, Moves, Plays
 from src.models.conditions import source_as_data
 from src.models.model import Model
 from src.training.callbacks.stop_on_signal import StopOnSignal
 from src.training.loggers import Record
 from src.training.schedules import is_log_spaced
 
-SOUNDS = "sound-*"  # of music, beside its previews: WAV files and scores
+BESIDE = "sound-*", "moving-*"  # beside previews: of music WAV files and scores, of video GIFs
 FIXED_SEEDS = 2_000_000  # differ from the evaluation's: recipes must not be tuned by looking at samples that are scored
 
 
 class DrawSamples(Callback):
-    """A preview of the samples of fixed seeds at log-spaced steps, of music also its sound; a film of them all at the end.
+    """A preview of the samples of fixed seeds at log-spaced steps, and a film of them all at the end.
 
-    The model needs the capability Samples; a film needs the modality's capability Films. sources: what the samples are
-    generated from (`conditions_for`), for models that read a source.
+    Beside a preview of music is its sound, beside one of video a GIF. The model needs the capability Samples; a film needs the
+    modality's capability Films. sources: what the samples are generated from (`conditions_for`), for models that read a source.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class DrawSamples(Callback):
     def on_train_start(self, trainer: Trainer, model: Model) -> None:
         if not trainer.is_global_zero:
             return
-        for path in [*self.previews(), *self.folder.glob(SOUNDS)]:
+        for path in [*self.previews(), *(path for files in BESIDE for path in self.folder.glob(files))]:
             if step_of(path) > model.step:  # which is recomputed
                 path.unlink()
         if model.step == 0:
@@ -91,6 +91,8 @@ class DrawSamples(Callback):
             preview = partial(self.modality.preview, classes=classes)  # type: ignore[call-arg]
             sound, _ = self.modality.listen(finished, self.folder / f"sound-{model.step:09d}", classes)
             self.record.picture(model.step, "sound", sound)
+        if isinstance(self.modality, Moves):
+            self.record.picture(model.step, "moving", self.modality.move(finished, self.folder / f"moving-{model.step:09d}"))
         preview(finished, path)
         self.record.picture(model.step, "samples", path)
         self.seconds += time.monotonic() - began

@@ -31,6 +31,10 @@ def test_most_and_least() -> None:
     has, lacks = attribute("height", X, SYMBOLS.names)
     assert has.tolist() == [False, False, False, True]
     assert lacks.tolist() == [True, False, False, False]
+    for word, opposite, measure in (("higher", "lower", "height"), ("more_notes", "fewer_notes", "notes")):
+        found = [attribute(name, X, SYMBOLS.names) for name in (word, opposite, measure)]
+        assert np.array_equal(found[0], found[2])
+        assert np.array_equal(found[1][::-1], found[2])
     has, lacks = attribute("notes", X[[0, 0]], SYMBOLS.names)
     assert not (has | lacks).any()
 
@@ -42,5 +46,5 @@ def test_classes() -> None:
     assert has.tolist() == [False, False, True, False]
     assert (has ^ lacks).all()
     for name in ("waltz", "minor"):
-        with pytest.raises(UserError, match=f"attribute {name}: must be notes, height or a word"):
+        with pytest.raises(UserError, match=f"attribute={name}: must be more_notes, fewer_notes, higher, lower or a word"):
             attribute(name, X, SYMBOLS.names, None if name == "minor" else y, classes)

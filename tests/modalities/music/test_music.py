@@ -91,7 +91,9 @@ def test_a_sample_is_five_files(spec: Spec, pieces: Tensor, tmp_path: Path) -> N
 def test_files_of_other_programs_are_left_alone(spec: Spec, pieces: Tensor, tmp_path: Path) -> None:
     (tmp_path / "000001.wav").write_text("mine")
     (tmp_path / "strip.mid").write_text("mine")
-    with pytest.raises(UserError, match=r"000001.wav was not written by AIGC Lab"):
+    with pytest.raises(
+        UserError, match=r"000001.wav was not written by AIGC Lab, or the JSON file .* is gone, .* move it, delete it, or"
+    ):
         Music(spec).save([pieces[:2]], tmp_path, [0, 1], PROVENANCE)
     with pytest.raises(UserError, match=r"strip.mid was not written by AIGC Lab"):
         Music(spec).strip(pieces[None], tmp_path / "strip.png", PROVENANCE)

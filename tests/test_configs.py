@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from clips import words_of_clips
 
 from src.config.experiment import Experiment
 from tunes import words_of_walks
@@ -55,6 +56,8 @@ def test_models(model: str, compose: Any, tmp_path: Path) -> None:
         small = [*small, *SMALL_UNET]
     if model.startswith("music_"):
         small = [*SMALL[1:], *words_of_walks(model)]
+    if model == "video_gan":
+        small = [*SMALL[1:], *words_of_clips()]
     two_steps(compose(f"model={model}", *small, f"run_dir={tmp_path}"))
 
 
@@ -97,12 +100,12 @@ def test_losses(loss: str, compose: Any, tmp_path: Path) -> None:
 @pytest.mark.parametrize("data", options("data"))
 def test_data(data: str, compose: Any, tmp_path: Path) -> None:
     """What each one's classes are, its own test says; here that it can be built, before any file is there, and is sound."""
-    own = {"folder": tmp_path, "midi": tmp_path, "text": BOOK, "conversations": BOOK, "text_pairs": BOOK}
+    own = {"folder": tmp_path, "video": tmp_path, "midi": tmp_path, "text": BOOK, "conversations": BOOK, "text_pairs": BOOK}
     path = [f"data.path={own[data]}"] if data in own else []
     dataset = Experiment(compose(f"data={data}", f"paths.data={tmp_path}", *path)).dataset
     assert dataset.name == data
     if data not in VOCABULARY_IN_FILES:
-        assert len(dataset.spec.shape) == {"image": 3, "points": 1, "tokens": 1}[dataset.spec.kind]
+        assert len(dataset.spec.shape) == {"image": 3, "points": 1, "tokens": 1, "video": 4}[dataset.spec.kind]
         assert len(set(dataset.spec.classes)) == len(dataset.spec.classes) != 1
     assert list(tmp_path.iterdir()) == []
 

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from clips import words_of_clips
 
 from src.config.errors import UserError
 from src.evaluate import evaluate
@@ -24,6 +25,7 @@ RULES = {
     ),
     "gpt": (["model=gpt", "data=text_pairs", *SMALL_PAIRS], "nats", "step-000000020.txt"),
     "autoregressive_images": (["model=autoregressive", "data=digits"], "nats", "step-000000020.png"),
+    "video_gan": (["model=video_gan", *words_of_clips()], "fd_clip-cnn-1", "step-000000020.png"),
     "contrastive": (["model=contrastive", "data=digits"], "knn_accuracy", None),
 }
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from clips import words_of_clips
 from torch import Tensor
 from torch.nn.modules.module import register_module_forward_pre_hook
 
@@ -54,12 +55,14 @@ def devices(call: Callable[[], object]) -> set[torch.device]:
         "music_gpt",
         "music_vae",
         "music_gan",
+        "video_gan",
     ]
 )
 def experiment(request: Any, compose: Any) -> Experiment:
     texts = request.param in ("autoregressive", "text_vae", "text_gan")
     data = ["data=text", f"data.path={README}"] if texts else ["data=digits"]
     data = words_of_walks(request.param) if request.param.startswith("music_") else data
+    data = words_of_clips(suite=False) if request.param == "video_gan" else data
     return Experiment(compose(f"model={request.param}", *data, "debug=tiny"))
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from clips import words_of_clips
 
 from src.parallel import launch
 from src.runs.checkpoints import load_checkpoint
@@ -54,6 +55,8 @@ def words_of(model: str) -> list[str]:
     if model.startswith("music_"):
         dropout = [] if model == "music_gan" else ["model.network.dropout=0.0"]
         return [f"model={model}", *words_of_walks(model), *dropout]
+    if model == "video_gan":
+        return ["model=video_gan", *words_of_clips(suite=False)]
     if model == "lstm":
         text = ["data=text", f"data.path={ROOT / 'README.md'}", "data.length=24"]
         return ["model=lstm", *text, "model.network={width: 32, depth: 1, dropout: 0.0}"]

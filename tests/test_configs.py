@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from clips import words_of_clips
 
 from pictures import PICTURES, words_of_pictures
 from src.config.experiment import Experiment
@@ -58,6 +59,8 @@ def test_models(model: str, compose: Any, tmp_path: Path) -> None:
         small = [*SMALL[1:], *words_of_walks(model)]
     if model in PICTURES:
         small = [*SMALL[1:], *words_of_pictures(model)]
+    if model == "video_gan":
+        small = [*SMALL[1:], *words_of_clips()]
     two_steps(compose(f"model={model}", *small, f"run_dir={tmp_path}"))
 
 
@@ -103,13 +106,13 @@ def test_losses(loss: str, compose: Any, tmp_path: Path) -> None:
 def test_data(data: str, compose: Any, tmp_path: Path) -> None:
     """What each one's classes are, its own test says; here that it can be built, before any file is there, and is sound."""
     texts = dict.fromkeys(("text", "conversations", "text_pairs"), BOOK)
-    own = dict.fromkeys(("folder", "midi", "pairs", "unpaired"), tmp_path) | texts
+    own = dict.fromkeys(("folder", "midi", "pairs", "unpaired", "video"), tmp_path) | texts
     path = [f"data.path={own[data]}"] if data in own else []
     path += [f"data.path_b={tmp_path}"] if data in ("pairs", "unpaired") else []
     dataset = Experiment(compose(f"data={data}", f"paths.data={tmp_path}", *path)).dataset
     assert dataset.name == data
     if data not in VOCABULARY_IN_FILES:
-        assert len(dataset.spec.shape) == {"image": 3, "points": 1, "tokens": 1}[dataset.spec.kind]
+        assert len(dataset.spec.shape) == {"image": 3, "points": 1, "tokens": 1, "video": 4}[dataset.spec.kind]
         assert len(set(dataset.spec.classes)) == len(dataset.spec.classes) != 1
     assert list(tmp_path.iterdir()) == []
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import torch
+from clips import words_of_clips
 
 from pictures import PICTURES, words_of_pictures
 from src.config.errors import UserError
@@ -152,6 +153,7 @@ def test_every_model_goes_on_as_if_nothing_had_happened(
     data = ["data=text", f"data.path={ROOT / 'README.md'}"] if model in TEXTS else ["data=digits"]
     data = words_of_walks(model) if model.startswith("music_") else data
     data = words_of_pictures(model) if model in PICTURES else data
+    data = words_of_clips(suite=False) if model == "video_gan" else data
     data += ["model.pretraining.samples=16"] if model == "text_gan" else []  # two updates
     data += ["model.network.width=32", "data.length=24"] if model.startswith("text_") else []
     words = [f"model={model}", *data, "debug=tiny", "trainer.threads=1", "data.batch_size=8", "stop={epochs: null}"]

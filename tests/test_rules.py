@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from clips import words_of_clips
 from pair_data import Rectangles
 from PIL import Image
 
@@ -42,6 +43,7 @@ RULES = {
         "perceptual_digits",
         PNG,
     ),
+    "video_gan": (["model=video_gan", *words_of_clips()], "fd_clip-cnn-1", PNG),
     "contrastive": (["model=contrastive", "data=digits"], "knn_accuracy", None),
 }
 

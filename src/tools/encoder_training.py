@@ -16,7 +16,7 @@ import safetensors.torch
 import torch
 from scipy import sparse
 from sklearn.utils.extmath import randomized_svd
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from src.data.music.notes import Symbols, bar_steps
@@ -176,7 +176,7 @@ def share_found(model: PartsEncoder, groups: Sequence[Tensor], batch_size: int =
     return float(torch.cat(right).float().mean())
 
 
-def save_encoder(model: PartsEncoder, path: Path, alphabet: Alphabet | None = None) -> str:
+def save_encoder(model: nn.Module, path: Path, alphabet: Alphabet | None = None) -> str:
     """Write weights, and the alphabet if there is one (safetensors), and return the file's SHA-256; its bytes depend on these
     alone.
     """

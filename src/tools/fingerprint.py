@@ -19,13 +19,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from src.config import command_line
 from src.config.experiment import Experiment
 from src.config.identity import identity
-from src.data.dataset import Arrays, Dataset, read_all
+from src.data.dataset import Arrays, Dataset
 from src.data.loader import Blocks, Rows
 from src.models.model import Model
 from src.system.files import write_json
@@ -47,7 +48,7 @@ class Head:
 
     def split(self, name: str) -> Arrays:
         split = self.dataset.split(name)
-        return Arrays(**{field: read_all(split, field)[: self.samples] for field in self.spec.fields})
+        return Arrays(**split.batch(np.arange(min(self.samples, len(split)))))
 
 
 def fingerprint(config: Mapping[str, Any], cache: Path) -> dict[str, Any]:

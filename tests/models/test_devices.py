@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from clips import words_of_clips
 from torch import Tensor
 from torch.nn.modules.module import register_module_forward_pre_hook
 
@@ -59,6 +60,7 @@ def devices(call: Callable[[], object]) -> set[torch.device]:
         "cyclegan",
         "inpainting",
         "style",
+        "video_gan",
     ]
 )
 def experiment(request: Any, compose: Any) -> Experiment:
@@ -66,6 +68,7 @@ def experiment(request: Any, compose: Any) -> Experiment:
     data = ["data=text", f"data.path={README}"] if texts else ["data=digits"]
     data = words_of_walks(request.param) if request.param.startswith("music_") else data
     data = words_of_pictures(request.param) if request.param in PICTURES else data
+    data = words_of_clips(suite=False) if request.param == "video_gan" else data
     return Experiment(compose(f"model={request.param}", *data, "debug=tiny"))
 
 

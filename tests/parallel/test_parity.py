@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from clips import words_of_clips
 
 from pictures import PICTURES, words_of_pictures
 from src.parallel import launch
@@ -57,6 +58,8 @@ def words_of(model: str) -> list[str]:
         return [f"model={model}", *words_of_walks(model), *dropout]
     if model in PICTURES:
         return [f"model={model}", *words_of_pictures(model)]
+    if model == "video_gan":
+        return ["model=video_gan", *words_of_clips(suite=False)]
     if model == "lstm":
         text = ["data=text", f"data.path={ROOT / 'README.md'}", "data.length=24"]
         return ["model=lstm", *text, "model.network={width: 32, depth: 1, dropout: 0.0}"]

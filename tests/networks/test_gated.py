@@ -19,6 +19,7 @@ def test_a_gate_closes() -> None:
 
 
 def test_what_is_known_stays_and_what_is_hidden_is_not_seen() -> None:
+    torch.manual_seed(0)
     network = GatedInpainter(Spec.of("image", (3, 16, 16)), width=4, dilations=[1, 2])
     x, mask = torch.rand(2, 3, 16, 16), torch.zeros(2, 1, 16, 16)
     mask[:, :, 4:9, 5:8] = 1
@@ -26,6 +27,6 @@ def test_what_is_known_stays_and_what_is_hidden_is_not_seen() -> None:
     hole = mask.expand_as(x) > 0.5
     assert torch.equal(filled[~hole], x[~hole])
     assert torch.equal(filled, network(torch.where(hole, 7.0, x), mask))
-    assert 0.01 < filled[hole].std() < 1  # not vanishing after many layers
-    with pytest.raises(ValueError, match="no images with sides that are multiples of 4"):
+    assert 0.03 < filled[hole].std() < 1  # not vanishing after many layers
+    with pytest.raises(ValueError, match="sides that are multiples of 4"):
         GatedInpainter(Spec.of("image", (1, 10, 10)))

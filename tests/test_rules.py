@@ -31,7 +31,10 @@ RULES = {
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_from_training_to_the_report(rule: str, compose: Any, greetings: Path, tmp_path: Path, capsys: Any) -> None:
+def test_from_training_to_the_report(
+    rule: str, compose: Any, greetings: Path, tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIGC_PACKAGES", "clips")  # synthetic data of these tests, which the run's config names
     words, main, preview = RULES[rule]
     if rule == "gpt":
         words = [*words, f"data.path={greetings}"]

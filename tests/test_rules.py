@@ -64,8 +64,15 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 @pytest.mark.parametrize("rule", RULES)
 def test_from_training_to_the_report(
-    rule: str, compose: Any, greetings: Path, pairs: tuple[Path, Path], tmp_path: Path, capsys: Any
+    rule: str,
+    compose: Any,
+    greetings: Path,
+    pairs: tuple[Path, Path],
+    tmp_path: Path,
+    capsys: Any,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setenv("AIGC_PACKAGES", "clips")  # synthetic data of these tests, which the run's config names
     words, main, preview = RULES[rule]
     if rule == "pix2pix":
         words = [*words, *(f"data.{key}={folder}" for key, folder in zip(("path", "path_b"), pairs, strict=True))]

@@ -16,6 +16,7 @@ ALLOWED_TARGETS = (
     *("src.data.", "src.models.", "src.networks.", "src.modalities."),
     *("src.evaluation.images.", "src.evaluation.likelihood.", "src.evaluation.representation.", "src.evaluation.text."),
     *("src.evaluation.music.", "src.evaluation.translation.", "src.evaluation.inpainting.", "src.evaluation.style."),
+    "src.evaluation.video.",
     *("src.training.ema.", "src.training.schedules.", "torch.optim."),
     *("pytorch_lightning.callbacks.", "pytorch_lightning.loggers."),
 )

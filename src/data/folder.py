@@ -67,7 +67,7 @@ class Folder:
             raise UserError(f"channels={channels}: must be 1 (grey) or 3 (colour)")
         self.path, self.cache = Path(path).expanduser(), Path(cache)
         self.size, self.channels, self.max_broken = size, channels, max_broken
-        self._settings = {"size": size, "channels": channels, "revision": REVISION, "reading": READING}
+        self._settings: dict[str, Any] = {"size": size, "channels": channels, "revision": REVISION, "reading": READING}
 
     @cached_property
     def spec(self) -> Spec:

@@ -84,7 +84,7 @@ def resampled(data: bytes, rate: float, size: int, channels: int) -> list[np.nda
             square = to_square(picture(shown), size, channels) if square is None else square
             found.append(square)
 
-    with av.open(io.BytesIO(data)) as container:
+    with av.open(io.BytesIO(data), "r") as container:
         if not container.streams.video:
             raise ValueError("there is no picture in it")
         stream = container.streams.video[0]
@@ -93,7 +93,11 @@ def resampled(data: bytes, rate: float, size: int, channels: int) -> list[np.nda
                 raise ValueError("its frames have no times")
             begin = frame.time if shown is None else begin
             show_until(frame.time - begin)
-            lasts = frame.duration * frame.time_base if frame.duration else 1 / (stream.average_rate or rate)
+            lasts = (
+                frame.duration * float(frame.time_base)
+                if frame.duration and frame.time_base
+                else 1 / (stream.average_rate or rate)
+            )
             shown, end = frame, frame.time - begin + float(lasts)
         show_until(end)
     if not found:

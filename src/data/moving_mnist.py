@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -71,7 +71,7 @@ def uniform(stream: int, indices: np.ndarray, count: int) -> np.ndarray:
     generators, it gives the numbers of many indices at once.
     """
     steps = np.asarray(indices, np.uint64)[:, None] * np.uint64(count) + np.arange(1, count + 1, dtype=np.uint64)
-    z = np.uint64(stream << 56) + steps * np.uint64(0x9E3779B97F4A7C15)  # modulo 2^64, as all that follows
+    z: Any = np.uint64(stream << 56) + steps * np.uint64(0x9E3779B97F4A7C15)  # modulo 2^64, as all that follows
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return ((z ^ (z >> np.uint64(31))) >> np.uint64(11)) * 2.0**-53

@@ -49,7 +49,7 @@ class Videos(Folder):
             raise UserError(f"data.frames={frames}: must be at least {FEWEST_FRAMES}")
         super().__init__(path, cache, size, channels, max_broken)
         self.rate, self.frames, self.units = float(rate), frames, f"windows of {frames} frames"
-        self._settings |= {"rate": self.rate, "frames": frames, "decoding": DECODING}
+        self._settings: dict[str, Any] = {**self._settings, "rate": self.rate, "frames": frames, "decoding": DECODING}
         self.spec = Spec({"x": Field("video", (frames, channels, size, size), "uint8", rate=self.rate)})
 
     def notes(self) -> dict[str, int]:
@@ -93,11 +93,8 @@ def resampled(data: bytes, rate: float, size: int, channels: int) -> list[np.nda
                 raise ValueError("its frames have no times")
             begin = frame.time if shown is None else begin
             show_until(frame.time - begin)
-            lasts = (
-                frame.duration * float(frame.time_base)
-                if frame.duration and frame.time_base
-                else 1 / (stream.average_rate or rate)
-            )
+            known = frame.duration and frame.time_base
+            lasts = frame.duration * frame.time_base if known else 1 / (stream.average_rate or rate)  # type: ignore[operator]
             shown, end = frame, frame.time - begin + float(lasts)
         show_until(end)
     if not found:

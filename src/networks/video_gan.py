@@ -60,7 +60,7 @@ class VideoDiscriminator(nn.Module):
         super().__init__()
         frames, channels = spec.shape[:2]
         smallest, *larger = frame_sides(spec)
-        self.register_buffer("seen", torch.linspace(0, frames - 1, min(SEEN, frames)).round().long(), persistent=False)
+        self.seen = torch.linspace(0, frames - 1, min(SEEN, frames)).round().long().tolist()  # frames of the critic of images
         images: list[nn.Module] = []
         clips: list[nn.Module] = []
         inputs = clip_inputs = channels

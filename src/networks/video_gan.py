@@ -75,8 +75,6 @@ class VideoDiscriminator(nn.Module):
         self.images = nn.Sequential(*images, nn.Flatten(), nn.Linear(inputs * smallest**2, 1))
         self.clips = nn.Sequential(*clips, nn.Flatten(), nn.Linear(clip_inputs * frames * smallest**2, 1))
 
-    seen: Tensor
-
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """Clips [B, T, C, H, W] in [-1, 1] to logits [B]; y is ignored."""
         seen = x[:, self.seen]  # [B, SEEN, C, H, W]

@@ -1,9 +1,9 @@
 """python -m benchmarks [--only train_step startup ...] [--mimicry PATH ...]: all benchmarks, one table.
 
 Each script runs in its own process, one after the other. --recipes is for benchmarks.train_step, --cpu for it and the peers;
-options that are not listed below go to benchmarks.peers, left out without a checkout. Writes benchmarks/results.json and
-benchmarks/results.md, which docs/speed.md quotes; parts that are not run stay as they were. Run nothing else on the machine
-meanwhile, or take --cpu: it would change the figures.
+options that are not listed below go to benchmarks.peers, left out without a checkout; --nanogpt to benchmarks.sequences too.
+Writes benchmarks/results.json and benchmarks/results.md, which docs/speed.md quotes; parts that are not run stay as they were.
+Run nothing else on the machine meanwhile, or take --cpu: it would change the figures.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from src.config.errors import UserError
 from src.system.files import check_writable
 
 HERE = Path(__file__).parent
-SCRIPTS = ("startup", "train_step", "peers", "evaluation", "sampling", "gpu")
+SCRIPTS = ("startup", "train_step", "peers", "evaluation", "sampling", "sequences", "gpu")
 
 
 def main() -> None:
@@ -34,7 +34,8 @@ def main() -> None:
     parser.add_argument("--note", default="", help="added to the records' protocols, e.g. what else the machine did")
     timing.add_cpu(parser)
     arguments, checkouts = parser.parse_known_args()
-    if checkouts and "peers" not in arguments.only:
+    nanogpt = checkouts[(at := checkouts.index("--nanogpt")) : at + 2] if "--nanogpt" in checkouts else []
+    if checkouts and "peers" not in arguments.only and (checkouts != nanogpt or "sequences" not in arguments.only):
         parser.error(f"unrecognized arguments: {' '.join(checkouts)}")
     if arguments.threads < 1:
         parser.error(f"--threads {arguments.threads}: must be at least 1")
@@ -47,6 +48,7 @@ def main() -> None:
     cpu = ["--cpu"] if arguments.cpu else []
     words = {
         "peers": [*cpu, *checkouts],
+        "sequences": nanogpt,
         "train_step": [*cpu, *(["--recipes", *arguments.recipes] if arguments.recipes else [])],
     }
     failed = []

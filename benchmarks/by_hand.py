@@ -16,12 +16,14 @@ from torch.nn import functional as F
 from benchmarks import ours
 from benchmarks.timing import Clock
 from src.config.experiment import Experiment
+from src.data.vocabulary import PAD
 from src.models.autoregressive import Autoregressive
 from src.models.diffusion import Diffusion
 from src.models.flow import Flow
 from src.models.gan.gan import GAN
 from src.models.gan.regularizers import Update
 from src.models.model import OneLoss
+from src.models.music_vae import MusicVAE
 from src.models.vae import VAE
 from src.networks.pixel_likelihoods import LOG_SCALE
 
@@ -117,13 +119,27 @@ def vae(model: VAE, x: Tensor, y: Tensor | None) -> Tensor:
 def autoregressive(model: Autoregressive, x: Tensor, y: Tensor | None) -> Tensor:
     """Bengio et al. 2003, eq. 1, in nats per symbol; pixels have a mixture of logistics (Salimans et al. 2017, eq. 2)."""
     network: Any = model.learner
-    numbers = network(x, y)
     if model.spec.kind == "tokens":
-        return F.cross_entropy(numbers.flatten(0, 1), x.flatten())  # from [B, T, V]
+        names, symbols = model.spec.x.names, x.flatten(1)
+        numbers = network(symbols, y if "y" in network.conditions else None)
+        return F.cross_entropy(numbers.flatten(0, 1), symbols.flatten(), ignore_index=names.index(PAD) if PAD in names else -1)
+    numbers = network(x, y)
     weights, means, log_scales = numbers.chunk(3, dim=2)  # [B, T, K] each
     pixels = network.to_patches(x).flatten(1)[..., None]  # [B, T, 1]
     parts = discretised_logistic(pixels, means, log_scales.clamp(min=-7))
     return -(weights.log_softmax(2) + parts).logsumexp(2).mean()
+
+
+def music_vae(model: MusicVAE, x: Tensor, y: Tensor | None) -> Tensor:
+    """Roberts et al. 2018, section 2.1.1 with free bits (Kingma et al. 2016, eq. 15), in nats per piece, without classes."""
+    network: Any = model.learner
+    mean, log_variance = network.encoder(x)
+    z = mean + torch.exp(0.5 * log_variance) * torch.randn_like(mean)
+    symbols = x.flatten(1)
+    logits = network.decoder(symbols, z=z)
+    nats = F.cross_entropy(logits.flatten(0, 1), symbols.flatten(), reduction="sum") / len(x)
+    divergence = -0.5 * (1 + log_variance - mean**2 - log_variance.exp()).mean(0)  # [z_dim]
+    return nats + divergence.clamp(min=model.free_bits).sum()
 
 
 def flow(model: Flow, x: Tensor, y: Tensor | None) -> Tensor:
@@ -148,6 +164,7 @@ def diffusion(model: Diffusion, x: Tensor, y: Tensor | None) -> Tensor:
 LOSSES: dict[type, Callable[[Any, Tensor, Tensor | None], Tensor]] = {
     VAE: vae,
     Autoregressive: autoregressive,
+    MusicVAE: music_vae,
     Flow: flow,
     Diffusion: diffusion,
 }

@@ -24,10 +24,10 @@ RECIPES = ["experiment=mlp_gan_listing", "model=mlp_gan", "model=dcgan", "model=
 RECIPES += ["experiment=mlp_gan_listing trainer.matmul_precision=auto"]  # as exact, faster on some processors
 RECIPES += [f"model={name} trainer.precision=bf16-mixed" for name in ("mlp_gan", "dcgan", "sngan")]  # less exact
 RECIPES += ["model=vae", "model=autoregressive data=mnist", "model=autoregressive data.path=README.md"]
-RECIPES += ["model=flow", "model=diffusion"]
+RECIPES += ["model=flow", "model=diffusion", "model=music_gpt", "model=music_vae"]
 MLP, CONVOLUTIONAL, FAMILIES = {"by hand": 0.8, "products": 1.7}, {"by hand": 0.8}, {"by hand": 1.1}
 REACH = {"experiment=mlp_gan_listing": MLP, "model=mlp_gan": MLP, "model=dcgan": CONVOLUTIONAL}
-REACH |= {f"model={name}": FAMILIES for name in ("vae", "autoregressive", "flow", "diffusion")}
+REACH |= {f"model={name}": FAMILIES for name in ("vae", "autoregressive", "flow", "diffusion", "music_gpt", "music_vae")}
 
 PROTOCOL = """Ways taken in turn, forwards and backwards, medians over the rounds, ratios by the round; one process, start-up
 and first updates left out. ours: `train` with memory-mapped data, Lightning, W&B offline, metrics.jsonl and progress. by

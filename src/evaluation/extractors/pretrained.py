@@ -79,7 +79,7 @@ class EfficientNetExtractor(nn.Module):
     def prepared(self, images: Tensor) -> Tensor:
         """The network's input [B, 3, 224, 224]."""
         size = EfficientNetLite0.size
-        x = F.interpolate(images.float(), (size, size), mode="bilinear", antialias=True)
+        x = F.interpolate(images.to(next(self.parameters()).dtype), (size, size), mode="bilinear", antialias=True)
         # As in training: MEAN_RGB and STDDEV_RGB in efficientnet_lite_builder.py of github.com/tensorflow/tpu.
         return (x - 127) / 128
 

@@ -17,6 +17,7 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import OverrideType
 from omegaconf import DictConfig, OmegaConf
+from PIL import Image
 
 from src.config import command_line
 from src.config.checks import plain
@@ -240,7 +241,12 @@ def test_every_way_to_draw(way: str, run_folder: Path, tmp_path: Path, in_proces
     if run in STAND_INS and not (ROOT / run / "weights.safetensors").is_file():
         run = STAND_INS[run]
     words |= {"melody": f"melody={MELODY}"} if "melody" in words else {}
-    words |= {key: value for key, value in QUICK.items() if key in words or key == "n"} | {"out": f"out={tmp_path}/drawn"}
+    if "source" in words:
+        Image.new("L", (40, 30), 255).save(tmp_path / "drawing.png")
+        words["source"] = f"source={tmp_path / 'drawing.png'}"
+    words |= {key: value for key, value in QUICK.items() if key in words or (key == "n" and "source" not in words)} | {
+        "out": f"out={tmp_path}/drawn"
+    }
     answer = in_process("generate", f"run={run_folder if run == RUN else run}", *words.values())
     assert answer.returncode == 0, answer.stderr
     assert list(tmp_path.glob("drawn*"))
@@ -260,9 +266,10 @@ def test_measuring_verifying_reporting_and_preparing(run_folder: Path, tmp_path:
     runs(*asked("prepare")[0], "data=digits")
 
 
-def test_readmes_python(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_python_of_the_first_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    (code,) = (code for language, code in FENCE.findall(ENGLISH.read_text()) if language == "python")
+    page = (ROOT / "docs/first_steps.md").read_text()
+    (code,) = (code for language, code in FENCE.findall(page) if language == "python")
     names: dict[str, Any] = {}
     exec(code, names)
     assert names["images"].shape == (64, 1, 28, 28)

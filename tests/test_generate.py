@@ -379,7 +379,12 @@ def test_what_a_model_cannot_do_is_said(drawn_from: Any, model: str, words: str,
 @pytest.fixture(scope="module")
 def text_run(compose: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = tmp_path_factory.mktemp("runs") / "text" / "0"
-    words = ["model=gpt", "data=text", f"data.path={ROOT / 'README.md'}", "model.network={width: 16, depth: 1, heads: 2}"]
+    words = [
+        "model=gpt",
+        "data=text",
+        f"data.path={ROOT / 'docs/first_steps.md'}",
+        "model.network={width: 16, depth: 1, heads: 2}",
+    ]
     words += ["debug=tiny", "stop.samples=64", "evaluate=false", "validation=null", "samples=null", "trainer.threads=1"]
     train(compose(*words, f"run_dir={run}"))
     return run

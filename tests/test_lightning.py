@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
+from clips import words_of_clips
 
 from pictures import PICTURES, words_of_pictures
 from src.config.errors import Interrupted, UserError
@@ -34,6 +35,7 @@ def test_a_stock_trainer_trains_every_rule(name: str, compose: Any, tmp_path: Pa
     data = ["data=text", f"data.path={ROOT / 'README.md'}"] if name in TEXTS else ["data=digits"]
     data = words_of_walks(name) if name.startswith("music_") else data
     data = words_of_pictures(name) if name in PICTURES else data
+    data = words_of_clips(suite=False) if name == "video_gan" else data
     data += ["data.length=24"] if name.startswith("text_") else []
     data += ["model.pretraining.samples=8"] if name == "text_gan" else []  # one update
     experiment = Experiment(compose(f"model={name}", *data, "debug=tiny"))

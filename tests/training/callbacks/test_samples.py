@@ -51,7 +51,7 @@ def test_clips_move(tmp_path: Path) -> None:
     spec, folder = Squares().spec, tmp_path / "samples"
     folder.mkdir()
     model: Any = SimpleNamespace(sample=lambda seeds: torch.zeros(len(seeds), *spec.shape), step=0)
-    draw = DrawSamples(folder, record, SimpleNamespace(), Video(spec), n=2, per_decade=1)  # type: ignore[arg-type]
+    draw = DrawSamples(folder, record, SimpleNamespace(), Video(spec), range(2), per_decade=1)  # type: ignore[arg-type]
     for model.step in (0, 5):
         draw.draw(model)
     assert [(step, name, path.name) for step, name, path in told[2:]] == [

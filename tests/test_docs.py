@@ -204,18 +204,8 @@ QUICK = {"n": "n=2", "nfe": "nfe=2"}
 ELSEWHERE = "format=onnx"  # takes as long as all others together: tests/runs/test_export.py
 # Settings of a reader's runs of text: tests/test_generate.py and tests/runs/test_prompts.py.
 OF_TEXT = {"prompt", "source", "heads", "form", "rhyme", "script", "chat", "temperature"}
-OF_MUSIC = {
-    "tempo",
-    "key",
-    "bars",
-    "synth",
-    "lyrics",
-    "melody",
-    "from",
-    "to",
-    "attribute",
-    "parallels",
-}  # likewise: tests/runs/test_tunes.py
+# Likewise: tests/runs/test_tunes.py.
+OF_MUSIC = {"tempo", "key", "bars", "synth", "lyrics", "melody", "from", "to", "attribute", "parallels"}
 MELODY = ROOT / "docs/music/chorales-0.mid"
 
 

@@ -18,14 +18,11 @@ from src.data.pixels import QUANTISATION
 from src.data.spec import Spec
 from src.modalities import pictures
 from src.modalities.modality import check_nan
-from src.modalities.pictures import png
-from src.modalities.sidecars import begin_samples, earlier_files, end_samples, marks_of, write_archive, write_marked
+from src.modalities.pictures import GAP, enlargement, grid, png
+from src.modalities.sidecars import begin_samples, earlier_files, end_samples, marks_of, stems_of, write_archive, write_marked
 from src.system.files import write_atomic
 
-CELL = 64  # pixels: pictures for people enlarge smaller images to about this
 GRID = 400  # images of a preview at most
-GAP = 2  # pixels between the cells of a grid
-BACKGROUND = 128  # grey: differs from the black of digits and the white of line drawings
 
 
 class Image:
@@ -62,10 +59,7 @@ class Image:
         `000000.png` becomes `000000-source.png`.
         """
         folder, made = Path(folder), 0
-        if len(set(seeds)) != len(seeds):
-            raise UserError("a seed occurs twice, and each names one file: give every sample its own seed")
-        width = max([6, *(len(str(seed)) for seed in seeds)])
-        names, marks = [f"{seed:0{width}d}.png" for seed in seeds], marks_of(provenance)
+        names, marks = [f"{stem}.png" for stem in stems_of(seeds)], marks_of(provenance)
         record = {"quantisation": QUANTISATION, "provenance": provenance, "seeds": dict(zip(names, seeds, strict=True))}
         beside = {} if sources is None else {name: name.replace(".png", "-source.png") for name in names}
         if beside:
@@ -109,13 +103,13 @@ class Image:
         sources: pictures that the samples were made from, [N, C_s, H, W]; each is left of its sample, in one cell of the grid.
         """
         images = _pixels(samples if columns else samples[:GRID])
-        scale = scale or _scale(images)
+        scale = scale or enlargement(images)
         across = math.sqrt(len(images))
         if sources is not None:
             images = np.concatenate(_alike(_pixels(sources[: len(images)]), images), axis=2)
             across /= math.sqrt(2)
-        grid = _grid(images, columns or math.ceil(across), scale)
-        write_marked(path, lambda marks: png(grid, marks), provenance)
+        shown = grid(images, columns or math.ceil(across), scale)
+        write_marked(path, lambda marks: png(shown, marks), provenance)
 
     def strip(self, samples: Tensor, path: str | Path, provenance: Mapping[str, Any] | None = None) -> None:
         """Interpolations [R, T, C, H, W] as a PNG: one row for each of R pairs, its T steps from left to right."""
@@ -126,8 +120,8 @@ class Image:
     ) -> None:
         """Each sample and, right of a white line, the K training images `nearest` to it, [N, K, C, H, W], as a PNG."""
         left, right = _pixels(samples), _pixels(nearest.flatten(0, 1))
-        scale = _scale(left)
-        grids = [_grid(left, 1, scale), _grid(right, nearest.shape[1], scale)]
+        scale = enlargement(left)
+        grids = [grid(left, 1, scale), grid(right, nearest.shape[1], scale)]
         line = np.full_like(grids[0][:, : 2 * GAP], 255)
         write_marked(path, lambda marks: png(np.concatenate([grids[0], line, grids[1]], axis=1), marks), provenance)
 
@@ -147,19 +141,3 @@ def _alike(*parts: np.ndarray) -> list[np.ndarray]:
     """Images [N, H, W, 1 or 3] with as many channels as the one with the most."""
     channels = max(part.shape[3] for part in parts)
     return [np.broadcast_to(part, (*part.shape[:3], channels)) for part in parts]
-
-
-def _scale(images: np.ndarray) -> int:
-    return max(1, round(CELL / max(images.shape[1:3])))
-
-
-def _grid(images: np.ndarray, columns: int, scale: int) -> np.ndarray:
-    """[N, H, W, C] -> one image [GAP + rows * (scale * H + GAP), GAP + columns * (scale * W + GAP), C]."""
-    images = images.repeat(scale, axis=1).repeat(scale, axis=2)
-    n, h, w, c = images.shape
-    rows = math.ceil(n / columns)
-    cells = np.full((rows * columns, h + GAP, w + GAP, c), BACKGROUND, np.uint8)
-    cells[:n, :h, :w] = images
-    grid = cells.reshape(rows, columns, h + GAP, w + GAP, c).swapaxes(1, 2)  # rows, h, columns, w, c
-    grid = grid.reshape(rows * (h + GAP), columns * (w + GAP), c)
-    return np.pad(grid, ((GAP, 0), (GAP, 0), (0, 0)), constant_values=BACKGROUND)

@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,9 @@ CAPTION = 18  # pixels, the height
 FILM_FRAMES = 60
 FILM_GREYS = 32  # with FILM_FRAMES frames, 64 digits of mostly noise, which cannot be compressed, take 4 MB
 LAST_FRAME = 2000  # milliseconds
+CELL = 64  # pixels: pictures for people enlarge smaller images to about this
+GAP = 2  # pixels between the cells of a grid
+BACKGROUND = 128  # grey: differs from the black of digits and the white of line drawings
 
 
 def film(
@@ -89,3 +93,23 @@ def png(image: np.ndarray, marks: Mapping[str, str]) -> bytes:
         texts.add_text(name, text)
     Image.fromarray(image.squeeze(2) if image.shape[2] == 1 else image).save(buffer, "PNG", pnginfo=texts)
     return buffer.getvalue()
+
+
+def enlargement(images: np.ndarray) -> int:
+    """How many times pictures for people enlarge the pixels of images [..., H, W, C]."""
+    return max(1, round(CELL / max(images.shape[-3:-1])))
+
+
+def grid(images: np.ndarray, columns: int, scale: int) -> np.ndarray:
+    """Images uint8 [N, H, W, C] in reading order to one image, or clips [N, T, H, W, C] to one clip [T, H', W', C].
+
+    columns: cells in a row. scale: how many times pixels are enlarged. H' = GAP + rows * (scale * H + GAP), and W' likewise.
+    """
+    images = images.repeat(scale, axis=-3).repeat(scale, axis=-2)
+    n, *frames, h, w, c = images.shape
+    rows = math.ceil(n / columns)
+    cells = np.full((rows * columns, *frames, h + GAP, w + GAP, c), BACKGROUND, np.uint8)
+    cells[:n, ..., :h, :w, :] = images
+    below = np.concatenate(np.split(cells, rows), axis=-3)  # [columns, ..., rows * (h + GAP), w + GAP, C]
+    beside = np.concatenate(list(below), axis=-2)
+    return np.pad(beside, [*[(0, 0)] * len(frames), (GAP, 0), (GAP, 0), (0, 0)], constant_values=BACKGROUND)

@@ -77,6 +77,14 @@ def write_archive(path: str | Path, seeds: Sequence[int], provenance: Mapping[st
     write_marked(path, encode, provenance)
 
 
+def stems_of(seeds: Sequence[int]) -> list[str]:
+    """The names of the seeds' files without suffix: at least six digits, all of one width. UserError if a seed occurs twice."""
+    if len(set(seeds)) != len(seeds):
+        raise UserError("a seed occurs twice, and each names its files: give every sample its own seed")
+    width = max([6, *(len(str(seed)) for seed in seeds)])
+    return [f"{seed:0{width}d}" for seed in seeds]
+
+
 def earlier_files(folder: Path, names: Iterable[str]) -> list[Path]:
     """The files of earlier samples in a folder, lists last; UserError if one of `names` exists and is not among them."""
     lists = [folder / DONE, folder / UNFINISHED]

@@ -19,10 +19,9 @@ from src.data.pixels import QUANTISATION, to_uint8
 from src.data.spec import Spec
 from src.modalities import pictures
 from src.modalities.clips import SUFFIXES, encode, gif
-from src.modalities.image import BACKGROUND, CELL, GAP
 from src.modalities.modality import check_nan
-from src.modalities.pictures import png
-from src.modalities.sidecars import begin_samples, earlier_files, end_samples, marks_of, write_archive, write_marked
+from src.modalities.pictures import enlargement, grid, png
+from src.modalities.sidecars import begin_samples, earlier_files, end_samples, marks_of, stems_of, write_archive, write_marked
 from src.system.files import write_atomic
 
 ROWS = 16  # clips of a preview at most
@@ -59,12 +58,9 @@ class Video:
         samples: consecutive portions [n, T, C, H, W].
         """
         folder, clips = Path(folder), _frames(torch.cat(list(samples)))
-        if len(set(seeds)) != len(seeds):
-            raise UserError("a seed occurs twice, and each names one file: give every sample its own seed")
         if len(clips) != len(seeds):
             raise ValueError(f"{len(clips)} samples, but {len(seeds)} seeds")
-        width = max([6, *(len(str(seed)) for seed in seeds)])
-        names, marks = [f"{seed:0{width}d}.gif" for seed in seeds], marks_of(provenance)
+        names, marks = [f"{stem}.gif" for stem in stems_of(seeds)], marks_of(provenance)
         record = {
             "quantisation": QUANTISATION,
             "provenance": provenance,
@@ -117,10 +113,10 @@ class Video:
         always: bool = False,
     ) -> None:
         """A PNG with a grid of images [M, H, W, C] and, with provenance or `always`, a GIF with clips [N, T, H, W, C]."""
-        grid = side_by_side(images[:, None], columns)[0]
+        shown = grid(images, columns, enlargement(images))
         moving = partial(gif, side_by_side(clips, clip_columns), self.rate)
         beside = {".gif": moving} if provenance or always else None
-        write_marked(path, lambda marks: png(grid, marks), provenance, beside)
+        write_marked(path, lambda marks: png(shown, marks), provenance, beside)
 
 
 def frames_hash(clip: np.ndarray) -> str:
@@ -133,16 +129,7 @@ def side_by_side(clips: np.ndarray, columns: int | None = None) -> np.ndarray:
 
     Small pixels are enlarged.
     """
-    columns = columns or math.ceil(math.sqrt(len(clips)))
-    scale = max(1, round(CELL / max(clips.shape[2:4])))
-    clips = clips.repeat(scale, axis=2).repeat(scale, axis=3)
-    n, t, h, w, c = clips.shape
-    rows = math.ceil(n / columns)
-    cells = np.full((rows * columns, t, h + GAP, w + GAP, c), BACKGROUND, np.uint8)
-    cells[:n, :, :h, :w] = clips
-    grid = cells.reshape(rows, columns, t, h + GAP, w + GAP, c).transpose(2, 0, 3, 1, 4, 5)  # T, rows, h, columns, w, C
-    grid = grid.reshape(t, rows * (h + GAP), columns * (w + GAP), c)
-    return np.pad(grid, ((0, 0), (GAP, 0), (GAP, 0), (0, 0)), constant_values=BACKGROUND)
+    return grid(clips, columns or math.ceil(math.sqrt(len(clips))), enlargement(clips))
 
 
 def _frames(samples: Tensor) -> np.ndarray:

@@ -1,7 +1,6 @@
 """What the rules share that make pictures of pictures: samples of sources, and the parts of adversarial training."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -9,9 +8,10 @@ from torch.nn import functional as F
 from torch.optim import Optimizer
 
 from src.data.spec import Batch, Spec
+from src.models.adversarial import Adversarial
 from src.models.gan.losses import AdversarialLoss
 from src.models.latent import normal_per_seed
-from src.models.model import Model, evaluating, settings_of
+from src.models.model import Model, evaluating
 from src.training.ema import EMA
 
 SAMPLE_BATCH = 8  # pictures are translated in batches of this size: the last bits of a convolution depend on its shape
@@ -62,13 +62,11 @@ class Translation(Model):
         return {name: cond[name] for name in self.inputs} | ({"z": torch.zeros(1, self.z_dim)} if self.z_dim else {})
 
 
-class AdversarialTranslation(Translation):
+class AdversarialTranslation(Adversarial, Translation):
     """A translation that learns from a discriminator: two networks, or pairs of them, each with one optimizer.
 
     loss: the pair of adversarial losses, on logits of any shape [B, ...].
-    g_optimizer, d_optimizer: called with the parameters. ema: called with the generator, averages its weights; None for none.
-    lr_schedule: factor on both learning rates as a function of the samples seen; None keeps them constant.
-    A subclass defines `update`.
+    The other arguments: see Adversarial.set_networks. A subclass defines `update`.
     """
 
     def __init__(
@@ -84,22 +82,9 @@ class AdversarialTranslation(Translation):
         lr_schedule: Callable[[int], float] | None = None,
     ) -> None:
         super().__init__(spec, seed)
-        self.generator, self.discriminator, self.loss = generator, discriminator, loss
-        self.ema = ema(generator) if ema else None
-        self._optimizer_factories, self._lr_schedule = (g_optimizer, d_optimizer), lr_schedule
-        self._settings: list[dict[str, Any]] = []  # of the two optimizers
+        self.set_networks(generator, discriminator, g_optimizer, d_optimizer, ema, lr_schedule)
+        self.loss = loss
         self._last: dict[str, Tensor] = {}
-
-    def configure_optimizers(self) -> list[Optimizer]:
-        g_optimizer, d_optimizer = self._optimizer_factories
-        optimizers = [g_optimizer(self.generator.parameters()), d_optimizer(self.discriminator.parameters())]
-        self._settings = [settings_of(optimizer) for optimizer in optimizers]
-        return optimizers
-
-    def set_rates(self, *optimizers: Any) -> None:
-        """Set the learning rates to the schedule's current value."""
-        due = self._lr_schedule(self.samples_seen) if self._lr_schedule else None
-        self.set_schedules(optimizers, self._settings, lr_factor=due)
 
     def noise(self, batch: int) -> list[Tensor]:
         """The latent [B, z_dim] from N(0, I) of this step, if the generator has one."""
@@ -128,10 +113,3 @@ class AdversarialTranslation(Translation):
     def scalars(self) -> dict[str, float]:
         """Losses of the last update, and D(x) = sigmoid(logit), a mean over the patches of real and of generated pictures."""
         return {name: value.detach().item() for name, value in self._last.items()}
-
-    def network(self, weights: str = "ema") -> nn.Module:
-        """The generator."""
-        return self.ema.network if self.ema and weights == "ema" else self.generator
-
-    def networks(self) -> dict[str, nn.Module]:
-        return {"generator": self.generator, "discriminator": self.discriminator}

@@ -13,20 +13,8 @@ from src.system.files import check_writable
 
 # Suffixes with which out= names a file, not a folder.
 FILES = (
-    ".gif",
-    ".jpeg",
-    ".jpg",
-    ".npz",
-    ".onnx",
-    ".png",
-    ".safetensors",
-    ".txt",
-    ".webp",
-    ".mp4",
-    ".mid",
-    ".musicxml",
-    ".svg",
-    ".wav",
+    *(".gif", ".jpeg", ".jpg", ".mp4", ".npz", ".onnx", ".png", ".safetensors", ".txt", ".webp"),
+    *(".mid", ".musicxml", ".svg", ".wav"),
 )
 NETWORK = "safetensors", "onnx"  # formats of the network, not of samples
 SAMPLING_KEYS = "class", *SETTINGS  # recorded with the samples where they are given, as settings of text are

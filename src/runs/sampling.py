@@ -10,17 +10,8 @@ from src.config.errors import UserError, nearest
 from src.runs.folder import RunFolder
 from src.runs.manifest import data_changes
 
-SETTINGS = (
-    "truncation",
-    "side",
-    "temperature",
-    "top_k",
-    "top_p",
-    "nfe",
-    "solver",
-    "guidance",
-    "direction",
-)  # each model takes some
+# Each model takes some.
+SETTINGS = "truncation", "side", "temperature", "top_k", "top_p", "nfe", "solver", "guidance", "direction"
 
 
 def provenance_of(run: RunFolder, model: Any, weights: str = "ema", checkpoint: str = "best") -> dict[str, Any]:

@@ -30,7 +30,7 @@ from src.modalities.music.score import svg
 from src.modalities.music.spelling import key_name
 from src.modalities.music.tune import A_MINOR, C_MAJOR, Tune, one_after_another
 from src.modalities.pictures import png
-from src.modalities.sidecars import begin_samples, earlier_files, end_samples, marks_of, write_archive, write_marked
+from src.modalities.sidecars import begin_samples, earlier_files, end_samples, marks_of, stems_of, write_archive, write_marked
 from src.system.files import write_atomic
 
 PREVIEW = 32  # rolls of a picture
@@ -157,14 +157,10 @@ class Music:
 
         samples: consecutive portions [n, T, V]. classes: [N], see `tunes`.
         """
-        folder = Path(folder)
-        if len(set(seeds)) != len(seeds):
-            raise UserError("a seed occurs twice, and each names its files: give every sample its own seed")
+        folder, stems = Path(folder), stems_of(seeds)
         tunes = self.tunes(torch.cat(list(samples)), classes)
         if len(tunes) != len(seeds):
             raise ValueError(f"{len(tunes)} samples, but {len(seeds)} seeds")
-        width = max([6, *(len(str(seed)) for seed in seeds)])
-        stems = [f"{seed:0{width}d}" for seed in seeds]
         names = {stem + suffix: seed for stem, seed in zip(stems, seeds, strict=True) for suffix in self.formats}
         listed = [
             {

@@ -9,11 +9,11 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from src.data.spec import Batch, Spec
+from src.models.adversarial import Adversarial
 from src.models.augment import Augmentation
 from src.models.gan.losses import AdversarialLoss
 from src.models.gan.regularizers import Penalty, Update
 from src.models.latent import LatentModel
-from src.models.model import settings_of
 from src.parallel.collectives import world_size
 from src.training import rng
 from src.training.ema import EMA
@@ -23,7 +23,7 @@ PROBE = 4  # samples
 RUNNING = "running_mean", "running_var", "w_mean", "means"  # names of buffers that average over batches
 
 
-class GAN(LatentModel):
+class GAN(Adversarial, LatentModel):
     """A generator and a discriminator that are trained against each other.
 
     generator, discriminator: called with `spec=`; G maps (z [B, z_dim], y) to samples [B, *shape], D maps (x, y) to logits [B].
@@ -63,16 +63,12 @@ class GAN(LatentModel):
         self.penalties, self.g_penalties = (
             nn.ModuleDict({name: term for name, term in (terms or {}).items() if term}) for terms in (penalties, g_penalties)
         )
-        self.generator = generator(spec=spec)
-        self.discriminator = discriminator(spec=spec)
-        self.ema = ema(self.generator) if ema else None
-        self._optimizer_factories = g_optimizer, d_optimizer
-        self._lr_schedule, self._beta2_schedule = lr_schedule, beta2_schedule
+        networks = generator(spec=spec), discriminator(spec=spec)
+        self.set_networks(*networks, g_optimizer, d_optimizer, ema, lr_schedule, beta2_schedule)
         self._batch_dependent = any(
             isinstance(layer, nn.modules.batchnorm._BatchNorm) or getattr(layer, "batch_dependent", False)
             for layer in self.discriminator.modules()
         )
-        self._settings: list[dict[str, Any]] = []  # of the two optimizers
         self._last: dict[str, Tensor] = {}
 
     def check_parts(self) -> None:
@@ -85,12 +81,6 @@ class GAN(LatentModel):
             "classes, so that nothing teaches which is which: take model.discriminator.conditional=true or another "
             "discriminator, or a generator without classes"
         )
-
-    def configure_optimizers(self) -> list[Optimizer]:
-        g_optimizer, d_optimizer = self._optimizer_factories
-        optimizers = [g_optimizer(self.generator.parameters()), d_optimizer(self.discriminator.parameters())]
-        self._settings = [settings_of(optimizer) for optimizer in optimizers]
-        return optimizers
 
     def update(self, batches: Sequence[Batch], g_optimizer: Any, d_optimizer: Any) -> None:
         """Algorithm 1: `d_steps` updates of the discriminator, each on its own batch, then one of the generator."""
@@ -127,15 +117,6 @@ class GAN(LatentModel):
         if self.ema:
             self.ema.update(self.generator, samples, self.samples_seen)
         self._last = {"d_loss": d_loss, "g_loss": g_loss, "real_logits": real_logits, "fake_logits": fake_logits}
-
-    def set_rates(self, *optimizers: Any) -> None:
-        """Set learning rates and second betas to the schedules' current values."""
-        self.set_schedules(
-            optimizers,
-            self._settings,
-            lr_factor=self._lr_schedule(self.samples_seen) if self._lr_schedule else None,
-            beta2=self._beta2_schedule(self.samples_seen) if self._beta2_schedule else None,
-        )
 
     def terms(self, penalties: nn.ModuleDict, made: Update, stream: str) -> Tensor | float:
         """The sum of the penalties that are due at this step."""
@@ -183,13 +164,6 @@ class GAN(LatentModel):
             "D/fake": last["fake_logits"].sigmoid().mean().item(),
             **(self.augment.scalars() if self.augment else {}),
         }
-
-    def network(self, weights: str = "ema") -> nn.Module:
-        """The generator."""
-        return self.ema.network if self.ema and weights == "ema" else self.generator
-
-    def networks(self) -> dict[str, nn.Module]:
-        return {"generator": self.generator, "discriminator": self.discriminator}
 
     def discriminate(self, batch: Batch) -> Tensor:
         return self.discriminator(batch["x"], batch.get("y"))

@@ -16,6 +16,7 @@ The checkouts; any may be left out:
     git clone https://github.com/clementchadebec/benchmark_VAE    --pythae
     git clone https://github.com/karpathy/nanoGPT                 --nanogpt
     git clone https://github.com/junyanz/pytorch-CycleGAN-and-pix2pix        --pix2pix (measured at commit 003efc4)
+    git clone https://github.com/williamSYSU/TextGAN-PyTorch      --textgan
 
 denoising-diffusion-pytorch needs accelerate, einops and ema-pytorch, and pythae imageio, which the lock file does not have.
 
@@ -33,6 +34,7 @@ from benchmarks import ours, timing
 from benchmarks.family_trainers import BINARY_VAE, DIFFUSION, LETTERS, denoising_diffusion, nanogpt, pythae
 from benchmarks.our_words import our_borrowed, our_dcgan, our_listing, our_mlp, our_r3gan, our_resnet
 from benchmarks.products import products
+from benchmarks.text_trainers import RELGAN, relgan
 from benchmarks.timing import Clock
 from benchmarks.trainers import listing, mimicry, pytorch_gan, r3gan, tensorflow, torchgan
 from benchmarks.translation_trainers import CYCLEGAN, PIX2PIX, translation
@@ -159,6 +161,16 @@ CASES = {
         60,
         "its README's settings for a CPU, with biases as ours; it learns its positions, ours are rotary",
         reach=1.0,
+    ),
+    "textgan": Case(
+        "TextGAN-PyTorch's RelGAN",
+        "textgan",
+        lambda checkout: RELGAN,
+        relgan,
+        3,
+        "quatrains in memory; its relational memory as wide as our transformer, its discriminator in the sizes of ours; one "
+        "update of each network; it draws texts for either, ours once for both, and computes them again for the gradient",
+        floor=False,
     ),
     "pix2pix": Case(
         "pytorch-CycleGAN-and-pix2pix, pix2pix",

@@ -14,23 +14,31 @@ from src.data.dataset import SPLITS
 from src.data.moving_mnist import MovingMNIST
 from src.data.music.chorales import Chorales
 from src.data.music.folk import Folk
-from src.system.files import check_writable
+from src.system.files import check_writable, write_json
 
 STEPS = {"quatrains": 1500, "tunes": 1500, "clips": 800}  # updates: a CPU minute or two, of clips five
 
 
 def encoder(config: dict[str, Any]) -> None:
-    """Train on the training samples, write the weights to `output`, and say whether they are the pinned ones."""
+    """Train on the training samples, write the weights to `output`, and say whether they are the pinned ones.
+
+    record: a JSON file for what is said; None for none.
+    """
     output = Path(config["output"])
     if config["of"] not in STEPS:
         raise UserError(f"of={config['of']}: must be {' or '.join(STEPS)}")
     if output.is_dir():
         raise UserError(f"output={output} is a folder: name a file")
     check_writable(output.parent, "output")
+    if config["record"]:
+        check_writable(Path(config["record"]).parent, "record")
     train = {"quatrains": quatrains, "tunes": tunes, "clips": clips}[config["of"]]
     steps = config["steps"] or STEPS[config["of"]]
     said, digest, pinned = train(Path(config["folder"]), config["seed"], steps, output)
     print(f"{output}: {said}, SHA-256 {digest}")
+    if config["record"]:
+        found = {"seed": config["seed"], "steps": steps, "result": said, "sha256": digest, "pinned_sha256": pinned}
+        write_json(Path(config["record"]), found)
     print("bitwise the pinned weights" if digest == pinned else f"not the pinned weights ({pinned}): other machine or settings")
 
 
@@ -92,4 +100,4 @@ def clips(folder: Path, seed: int, steps: int, output: Path) -> tuple[str, str, 
 
 
 if __name__ == "__main__":
-    command_line.run("encoder", encoder, nullable=("steps",))
+    command_line.run("encoder", encoder, nullable=("steps", "record"))

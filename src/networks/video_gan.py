@@ -1,9 +1,12 @@
 """Generator and discriminator of clips, after MoCoGAN (Tulyakov et al. 2018, arXiv:1707.04993).
 
-From MoCoGAN: a content code that all frames share, a motion code for each frame from a recurrent network, one generator of
-images that draws each frame from both, and two critics, of images and of clips. Different here: the motion of a clip comes
-from one latent, without new noise in each frame; the critics' logits are summed.
+From MoCoGAN: a content code that all frames share, a motion code for each frame, one generator of images that draws each frame
+from both, and two critics, of images and of clips. Motion codes are waves whose sizes, rates and phases depend on the
+clip, as in StyleGAN-V (Skorokhodov et al. 2022, arXiv:2112.14683): MoCoGAN's recurrent network brought all clips to one path,
+whatever their latents. The critics' logits are summed.
 """
+
+import math
 
 import torch
 from torch import Tensor, nn
@@ -11,13 +14,14 @@ from torch import Tensor, nn
 from src.data.spec import Spec
 from src.networks.sizes import sides
 
+SHORTEST, LONGEST = 8.0, 64.0  # frames, periods of the motion codes before training
 SEEN = 4  # frames of a clip that the critic of images sees
 
 
 class VideoGenerator(nn.Module):
-    """Latents to clips: z holds content and motion, a GRU makes a code for each frame, DCGAN's layers draw the frames.
+    """Latents to clips: z holds content and motion, waves in time are the code of each frame, DCGAN's layers draw the frames.
 
-    content, motion: sizes of the two parts of the latent. hidden: size of a frame's motion code.
+    content, motion: sizes of the two parts of the latent. hidden: waves, the size of a frame's motion code.
     width: channels of the last hidden layer; they double with each halving of the side.
     """
 
@@ -27,8 +31,10 @@ class VideoGenerator(nn.Module):
         super().__init__()
         self.frames, (self.start, *_, last) = spec.shape[0], frame_sides(spec)
         self.content, self.motion, self.z_dim, self.classes = content, motion, content + motion, 0
-        self.begin = nn.Linear(motion, hidden)
-        self.cell = nn.GRUCell(motion, hidden)
+        self.path = nn.Linear(motion, 3 * hidden)
+        nn.init.normal_(self.path.weight, std=1 / math.sqrt(motion))  # sizes, rates and phases of about 1
+        periods = torch.logspace(math.log10(SHORTEST), math.log10(LONGEST), hidden)  # in frames
+        self.register_buffer("rates", 2 * math.pi / periods, persistent=False)
         inputs = width * last // self.start // 2
         self.project = nn.Linear(content + hidden, inputs * self.start**2, bias=False)
         layers: list[nn.Module] = [nn.BatchNorm2d(inputs), nn.ReLU(inplace=True)]
@@ -41,11 +47,10 @@ class VideoGenerator(nn.Module):
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         """z [B, z_dim] from N(0, I) to clips [B, T, C, H, W] in [-1, 1]; y is ignored."""
         content, motion = z.split([self.content, self.motion], dim=1)
-        code, codes = torch.tanh(self.begin(motion)), []
-        for _ in range(self.frames):
-            code = self.cell(motion, code)
-            codes.append(code)
-        both = torch.cat([content[:, None].expand(-1, self.frames, -1), torch.stack(codes, dim=1)], dim=2)  # [B, T, .]
+        size, rate, phase = self.path(motion)[:, None].chunk(3, dim=2)  # [B, 1, hidden] each
+        time = torch.arange(self.frames, dtype=z.dtype, device=z.device)[:, None]  # [T, 1]
+        codes = size * torch.sin(self.rates * torch.exp2(rate) * time + math.pi * phase)  # [B, T, hidden]
+        both = torch.cat([content[:, None].expand(-1, self.frames, -1), codes], dim=2)  # [B, T, .]
         x = self.project(both.flatten(0, 1)).unflatten(1, (-1, self.start, self.start))  # [B T, C, start, start]
         return self.layers(x).unflatten(0, (-1, self.frames))
 

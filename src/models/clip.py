@@ -13,6 +13,7 @@ from torch.utils.checkpoint import checkpoint
 
 from src.config.errors import UserError
 from src.data.spec import Batch, Spec
+from src.data.vocabulary import PAD, UNKNOWN
 from src.models.augment import Augmentation
 from src.models.model import OneLoss, evaluating
 from src.parallel.collectives import from_all_processes, own_rows, world_size
@@ -30,8 +31,10 @@ class Clip(OneLoss):
     network: called with `spec=`; maps a batch to unit vectors [B, P] by field, and has the names of its `fields`: see Towers.
     match: the loss, with its learned temperature: Softmax or Sigmoid. It is called without arguments.
     augment: field -> what changes its values in training, in order, with separate numbers for each sample.
+    word_dropout: probability of reading a word as UNKNOWN in training, in fields of tokens, so that it is nothing new.
     chunk: samples of a rank whose activations are in memory at once: the towers compute the others again in the backward pass,
-        so that a batch of any size has all its negatives (Gao et al. 2021, arXiv:2101.06983). None for all.
+        so that a batch of any size has all its negatives (Gao et al. 2021, arXiv:2101.06983). None for all. Layers that draw
+        numbers draw others for other chunks.
     optimizer, ema, lr_schedule: see OneLoss.
     """
 
@@ -43,6 +46,7 @@ class Clip(OneLoss):
         match: Callable[[], "Match"],
         optimizer: Callable[..., Optimizer],
         augment: Mapping[str, Sequence[Augmentation]] | None = None,
+        word_dropout: float = 0.0,
         chunk: int | None = None,
         ema: Callable[[nn.Module], EMA] | None = None,
         lr_schedule: Callable[[int], float] | None = None,
@@ -50,7 +54,7 @@ class Clip(OneLoss):
         super().__init__(spec, seed, optimizer, ema, lr_schedule)
         if chunk is not None and chunk < 1:
             raise ValueError(f"model.chunk={chunk}: must be at least 1, or null for whole batches")
-        self.chunk = chunk
+        self.word_dropout, self.chunk = word_dropout, chunk
         self.augment = nn.ModuleDict({field: nn.ModuleList(parts) for field, parts in (augment or {}).items()})
         self.set_network(nn.ModuleDict({"towers": network(spec=spec), "match": match()}))
         if unknown := set(self.augment) - set(self.fields):
@@ -72,10 +76,15 @@ class Clip(OneLoss):
         return torch.stack(losses).mean(0)
 
     def view(self, field: str, values: Tensor) -> Tensor:
-        """Augmented values [B, *field.shape]."""
+        """Augmented values [B, *field.shape], some words UNKNOWN."""
         parts: Any = self.augment[field] if field in self.augment else ()  # noqa: SIM401 (a ModuleDict has no get)
         for i, augment in enumerate(parts):
             values = augment(values, self.draw(torch.rand, len(values), augment.draws, f"view/{field}/{i}"))
+        names = self.spec.fields[field].names
+        if self.word_dropout and UNKNOWN in names:
+            dropped = self.draw(torch.rand, len(values), values.shape[1], f"words/{field}") < self.word_dropout
+            dropped &= values != names.index(PAD)
+            values = torch.where(dropped, names.index(UNKNOWN), values)
         return values
 
     def embedded(self, batch: Batch) -> Batch:

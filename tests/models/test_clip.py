@@ -14,6 +14,7 @@ from pictures import CaptionedShapes, batch_of
 from src.config.errors import UserError
 from src.data.loader import Blocks, Rows
 from src.data.spec import Batch, Field, Spec
+from src.data.vocabulary import PAD, UNKNOWN
 from src.evaluation.retrieval import RetrievalSuite
 from src.models.augment import Mirror, Translate
 from src.models.capabilities import EmbedsFields, Samples
@@ -26,7 +27,7 @@ from src.training.ema import EMA
 
 DATA = CaptionedShapes()
 PICTURES = partial(ConvEncoder, widths=[8, 16], head=[])
-CAPTIONS = partial(WordEncoder, width=16, depth=1, heads=2, dropout=0.0, word_dropout=0.0)
+CAPTIONS = partial(WordEncoder, width=16, depth=1, heads=2, dropout=0.0)
 TOWERS = {"x": PICTURES, "caption": CAPTIONS}
 LOSSES = [Softmax, Sigmoid]
 
@@ -40,6 +41,7 @@ def make(spec: Spec = DATA.spec, towers: Any = TOWERS, **changes: Any) -> Clip:
         "match": Softmax,
         "optimizer": partial(torch.optim.Adam, lr=3e-3),
         "augment": {"x": [Mirror(), Translate(1, fill=1.0)]},
+        "word_dropout": 0.2,
         "ema": partial(EMA, half_life=500),
     }
     return Clip(**settings | changes)
@@ -112,7 +114,7 @@ def test_two_ranks_and_chunks_are_one_batch(kind: type[Match], monkeypatch: pyte
 
 def test_chunks_draw_their_dropout_masks_again_in_the_backward_pass() -> None:
     """A gradient with the forward pass's masks is that of the loss: it predicts how a small step changes it."""
-    model = make(towers={"x": PICTURES, "caption": partial(CAPTIONS, dropout=0.5, word_dropout=0.3)}, chunk=3).double()
+    model = make(towers={"x": PICTURES, "caption": partial(CAPTIONS, dropout=0.5)}, chunk=3).double()
     batch = {name: part.double() if part.is_floating_point() else part for name, part in batch_of(DATA).items()}
     weights = [parameter for parameter in model.learner.parameters() if parameter.requires_grad]
 
@@ -154,7 +156,18 @@ def test_views_belong_to_the_step() -> None:
     assert torch.equal(first, model.view("x", x))
     model.step = 1
     assert not torch.equal(first, model.view("x", x))
-    assert torch.equal(model.view("caption", x), x), "a field without augmentation"
+    plain = make(augment=None, word_dropout=0.0)
+    assert torch.equal(plain.view("x", x), x)
+
+
+def test_dropped_words_are_unknown_ones_and_padding_stays() -> None:
+    tokens, names = batch_of(DATA, rows=32)["caption"], DATA.words.names
+    assert torch.equal(make(word_dropout=0.0).view("caption", tokens), tokens)
+    dropped = make(word_dropout=0.5).view("caption", tokens)
+    changed = dropped != tokens
+    assert (dropped[changed] == names.index(UNKNOWN)).all()
+    assert changed[tokens != names.index(PAD)].float().mean().item() == pytest.approx(0.5, abs=0.15)
+    assert not changed[tokens == names.index(PAD)].any()
 
 
 @pytest.mark.parametrize(

@@ -267,7 +267,7 @@ def overlap(a: Tensor, b: Tensor) -> Tensor:
 
 def nearest(similarity: Tensor) -> Tensor:
     """Weights [A, B] that sum to 1 over the items of the highest similarity."""
-    highest = (similarity == similarity.amax(1, keepdim=True)).float()
+    highest = (similarity == similarity.amax(1, keepdim=True)).to(similarity.dtype)
     return highest / highest.sum(1, keepdim=True)
 
 

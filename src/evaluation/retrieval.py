@@ -31,6 +31,7 @@ CONTROL_NAMES = {
     "colour_histogram": "words of the training picture with the nearest colours (baseline)",
     "bag_of_words": "colours of the training picture with the nearest words (baseline)",
     "shuffled": "shuffled pairs",
+    "most_frequent": "always the class that is most frequent in the split",
 }
 
 Score = Callable[[np.ndarray, np.ndarray], np.ndarray]  # captions [C, T], pictures uint8 [P, *shape] -> float [C, P]
@@ -132,6 +133,9 @@ class RetrievalSuite:
             "bag_of_words": measure(scores_of(baselines.by_words, pairs, prompts), pairs, prompts),
             "shuffled": self.shuffled(scores, pairs, prompts),
         }
+        if pairs.y is not None and "zero_shot" in metrics:
+            counts = np.bincount(pairs.y, minlength=len(prompts.known))[prompts.known]
+            controls["most_frequent"] = {"zero_shot": float(counts.max() / counts.sum())}
         show(scores.texts, pairs, dataset.spec, folder / "retrieval.png")
         protocol = {
             "data": dataset.name,

@@ -26,6 +26,7 @@ VOCABULARY_IN_FILES = (
     "essen",
     "chorales",
     "midi",
+    "emoji_captions",
 )  # their spec reads these
 
 

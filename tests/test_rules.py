@@ -8,6 +8,7 @@ from clips import words_of_clips
 from pair_data import Rectangles
 from PIL import Image
 
+from pictures import words_of_pictures
 from src.config.errors import UserError
 from src.evaluate import evaluate
 from src.generate import generate
@@ -45,6 +46,7 @@ RULES = {
     ),
     "video_gan": (["model=video_gan", *words_of_clips()], "fd_clip-cnn-1", PNG),
     "contrastive": (["model=contrastive", "data=digits"], "knn_accuracy", None),
+    "clip": (["model=clip", *words_of_pictures("clip"), "data.modality._target_=src.modalities.image.Image"], "recall", None),
 }
 
 
@@ -72,7 +74,7 @@ def test_from_training_to_the_report(
     capsys: Any,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("AIGC_PACKAGES", "clips")  # synthetic data of these tests, which the run's config names
+    monkeypatch.setenv("AIGC_PACKAGES", "clips,pictures")  # synthetic data of these tests, which the run's config names
     words, main, preview = RULES[rule]
     if rule == "pix2pix":
         words = [*words, *(f"data.{key}={folder}" for key, folder in zip(("path", "path_b"), pairs, strict=True))]
@@ -96,7 +98,7 @@ def test_from_training_to_the_report(
         assert len(load_run(run.path).sample(range(3))) == 3
         assert (generate(asked) / "samples.json").is_file()
     else:
-        with pytest.raises(UserError, match="contrastive draws no samples"):
+        with pytest.raises(UserError, match=f"{rule} draws no samples"):
             generate(asked)
     words = f"runs={run.path}", f"out={tmp_path}/page.html", f"table={tmp_path}/table.md"
     page, *_, table = report(compose(*words, name="report"))

@@ -6,7 +6,7 @@ data sets use is derived from it once, into small files whose SHA-256 are pinned
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
@@ -33,28 +33,96 @@ PIXELS = {
 }
 
 
-class EmojiPairs:
+def sources_of(make: Callable[[Path], Mapping[str, bytes]]) -> tuple[Source, ...]:
+    """The official archive, then the registry's package with the same bytes; make: see Derived."""
+    mirror = Mirror("https://registry.npmjs.org/openmoji/-/", suffix="")
+    return tuple(Derived(place, ARCHIVE, ARCHIVE_SHA256, make) for place in (mirror, NpmArchive(PACKAGE)))
+
+
+class OpenMoji:
+    """What data sets of emoji share: a derived file with one emoji in each line, and its pictures, drawn once for each size.
+
+    folder: for the derived files; prepare() fills it. The archive may be put there by hand where there is no network.
+    cache: folder for the pixels. size: side in pixels.
+    sources: where prepare() looks for missing files, in this order; None means `default_sources`.
+
+    A subclass says `files`, the derived files and their SHA-256, of which `lines` has the emoji; `pixels`, the SHA-256 of its
+    pictures at PINNED_SIZE; `noted`, the counts that `notes` shows; and makes its pictures in `_write`.
+    """
+
+    licence = LICENCE
+    files: ClassVar[dict[str, str]]
+    default_sources: ClassVar[tuple[Source, ...]]
+    lines: ClassVar[str]
+    pixels: ClassVar[dict[str, str]]
+    noted: ClassVar[tuple[str, ...]]
+
+    def __init__(self, folder: str | Path, cache: str | Path, size: int, name: str, sources: Sequence[Source] | None) -> None:
+        self.folder, self.size, self.name = Path(folder), size, name
+        self.sources = self.default_sources if sources is None else sources
+        source = {self.lines: self.files[self.lines], "size": size, "revision": REVISION}
+        self._decoded = Decoded(Path(cache) / str(size), source)
+
+    def prepare(self) -> None:
+        """Check the derived files and the pixels.
+
+        What is missing is made: files from the archive, which is downloaded (half a minute), pixels from the files (10 s).
+        Raises UserError with the remedy.
+        """
+        self._get()
+        if not self._decoded.is_intact():
+            self._decoded.make(self._write)
+            if self.size == PINNED_SIZE and self._decoded.hashes() != self.pixels:
+                print(
+                    f"{self._decoded.folder}: these pixels are not those of the published results: another resvg-py or another "
+                    "kind of processor draws them (pip install -c requirements.lock -e . has the right resvg-py)"
+                )
+
+    def hashes(self) -> dict[str, str]:
+        """SHA-256 of the derived file, as pinned here, and of the pixels, which depend on resvg too."""
+        return {self.lines: self.files[self.lines]} | self._decoded.hashes()
+
+    def notes(self) -> dict[str, int]:
+        """Counts: emoji of the package, and what was left out of them."""
+        counts = json.loads((self.folder / COUNTS).read_text())
+        return {name: counts[name] for name in self.noted}
+
+    def _write(self, folder: Path) -> dict[str, Any]:
+        raise NotImplementedError
+
+    def _get(self) -> None:
+        if get(self.folder, self.files, self.sources):
+            commit_to_dvc(self.folder)
+
+    def _rows_of_file(self) -> list[Any]:
+        """The fields of each line, in order."""
+        with open(self.folder / self.lines, encoding="utf-8") as file:
+            return [json.loads(line) for line in file]
+
+    def _draw(self, folder: Path, name: str, pictures: list[str], channels: int) -> None:
+        """Write SVG pictures to `name`.npy, uint8 [N, channels, size, size]."""
+        draw = partial(rasterise, size=self.size, channels=channels)
+        drawn = map_parallel(f"{self.folder}: drawing", draw, pictures)
+        write_images(folder / f"{name}.npy", drawn, (channels, self.size, self.size))
+
+
+class EmojiPairs(OpenMoji):
     """Emoji in colour, given their line drawings: OpenMoji without skin tones, flags, and emoji that are black themselves.
 
     `x` is the picture in colour, uint8 [N, 3, size, size], `source` the line drawing, uint8 [N, 1, size, size], both on white.
     The SVG files are drawn by resvg once for each size. The splits have 1,629, 229 and 210 pairs. The hash of its subgroup
     ("animal-bird", "face-smiling") decides the split of an emoji, because those of a subgroup are alike; subgroups that have a
-    picture in common are in one split.
-
-    folder: for the derived files; prepare() fills it. The archive may be put there by hand where there is no network.
-    cache: folder for the pixels. size: side in pixels.
-    sources: where prepare() looks for missing files, in this order; None means `default_sources`.
+    picture in common are in one split. See OpenMoji for the arguments.
     """
 
-    licence = LICENCE
     files: ClassVar[dict[str, str]] = {
         EMOJI: "e12be0075fd93afb2530ba62a021809fa68a7fe7fbe77a62365cf1ea28442b84",
         COUNTS: "c1f31f3dfdd56409c90961a3d1424710691c69f84244ddc86fd50de1d7fb4c5a",
     }
-    default_sources: ClassVar[tuple[Source, ...]] = (
-        Derived(Mirror("https://registry.npmjs.org/openmoji/-/", suffix=""), ARCHIVE, ARCHIVE_SHA256, derive),
-        Derived(NpmArchive(PACKAGE), ARCHIVE, ARCHIVE_SHA256, derive),
-    )
+    default_sources: ClassVar[tuple[Source, ...]] = sources_of(derive)
+    lines = EMOJI
+    pixels = PIXELS
+    noted = ("emoji", "skin_tones", "flags", "identical")
 
     def __init__(
         self,
@@ -64,36 +132,9 @@ class EmojiPairs:
         name: str = "emoji_pairs",
         sources: Sequence[Source] | None = None,
     ) -> None:
-        self.folder, self.size, self.name = Path(folder), size, name
-        self.sources = self.default_sources if sources is None else sources
+        super().__init__(folder, cache, size, name, sources)
         fields = {name: Field("image", (channels, size, size), "uint8") for name, channels in CHANNELS.items()}
         self.spec = Spec({"x": fields["colour"], "source": fields["drawing"]})
-        self._decoded = Decoded(Path(cache) / str(size), {EMOJI: self.files[EMOJI], "size": size, "revision": REVISION})
-
-    def prepare(self) -> None:
-        """Check the derived files and the pixels.
-
-        What is missing is made: files from the archive, which is downloaded (half a minute), pixels from the files (10 s).
-        Raises UserError with the remedy.
-        """
-        if get(self.folder, self.files, self.sources):
-            commit_to_dvc(self.folder)
-        if not self._decoded.is_intact():
-            self._decoded.make(self._write)
-            if self.size == PINNED_SIZE and self._decoded.hashes() != PIXELS:
-                print(
-                    f"{self._decoded.folder}: these pixels are not those of the published results: another resvg-py or another "
-                    "kind of processor draws them (pip install -c requirements.lock -e . has the right resvg-py)"
-                )
-
-    def hashes(self) -> dict[str, str]:
-        """SHA-256 of the derived file, as pinned here, and of the pixels, which depend on resvg too."""
-        return {EMOJI: self.files[EMOJI]} | self._decoded.hashes()
-
-    def notes(self) -> dict[str, int]:
-        """Counts: emoji of the package, and what was left out of them."""
-        counts = json.loads((self.folder / COUNTS).read_text())
-        return {name: counts[name] for name in ("emoji", "skin_tones", "flags", "identical")}
 
     def split(self, name: str) -> Split:
         """ "train", "validation" or "test"; x and source are read-only memory maps."""
@@ -113,13 +154,9 @@ class EmojiPairs:
         return {**first, "half 1": ends["half 0"]}[name], {**ends, "train": ends["half 1"]}[name]
 
     def _write(self, folder: Path) -> dict[str, Any]:
-        with open(self.folder / EMOJI, encoding="utf-8") as file:
-            emoji = [Emoji(*json.loads(line)) for line in file]
+        emoji = [Emoji(*row) for row in self._rows_of_file()]
         for name, channels in CHANNELS.items():
-            pictures = [getattr(one, name) for one in emoji]
-            draw = partial(rasterise, size=self.size, channels=channels)
-            drawn = map_parallel(f"{self.folder}: drawing", draw, pictures)
-            write_images(folder / f"{name}.npy", drawn, (channels, self.size, self.size))
+            self._draw(folder, name, [getattr(one, name) for one in emoji], channels)
         return Counter(f"half {one.half}" if one.split == "train" else one.split for one in emoji)
 
 

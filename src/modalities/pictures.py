@@ -13,6 +13,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from src.config.errors import UserError
 from src.modalities.sidecars import write_marked
+from src.system.files import write_atomic
 
 CAPTION = 18  # pixels, the height
 FILM_FRAMES = 60
@@ -77,6 +78,15 @@ def _captioned(image: Image.Image, caption: str) -> Image.Image:
     canvas.paste(image)
     ImageDraw.Draw(canvas).text((4, image.height + 2), caption, fill="black", font=ImageFont.load_default(12))
     return canvas
+
+
+def captioned_strips(strips: Sequence[np.ndarray], captions: Sequence[str], path: str | Path) -> None:
+    """A PNG of rows of real pictures, uint8 [N, H, W, C] each, with a caption below each row."""
+    rows = [
+        _captioned(_frame(grid(strip, len(strip), enlargement(strip)).repeat(3 // strip.shape[3], axis=2)), caption)
+        for strip, caption in zip(strips, captions, strict=True)
+    ]
+    write_atomic(path, png(np.concatenate([np.asarray(row) for row in rows]), {}))
 
 
 def _few_colours(image: Image.Image) -> Image.Image:

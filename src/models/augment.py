@@ -1,4 +1,6 @@
-"""Augmentations of the discriminator's input, real and generated: translation and DiffAugment (ADA has its own file).
+"""Augmentations of images, of a discriminator's input or of contrastive views: shifts, mirror images, DiffAugment.
+
+ADA has its own file.
 
 Each is a function of images and of uniform numbers, which the model draws. It is differentiable in the images.
 """
@@ -27,20 +29,30 @@ class Augmentation(nn.Module):
 
 
 class Translate(Augmentation):
-    """Shift every image by up to `pixels` pixels in each direction; new pixels are black.
+    """Shift every image by up to `pixels` pixels in each direction; new pixels are `fill`, -1 for black, 1 for white.
 
     The discriminator then cannot memorise single pixels, and the generator is not penalised for a shift by a pixel.
     """
 
     draws = 2
 
-    def __init__(self, pixels: int) -> None:
+    def __init__(self, pixels: int, fill: float = -1.0) -> None:
         super().__init__()
-        self.pixels = pixels
+        self.pixels, self.fill = pixels, fill
 
     def forward(self, x: Tensor, uniform: Tensor) -> Tensor:
         """Images [B, C, H, W] in [-1, 1] and numbers [B, 2] in [0, 1) to images of the same shape."""
-        return move(x, uniform, self.pixels, fill=-1.0)
+        return move(x, uniform, self.pixels, self.fill)
+
+
+class Mirror(Augmentation):
+    """Mirror half of the images, left to right."""
+
+    draws = 1
+
+    def forward(self, x: Tensor, uniform: Tensor) -> Tensor:
+        """Images [B, C, H, W] and numbers [B, 1] in [0, 1) to images of the same shape."""
+        return torch.where(uniform[:, :, None, None] < 0.5, x.flip(3), x)
 
 
 class DiffAugment(Augmentation):

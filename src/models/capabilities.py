@@ -140,6 +140,18 @@ class Embeds(Protocol):
 
 
 @runtime_checkable
+class EmbedsFields(Protocol):
+    """Maps several fields of a sample, such as pictures and captions, to one space."""
+
+    @property
+    def fields(self) -> tuple[str, ...]: ...
+
+    def embed_field(self, field: str, values: Tensor, weights: str = "ema") -> Tensor:
+        """Unit vectors [B, P] of a field's values [B, *field.shape] in the model's format; those of all fields compare."""
+        ...
+
+
+@runtime_checkable
 class Discriminates(Protocol):
     """Tells real samples from generated ones."""
 

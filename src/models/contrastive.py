@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, normalize
 from torch.optim import Optimizer
@@ -12,7 +11,7 @@ from src.config.errors import UserError
 from src.data.spec import Batch, Spec
 from src.models.augment import Augmentation
 from src.models.model import OneLoss, evaluating
-from src.parallel.collectives import from_all_processes, is_distributed, world_size
+from src.parallel.collectives import from_all_processes, own_rows, world_size
 from src.training.ema import EMA
 
 
@@ -71,9 +70,7 @@ def nt_xent(u: Tensor, v: Tensor, temperature: float) -> Tensor:
     over the ranks, of losses and of gradients, equals that of the global batch in one process.
     """
     every_u, every_v = from_all_processes(torch.stack([u, v])).transpose(0, 1).flatten(1, 2)  # [2, N, P] from [ranks, 2, B, P]
-    own = torch.arange(len(u), device=u.device) + (
-        dist.get_rank() * len(u) if is_distributed() else 0
-    )  # [B] indices among the N
+    own = own_rows(len(u), u.device)  # [B] indices among the N
     others = torch.cat([every_u, every_v])  # [2 N, P]
     total = torch.zeros_like(u[:, 0])
     for view, itself, partner in ((u, own, own + len(every_u)), (v, own + len(every_u), own)):

@@ -17,7 +17,8 @@ class ConvEncoder(nn.Module):
 
     widths: channels of the convolutions. groups: number of groups of group norm; must divide every width.
     head: sizes of the projection head's linear layers, with ReLU between them; three layers as in Chen et al. 2020b
-        (arXiv:2006.10029), because an embedding further before the loss is more informative.
+        (arXiv:2006.10029), because an embedding further before the loss is more informative. Empty for rules that project by
+        themselves.
     """
 
     def __init__(
@@ -33,7 +34,7 @@ class ConvEncoder(nn.Module):
             inputs, height, width = outputs, (height + 1) // 2, (width + 1) // 2
         self.layers = nn.Sequential(*layers, nn.Flatten())
         linear = [nn.Linear(a, b) for a, b in pairwise([inputs * height * width, *head])]
-        self.head = nn.Sequential(*(module for layer in linear[:-1] for module in (layer, nn.ReLU())), linear[-1])
+        self.head = nn.Sequential(*(module for layer in linear[:-1] for module in (layer, nn.ReLU())), *linear[-1:])
 
     def forward(self, x: Tensor) -> Tensor:
         """Images [B, C, H, W] in [-1, 1] to embeddings h [B, D], D = widths[-1] * H' * W'; [B, 1024] from [B, 1, 28, 28]."""

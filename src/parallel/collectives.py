@@ -57,6 +57,12 @@ def from_all_processes(x: Tensor) -> Tensor:
     return mean_over_processes(dist.get_world_size() * own.view(-1, *[1] * x.dim()) * x)
 
 
+def own_rows(count: int, device: torch.device) -> Tensor:
+    """Which rows of the global batch are this rank's `count` samples, int64 [count]."""
+    rank = dist.get_rank() if is_distributed() else 0
+    return torch.arange(count, device=device) + rank * count
+
+
 class Mean(torch.autograd.Function):
     """The mean over the ranks. Its backward is the same mean, of the ranks' gradients, for derivatives of any order."""
 

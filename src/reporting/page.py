@@ -26,7 +26,11 @@ averaged: it is worse than the median of its recipe by a robust z-score above 3.
 median, or a class has less than a tenth of the least share in real data. Grey rows are controls, what baselines and cheats
 score; the first is the floor. A mark names a control that does better than a recipe, or than all recipes."""
 
-PAIRS = "Unseen pairs: what a sample is made from, the sample, what it should be"
+# Pictures that suites write: attribute of a run -> heading.
+MEASURED = {
+    "pairs": "Unseen pairs: what a sample is made from, the sample, what it should be",
+    "retrieval": "Unseen captions: a picture of the caption, and the five that are found first",
+}
 
 
 def page(tables: list[Table], films: str = "inline", beside: str = "") -> str:
@@ -197,12 +201,14 @@ def _pictures(table: Table, heard: Set[Path]) -> str:
         others += grids[1:]
     more = folded(f"samples of the other seeds ({len(others)})", _side_by_side(others)) if others else ""
     samples = f"<h3>Samples at the last step</h3>{_side_by_side(first)}{more}" if first else ""
-    measured = [_picture(group, run, run.pairs) for group, run in _firsts(table, "pairs") if run.pairs]
-    return samples + (f"<h3>{PAIRS}</h3>{_side_by_side(measured)}" if measured else "")
+    for what, heading in MEASURED.items():
+        if measured := [_picture(group, run, getattr(run, what)) for group, run in _firsts(table, what)]:
+            samples += f"<h3>{heading}</h3>{_side_by_side(measured)}"
+    return samples
 
 
 def _firsts(table: Table, what: str) -> list[tuple[Group, Run]]:
-    """Each recipe's first finished seed that has a film, or pairs."""
+    """Each recipe's first finished seed that has a film, pairs or retrieved pictures."""
     found = [next(((group, run) for run in group.finished if getattr(run, what)), None) for group in table.groups]
     return [first for first in found if first]
 

@@ -31,6 +31,7 @@ class Run:
     grid: Path | None  # many samples as PNG or text
     film: Path | None
     pairs: Path | None  # what samples are made from, samples, and what they should be
+    retrieval: Path | None  # captions, each with the pictures that are found by it
     sounds: dict[str, Path] = field(default_factory=dict)  # see src.runs.sounds
 
     @property
@@ -119,6 +120,7 @@ def read_run(path: Path, name: str) -> Run:
             grid=folder.last_preview() or next(path.glob("samples.*"), None),
             film=_if_there(folder.samples / "film.gif") or _if_there(path / "film.gif"),
             pairs=_if_there(folder.samples / "pairs.png") or _if_there(path / "pairs.png"),
+            retrieval=_if_there(folder.samples / "retrieval.png") or _if_there(path / "retrieval.png"),
             sounds=newest_sound(path),
         )
         _check(run)

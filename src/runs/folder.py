@@ -40,6 +40,7 @@ from src.system.files import check_writable, read_json, remove_leftovers, write_
 # Keys that every run's config has.
 SECTIONS = {"seed": int, "name": str, **dict.fromkeys(("data", "model", "trainer", "evaluation", "stop"), dict)}
 DIGIT = "[0-9]"
+MEASURED = "pairs.png", "retrieval.png"  # pictures that suites write
 START_AGAIN = "restore an intact copy, or train again with fresh=true"
 
 
@@ -208,7 +209,8 @@ class RunFolder:
         files = {name: self.path / name for name in ("config.yaml", "manifest.json", "metrics.jsonl", "metrics.json")}
         files |= {name: self.path / name for name in self.manifest().get("learned", {})}
         files |= {f"samples{preview.suffix}": preview} if preview else {}
-        files |= {"film.gif": film, "pairs.png": self.samples / "pairs.png", **newest_sound(self.path)} if flagship else {}
+        measured = {name: self.samples / name for name in MEASURED}
+        files |= {"film.gif": film, **measured, **newest_sound(self.path)} if flagship else {}
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(
             prefix=f".{folder.name}-", dir=folder.parent
@@ -225,7 +227,7 @@ class RunFolder:
             written = {path.name for path in Path(part).iterdir()}
             for name in sorted(written):
                 (Path(part) / name).replace(folder / name)
-        parts = "metrics.json", "film.gif", "pairs.png", "weights.safetensors", "samples.*", "sound.*", "moving.gif"
+        parts = "metrics.json", "film.gif", *MEASURED, "weights.safetensors", "samples.*", "sound.*", "moving.gif"
         for path in (path for part in parts for path in folder.glob(part)):
             if path.name not in written:
                 path.unlink(missing_ok=True)

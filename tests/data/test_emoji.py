@@ -30,14 +30,11 @@ def circle(radius: float, fill: str = "none") -> str:
 
 def package(path: Path) -> Path:
     """12 subgroups of four circles each; a skin tone, a flag, an emoji that is black, and a subgroup with another's drawing."""
-    table: list[dict[str, Any]] = []
-    files: dict[str, str] = {}
+    entries: list[tuple[dict[str, Any], str, str]] = []
 
     def add(code: str, colour: str, drawing: str, subgroup: str, group: str = "shapes", skintone: str = "") -> None:
-        table.append(
-            {"hexcode": code, "group": group, "subgroups": subgroup, "annotation": f"emoji {code}", "skintone": skintone}
-        )
-        files[f"package/color/svg/{code}.svg"], files[f"package/black/svg/{code}.svg"] = colour, drawing
+        entry = {"hexcode": code, "group": group, "subgroups": subgroup, "annotation": f"emoji {code}", "skintone": skintone}
+        entries.append((entry, colour, drawing))
 
     for number in range(12):
         for index, fill in enumerate(COLOURS):
@@ -47,6 +44,16 @@ def package(path: Path) -> Path:
     add("TONE", circle(9, "#123456"), circle(9), "hands", skintone="3")
     add("FLAG", circle(9, "#123456"), circle(9), "flags", group="flags")
     add("SAME", circle(9), circle(9), "symbols")
+    return write_package(path, entries)
+
+
+def write_package(path: Path, entries: list[tuple[dict[str, Any], str, str]]) -> Path:
+    """An archive in the package's format. entries: of its table, with their SVG in colour and in black."""
+    files = {}
+    for entry, *pictures in entries:
+        for folder, picture in zip(("color", "black"), pictures, strict=True):
+            files[f"package/{folder}/svg/{entry['hexcode']}.svg"] = picture
+    table = [entry for entry, *_ in entries]
     with tarfile.open(path, "w:gz", compresslevel=1) as tar:
         for name, text in {**files, "package/data/openmoji.json": json.dumps(table)}.items():
             member = tarfile.TarInfo(name)

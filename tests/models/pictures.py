@@ -10,6 +10,7 @@ from torch import Tensor
 
 from src.data.dataset import Arrays
 from src.data.spec import Field, Spec
+from src.data.words import Words
 from src.evaluation.suite import Column, Main, record
 from src.modalities.image import Image
 from src.models.conditions import conditions_for
@@ -47,6 +48,31 @@ class Shapes:
         return Arrays(x=x, source=source)
 
 
+class CaptionedShapes(Shapes):
+    """x as Shapes has it, and in more colours. caption: "a red disc"; one of the test part has UNKNOWN. y: the kind."""
+
+    name = "captioned_shapes"
+    words = Words.of([["a", "red", "green", "blue", "disc", "square"]], length=6)
+
+    def __init__(self, size: int = 16) -> None:
+        super().__init__(size)
+        caption = Field("tokens", (6,), "int64", self.words.names)
+        fields = {"x": self.spec.x, "caption": caption, "y": Field("class", (), "int64", ("disc", "square"))}
+        self.spec = Spec(fields)
+
+    def split(self, name: str) -> Arrays:
+        x = super().split(name)["x"].copy()
+        kind = np.arange(len(x)) % 2
+        colour = np.random.default_rng(len(name)).integers(3, size=len(x))
+        for picture, k, c in zip(x, kind, colour, strict=True):
+            inside = (picture == np.array(COLOURS[k])[:, None, None]).all(axis=0)
+            picture[:, inside] = np.eye(3, dtype=np.uint8)[c][:, None] * 230
+        texts = [f"a {('red', 'green', 'blue')[c]} {('disc', 'square')[k]}" for k, c in zip(kind, colour, strict=True)]
+        if name == "test":
+            texts[0] = texts[0].replace("a ", "one ")
+        return Arrays(x=x, caption=np.stack([self.words.encode(text) for text in texts]), y=kind)
+
+
 class Shown(Image):
     """Samples alone, without their sources."""
 
@@ -74,7 +100,7 @@ class Mean:
         return record(self.main, [Column("l1", "L1", "of pictures")], value, {}, {}, {"suite": "l1"})
 
 
-# Models of conf/model that make pictures of pictures, and words that make each small.
+# Models of conf/model that make pictures of pictures, or match them with words, and words that make each small.
 PICTURES = {
     "pix2pix": ["model.generator={widths: [8, 8], dropout: 0.5, dropped: 1}", "model.discriminator={width: 8, layers: 1}"],
     "cyclegan": ["model.generator={width: 4, blocks: 1}", "model.discriminator={width: 4, layers: 1}", "model.pool=20"],
@@ -83,13 +109,19 @@ PICTURES = {
         *(f"model.picture={ROOT / 'docs' / 'samples.png'}", "model.side=16", "model.content_layer=1"),
         *("model.network={width: 4, blocks: 1, kernel: 3}", "model.features._target_=pictures.Maps"),
     ],
+    "clip": [
+        "data.source._target_=pictures.CaptionedShapes",
+        *("model.network.towers.x.widths=[8, 8]", "model.network.towers.caption={width: 16, heads: 2}"),
+        *("model.network.towers.caption.dropout=0.0", "model.augment.x.1.pixels=1", "model.chunk=5"),
+    ],
 }
 
 
 def words_of_pictures(model: str) -> list[str]:
     """Words of `compose` for a small model of conf/model on shapes."""
     words = ["data=digits", "data.name=shapes", "~data.source", "~data.modality"]
-    words += ["evaluation=likelihood", "evaluation._target_=pictures.Mean", "samples.n=2"]
+    suite = ["evaluation=retrieval"] if model == "clip" else ["evaluation=likelihood", "evaluation._target_=pictures.Mean"]
+    words += [*suite, "samples.n=2"]
     words.append("+data.source={_target_: pictures.Shapes}")
     words.append("+data.modality={_target_: pictures.Shown, _partial_: true}")
     return [*words, *PICTURES[model]]

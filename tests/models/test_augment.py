@@ -7,7 +7,7 @@ import torch
 import torch.distributed as dist
 from torch.nn import functional as F
 
-from src.models.augment import DiffAugment, Translate
+from src.models.augment import DiffAugment, Mirror, Translate
 from src.models.gan.ada import ADA, normal, resample
 
 
@@ -302,3 +302,15 @@ def test_processes_agree(tmp_path: Path) -> None:
     assert [results.get(timeout=60) for _ in processes] == [pytest.approx(0.1)] * 2
     for process in processes:
         process.join(60)
+
+
+def test_half_of_the_images_are_mirrored() -> None:
+    x = torch.arange(6.0).reshape(1, 1, 2, 3).repeat(2, 1, 1, 1)
+    mirrored, kept = Mirror()(x, torch.tensor([[0.49], [0.5]]))
+    assert mirrored.tolist() == [[[2, 1, 0], [5, 4, 3]]]
+    assert torch.equal(kept, x[1])
+
+
+def test_new_pixels_can_be_white() -> None:
+    moved = Translate(1, fill=1.0)(torch.zeros(1, 1, 2, 2), torch.zeros(1, 2))
+    assert moved[0, 0].tolist() == [[1, 1], [1, 0]]

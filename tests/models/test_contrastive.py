@@ -1,12 +1,11 @@
 """NT-Xent against its definition, over one process and over two, and what the embeddings learn."""
 
-import threading
 from functools import partial
 from typing import Any
 
 import pytest
 import torch
-import torch.distributed as dist
+from thread_ranks import on_two_ranks
 from torch import Tensor
 from torch.nn.functional import normalize
 
@@ -14,12 +13,10 @@ from src.data.digits import Digits
 from src.data.loader import Blocks
 from src.data.spec import Batch
 from src.evaluation.representation import RepresentationSuite
-from src.models import contrastive
 from src.models.augment import DiffAugment, Translate
 from src.models.capabilities import Embeds, Samples
 from src.models.contrastive import Contrastive, nt_xent
 from src.networks.encoder import ConvEncoder
-from src.parallel import collectives
 from src.training import rng
 from src.training.ema import EMA
 
@@ -70,37 +67,6 @@ def test_by_hand() -> None:
     assert nt_xent(units(1, 0), units(1, 1), 0.5).tolist() == [0.0]
     u = torch.eye(2)
     torch.testing.assert_close(nt_xent(u, u, 1.0), torch.full((2,), (torch.e + 2) / torch.e).log())
-
-
-def on_two_ranks(function: Any, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """What function() gives on each of two ranks that are threads of this process: processes take seconds to start."""
-    here, barrier = threading.local(), threading.Barrier(2, timeout=60)
-    posted: list[Any] = [None, None]
-    results: list[Any] = [None, None]
-
-    def all_reduce(x: Tensor) -> None:
-        posted[here.rank] = x.clone()
-        barrier.wait()
-        total = posted[0] + posted[1]
-        barrier.wait()
-        x.copy_(total)
-
-    for module in (collectives, contrastive):
-        monkeypatch.setattr(module, "is_distributed", lambda: True)
-    monkeypatch.setattr(dist, "all_reduce", all_reduce)
-    monkeypatch.setattr(dist, "get_world_size", lambda: 2)
-    monkeypatch.setattr(dist, "get_rank", lambda: here.rank)
-
-    def run(rank: int) -> None:
-        here.rank = rank
-        results[rank] = function(rank)
-
-    threads = [threading.Thread(target=run, args=(rank,)) for rank in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return results
 
 
 def test_two_ranks_are_one_batch(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ from src.config.experiment import Experiment
 from src.data.dataset import read_all
 from src.evaluation.images import ImageSuite, logits
 from src.evaluation.representation import RepresentationSuite
+from src.evaluation.retrieval import RetrievalSuite
 from tunes import words_of_walks
 
 README = Path(__file__).parents[2] / "README.md"
@@ -31,7 +32,8 @@ def devices(call: Callable[[], object]) -> set[torch.device]:
     found: set[torch.device] = set()
 
     def note(module: Any, args: tuple) -> None:
-        found.update(part.device for part in args if isinstance(part, Tensor))
+        parts = [part for arg in args for part in (arg.values() if isinstance(arg, dict) else [arg])]
+        found.update(part.device for part in parts if isinstance(part, Tensor))
         raise Seen
 
     handle = register_module_forward_pre_hook(note)
@@ -60,6 +62,7 @@ def devices(call: Callable[[], object]) -> set[torch.device]:
         "cyclegan",
         "inpainting",
         "style",
+        "clip",
         "video_gan",
     ]
 )
@@ -85,6 +88,8 @@ def test_samples_measures_and_losses(experiment: Experiment) -> None:
     if hasattr(model, "embed"):
         suite = RepresentationSuite(samples=4, training=4, validation_samples=4)
         calls["embed"] = lambda: suite.validate(model, dataset)
+    if hasattr(model, "embed_field"):
+        calls["embed_field"] = lambda: RetrievalSuite().validate(model, dataset)
     for name, call in calls.items():
         assert devices(call) == {META}, name
     if hasattr(model, "discriminate"):

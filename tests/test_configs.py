@@ -94,6 +94,8 @@ def test_experiments(experiment: str, compose: Any, tmp_path: Path) -> None:
     model = experiment.removesuffix("_256").removeprefix("pictures_").replace("l1", "pix2pix")
     if model in PICTURES:
         words = [*words[:1], *SMALL[1:], *words_of_pictures(model), *words[-1:]]
+    if experiment.startswith("clips_"):
+        words = [*words[:1], *SMALL[1:], *words_of_clips(), *words[-1:]]
     if experiment == "gaussians":  # points, not the images of the small data set
         words.remove("data=digits")
     two_steps(compose(*words))

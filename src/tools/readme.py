@@ -96,6 +96,7 @@ def filled(text: str, results: Path, page: Path) -> str:
         "POEMS": lambda _: linked(read(results / "poems.md"), page, ANCHORS | {"FD": "fd_quatrain-cnn-1"}),
         "TUNES": lambda _: linked(read(results / "tunes.md"), page, ANCHORS | TUNES),
         "PICTURES": lambda _: read(results / "pictures.md"),
+        "CLIPS": lambda _: linked(read(results / "clips.md"), page, ANCHORS | {"FD": "fd_clip-cnn-1"}),
         "BINARY": lambda text: read(path) if (path := results / "binary.md").is_file() else text,
     }
     for name, make in makers.items():

@@ -84,7 +84,9 @@ STYLES = {
             Attribute("beard", "facialHairVariant"),
             Attribute("dark_skin", "skinColor", ("#ae5d29", "#694d3d"), ("#ffdbb4", "#edb98a")),
             Attribute("headwear", "headVariant", ("hat*", "turban", "hijab"), ("short*", "long*", "medium*", "bun*", "afro")),
-            Attribute("happy", "expressionVariant", ("smile*", "cheeky", "lovingGrin*"), ("*angry*", "rage", "serious", "fear")),
+            Attribute(
+                "happy", "expressionVariant", ("smile*", "cheeky", "lovingGrin*"), ("*angry*", "rage", "serious", "fear")
+            ),
         ),
         {"headContrastColor": "#b58143"},  # few heads show it
     ),
@@ -114,8 +116,8 @@ def definition(name: str) -> dict[str, Any]:
     file = folder.joinpath(f"{name}.json")
     if name not in STYLES:
         found = json.loads(file.read_bytes())["meta"]["license"]["name"] if file.is_file() else LICENCE
-        why = f"its licence is {found}, and only {LICENCE} is drawn" if found != LICENCE else "its attributes are not known here"
-        raise UserError(f"data.style={name}: {why}: {nearest(name, list(STYLES))}")
+        why = f"has the licence {found}, and only {LICENCE} is drawn" if found != LICENCE else "is none of those drawn here"
+        raise UserError(f"data.style={name} {why}: {nearest(name, STYLES)}")
     content = file.read_bytes()
     if hashlib.sha256(content).hexdigest() != STYLES[name].sha256:
         raise UserError(f"this dicebear-styles has another {name} than the pinned one: pip install -c requirements.lock -e .")

@@ -116,8 +116,9 @@ def definition(name: str) -> dict[str, Any]:
     file = folder.joinpath(f"{name}.json")
     if name not in STYLES:
         found = json.loads(file.read_bytes())["meta"]["license"]["name"] if file.is_file() else LICENCE
-        why = f"has the licence {found}, and only {LICENCE} is drawn" if found != LICENCE else "is none of those drawn here"
-        raise UserError(f"data.style={name} {why}: {nearest(name, STYLES)}")
+        if found != LICENCE:
+            raise UserError(f"data.style={name} has the licence {found}, and only {LICENCE} is drawn: {', '.join(STYLES)}")
+        raise UserError(f"data.style={name} is none of those drawn here: {nearest(name, STYLES)}")
     content = file.read_bytes()
     if hashlib.sha256(content).hexdigest() != STYLES[name].sha256:
         raise UserError(f"this dicebear-styles has another {name} than the pinned one: pip install -c requirements.lock -e .")

@@ -2,18 +2,17 @@
 
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from src.config.errors import UserError
 from src.data.avatar_styles import STYLES, Options, choose, definition
-from src.data.dataset import Arrays
+from src.data.dataset import SPLITS, Arrays
 from src.data.decoded import Decoded, map_parallel, write_images
 from src.data.emoji_archive import rasterise
 from src.data.spec import Field, Spec
 
-SIZES = {"train": 5_000, "validation": 500, "test": 500}
 PLAIN = "plain"  # the class that has none of the attributes
 REVISION = 1  # increase it when drawing changes the pixels: older caches are then not used
 PINNED_SIZE = 64  # of the published results
@@ -34,6 +33,8 @@ class Avatars:
 
     cache: folder for the pixels, which prepare() draws by resvg. style: one of STYLES. size: side in pixels.
     """
+
+    sizes: ClassVar[dict[str, int]] = {"train": 5_000, "validation": 500, "test": 500}
 
     def __init__(self, cache: str | Path, style: str = "lorelei", size: int = 64, name: str = "avatars") -> None:
         self.style, self.size, self.name = style, size, name
@@ -65,15 +66,12 @@ class Avatars:
 
     def split(self, name: str) -> Arrays:
         """ "train" (5,000), "validation" (500) or "test" (500); memory maps."""
-        first = 0
-        for split, size in SIZES.items():
-            if split == name:
-                break
-            first += size
-        return Arrays(**{field: self._decoded.array(field)[first : first + SIZES[name]] for field in ("x", "attributes", "y")})
+        first = sum(self.sizes[other] for other in SPLITS[: SPLITS.index(name)])
+        rows = slice(first, first + self.sizes[name])
+        return Arrays(**{field: self._decoded.array(field)[rows] for field in self.spec.fields})
 
     def _write(self, folder: Path) -> dict[str, Any]:
-        attributes, faces = choose(self.style, sum(SIZES.values()))
+        attributes, faces = choose(self.style, sum(self.sizes.values()))
         combined = STYLES[self.style].combined
         np.save(folder / "attributes.npy", attributes)
         np.save(folder / "y.npy", attributes[:, :combined] @ (1 << np.arange(combined)))  # [N]

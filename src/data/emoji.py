@@ -47,6 +47,7 @@ class EmojiPairs:
     """
 
     licence = LICENCE
+    pixels: ClassVar[dict[str, str]] = PIXELS
     files: ClassVar[dict[str, str]] = {
         EMOJI: "e12be0075fd93afb2530ba62a021809fa68a7fe7fbe77a62365cf1ea28442b84",
         COUNTS: "c1f31f3dfdd56409c90961a3d1424710691c69f84244ddc86fd50de1d7fb4c5a",
@@ -80,7 +81,7 @@ class EmojiPairs:
             commit_to_dvc(self.folder)
         if not self._decoded.is_intact():
             self._decoded.make(self._write)
-            if self.size == PINNED_SIZE and self._decoded.hashes() != PIXELS:
+            if self.size == PINNED_SIZE and self._decoded.hashes() != self.pixels:
                 print(
                     f"{self._decoded.folder}: these pixels are not those of the published results: another resvg-py or another "
                     "kind of processor draws them (pip install -c requirements.lock -e . has the right resvg-py)"

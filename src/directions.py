@@ -21,7 +21,6 @@ def directions(config: dict[str, Any]) -> dict[str, Any]:
     experiment = run.experiment(config["paths"]["data"], config["data"]["path"])
     run.weights(config["checkpoint"])  # UserError if there are none
     out = Path(config["out"] or run.path / "directions")
-    check_writable(out, "out")
     earlier = own_record(out / RECORD)
     split = {name: load_split(run, config["paths"]["data"], config["data"]["path"], name) for name in ("train", "validation")}
 
@@ -37,6 +36,7 @@ def directions(config: dict[str, Any]) -> dict[str, Any]:
         raise UserError(f"{experiment.name} has no latent space: ask a run of a GAN or a VAE")
     if model.spec.kind != "image":
         raise UserError(f"{experiment.name} makes {model.spec.kind}, and directions are shown in images: ask a run of images")
+    check_writable(out, "out")
     found = Directions(model, split["train"], split["validation"], config, experiment.config["data"].get("extractor"))
     modality = experiment.modality(model.spec)
     provenance = provenance_of(run, model, config["weights"], config["checkpoint"])

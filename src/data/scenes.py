@@ -42,7 +42,11 @@ class Scenes(EmojiPairs):
     """
 
     sizes: ClassVar[dict[str, int]] = {"train": 5_000, "validation": 500, "test": 500}
-    pixels: ClassVar[dict[str, str]] = {}
+    pixels: ClassVar[dict[str, str]] = {
+        "layout.npy": "9a64ec254e7856768dd4331f6ee1bcab1824b047c092e9dc63d93256ef3ccbb2",
+        "layout_length.npy": "a99396207f43d61698dda75d199dae629230feb394e15c2dfde2c53b13a4b11d",
+        "x.npy": "9ede57e57b2adfcae08e1d341da81929b0b41258d62b76798116cad7a8636f0c",
+    }
 
     def __init__(
         self,

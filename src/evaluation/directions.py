@@ -15,7 +15,7 @@ from src.networks.attribute_classifier import AttributeClassifier
 from src.training import rng
 
 FEWEST = 10  # samples with an attribute, and without it, that a probe needs on either side of its split
-EPOCHS, BATCH, RATE = 4, 64, 2e-3  # of the classifier's training with Adam
+STEPS, BATCH, RATE = 400, 64, 2e-3  # of the classifier's training with Adam
 
 
 def sefa(matrix: Tensor, n: int) -> tuple[Tensor, Tensor]:
@@ -84,12 +84,11 @@ def train_classifier(spec: Spec, x: Tensor, has: Tensor, seed: int) -> Attribute
         torch.default_generator.manual_seed(rng.key(seed, "attributes"))
         network = AttributeClassifier(spec, has.shape[1])
     optimizer = torch.optim.Adam(network.parameters(), RATE)
-    for epoch in range(EPOCHS):
-        order = torch.randperm(len(x), generator=rng.generator(seed, "attributes", epoch))
-        for rows in order.split(BATCH):
-            optimizer.zero_grad()
-            binary_cross_entropy_with_logits(network(x[rows]), has[rows]).backward()
-            optimizer.step()
+    for step in range(STEPS):
+        rows = torch.randint(len(x), (BATCH,), generator=rng.generator(seed, "attributes", step))
+        optimizer.zero_grad()
+        binary_cross_entropy_with_logits(network(x[rows]), has[rows]).backward()
+        optimizer.step()
     return network.eval()
 
 

@@ -59,6 +59,9 @@ def table(record: Mapping[str, Any]) -> str:
         beside = row["random"] | {"accuracy": row.get("majority")}
         cells = [f"{row[key]:.3f} ({beside[key]:.3f})" if key in row else "-" for key in columns]
         lines.append(f"{name:<24}{row.get('attribute') or '-':<14}" + "".join(f"{cell:>18}" for cell in cells))
+    for key, what in (("classifier_accuracy", "right of unseen real images"), ("as_asked", "as the class of a sample asks")):
+        if record[key]:
+            lines.append(f"{what}: " + ", ".join(f"{name} {share:.3f}" for name, share in record[key].items()))
     return "\n".join(lines)
 
 

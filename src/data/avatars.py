@@ -1,5 +1,6 @@
 """Drawn faces whose attributes are all known, put together from the CC0 styles of DiceBear (https://www.dicebear.com)."""
 
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
@@ -95,7 +96,7 @@ def dicebear_style(name: str) -> Any:
     return Style(definition(name))
 
 
-def draw_face(options: Options, style: Any, fixed: dict[str, Any], size: int) -> np.ndarray:
+def draw_face(options: Options, style: Any, fixed: Mapping[str, Any], size: int) -> np.ndarray:
     """A face with these options, uint8 [3, size, size]; nothing is left for DiceBear's own random numbers to choose."""
     from dicebear import Avatar
 

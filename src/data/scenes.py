@@ -131,7 +131,9 @@ def scene(
         window = canvas[:, y : y + width, x : x + width]
         window[:] = alpha * picture[:3] + (1 - alpha) * window
         placed.append((number, x, y, width))
-    boxes = [(groups[number], x / size, y / size, width / size, width / size) for number, x, y, width in placed]
+    boxes: list[tuple[float, ...]] = [
+        (groups[number], x / size, y / size, width / size, width / size) for number, x, y, width in placed
+    ]
     return np.round(canvas).astype(np.uint8), boxes
 
 

@@ -38,7 +38,7 @@ class Directions:
         self.train, self.validation = train, validation
 
     def record(self) -> dict[str, Any]:
-        """What was found, as plain JSON values: the space, the classifier's accuracy, and each direction beside random ones."""
+        """What was found, as plain JSON values: the space, the classifier, each direction beside random ones."""
         found = {name: self._measured(name) for name in self.directions}
         return {
             "space": self.space.name,
@@ -46,6 +46,7 @@ class Directions:
             "reach": REACH,
             "attributes": list(self.names),
             "classifier_accuracy": self._accuracy if self.names else {},
+            "as_asked": self._as_asked(),
             "left_out": [name for name in self.names if f"attribute-{name}" not in found],
             "directions": found,
         }
@@ -91,11 +92,24 @@ class Directions:
         return dict(zip(self.names, right.tolist(), strict=True))
 
     @cached_property
+    def _answers(self) -> Tensor:
+        """Which attributes the classifier sees in the samples of `codes`, bool [latents, K]."""
+        samples = self.space.samples(self.codes, self.model.conditions(self._seeds("latents")))
+        return probabilities(self._classifier, samples) > 0.5
+
+    def _as_asked(self) -> dict[str, float]:
+        """Share of samples in which the classifier sees, or misses, an attribute as their class has it or lacks it."""
+        y = self.model.conditions(self._seeds("latents")).get("y")
+        words = [name.split() for name in self.model.spec.classes]
+        decided = [k for k, name in enumerate(self.names) if y is not None and any(name in found for found in words)]
+        given = {k: torch.tensor([self.names[k] in found for found in words])[y] for k in decided}
+        return {self.names[k]: (self._answers[:, k] == has).double().mean().item() for k, has in given.items()}
+
+    @cached_property
     def _probes(self) -> dict[str, Any]:
         if not self.names:
             return {}
-        samples = self.space.samples(self.codes, self.model.conditions(self._seeds("latents")))
-        has = probabilities(self._classifier, samples) > 0.5
+        has = self._answers
         probes = {name: probe(self.codes, has[:, k]) for k, name in enumerate(self.names)}
         return {name: found for name, found in probes.items() if found}
 

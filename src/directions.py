@@ -65,5 +65,10 @@ def table(record: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """The console command aigc-directions."""
     command_line.run("directions", directions, nullable=("paths.data", "data.path"))
+
+
+if __name__ == "__main__":
+    main()

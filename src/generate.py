@@ -1,5 +1,6 @@
 """python -m src.generate run=PATH [n=64 class=3 interpolate=8 format=files|npz|safetensors|onnx]: run folder to samples.
 
+attributes= chooses classes by words in their names.
 Of text: prompt=, source=, heads=, form=, rhyme=true, script=; chat=true answers lines on stdin. Of music: tempo=, key=, bars=,
 lyrics=, attribute=, strength=, and MIDI files for prompt=, melody=, from=, to=. Of pictures made from others: source=, a file
 or a folder, mask=, direction=. reconstruct=, traverse=, attribute= and samples of a model that reads a source, without
@@ -21,7 +22,7 @@ from src.config.experiment import Experiment
 from src.runs import picture_sources, prompts, tunes
 from src.runs.folder import RunFolder
 from src.runs.outputs import FILES, PICTURES, SAMPLES, SAMPLING_KEYS, output_path, picture_asked
-from src.runs.sampling import batch_of, condition, load_split, provenance_of, sampling_settings
+from src.runs.sampling import batch_of, condition_asked, load_split, provenance_of, sampling_settings
 from src.system.files import NO_ROOM
 from src.system.progress import Line
 
@@ -156,7 +157,7 @@ def write(config: dict[str, Any], run: RunFolder, experiment: Experiment, checkp
 def write_film(model: Any, config: dict[str, Any], modality: Any, out: Path, provenance: dict[str, Any]) -> None:
     """Write a film of how the seeds' samples come to be."""
     seeds = range(config["seed"], config["seed"] + (config["n"] or SAMPLES))
-    cond = condition(model, config["class"], len(seeds))
+    cond = condition_asked(model, config, seeds)
     frames = model.unfold(seeds, FRAMES, cond, **sampling_settings(config, model.unfold))
     with tempfile.TemporaryDirectory() as folder:
         pictures = [Path(folder) / f"{number:03d}{modality.suffix}" for number in range(len(frames))]
@@ -168,7 +169,7 @@ def write_film(model: Any, config: dict[str, Any], modality: Any, out: Path, pro
 def interpolations(model: Any, config: dict[str, Any], run: RunFolder) -> Any:
     """Samples [n, steps, *shape] between random latents."""
     rows = config["n"] or STRIPS
-    cond, settings = condition(model, config["class"], rows), sampling_settings(config, model.interpolate)
+    cond, settings = condition_asked(model, config, range(rows)), sampling_settings(config, model.interpolate)
     return model.interpolate(rows, config["interpolate"], config["seed"], cond, **settings)
 
 
@@ -185,7 +186,7 @@ def reconstructions(model: Any, config: dict[str, Any], run: RunFolder) -> Any:
 def traversals(model: Any, config: dict[str, Any], run: RunFolder) -> Any:
     """Samples [n or fewer, steps, *shape]: one latent coordinate in each row."""
     rows, steps = config["n"] or STRIPS, config["traverse"]
-    cond, settings = condition(model, config["class"], 1), sampling_settings(config, model.traverse)
+    cond, settings = condition_asked(model, config, [config["seed"]]), sampling_settings(config, model.traverse)
     return model.traverse(test_batch(model, config, run, ENCODED), rows, steps, config["seed"], cond, **settings)
 
 
@@ -219,7 +220,7 @@ def conditions(
     from src.modalities.modality import Plays
 
     n = len(seeds)
-    cond = condition(model, config["class"], n)
+    cond = condition_asked(model, config, seeds)
     if isinstance(typed.modality, Plays):
         return cond, {"classes": (cond or model.conditions(seeds)).get("y")}
     if picture_sources.reads_pictures(model):

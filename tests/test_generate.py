@@ -346,6 +346,7 @@ def test_classes_by_number_by_name_and_in_turn(drawn_from: Any) -> None:
     asked = to_uint8(model.sample(range(5), {"y": torch.full((5,), 3)})).permute(0, 2, 3, 1).numpy()
     assert np.array_equal(by_number, asked)
     assert np.array_equal(by_number, drawn_from("cdcgan", "class='3'")[0])
+    assert np.array_equal(by_number, drawn_from("cdcgan", "attributes='3,-4'")[0])
     in_turn, _ = drawn_from("cdcgan")
     assert np.array_equal(in_turn[3], by_number[3])
     assert not np.array_equal(in_turn[2], by_number[2])

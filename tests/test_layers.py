@@ -15,7 +15,7 @@ LAYERS = [
     {"runs", "system.numerics"},
     {"evaluation", "training"},
     {"reporting", "search", "page"},
-    {"train", "evaluate", "generate", "play", "prepare", "report", "sweep", "verify", "tools"},
+    {"train", "evaluate", "generate", "directions", "play", "prepare", "report", "sweep", "verify", "tools"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 FILES = sorted(path for path in (ROOT / "src").rglob("*.py") if path.name != "__init__.py")

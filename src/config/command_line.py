@@ -36,7 +36,9 @@ from src.system.files import NO_ROOM
 SPIN_COUNT = "5000"  # of libgomp, see benchmarks/NOTES.md
 CONF = str(Path(__file__).parents[2] / "conf")
 # Command -> keys whose values are text, with all signs that mean something to Hydra.
-LITERAL = {"generate": ("class", "prompt", "source", "mask", "heads", "form", "key", "melody", "from", "to", "lyrics")}
+LITERAL = {
+    "generate": ("class", "attributes", "prompt", "source", "mask", "heads", "form", "key", "melody", "from", "to", "lyrics")
+}
 # Command -> section that takes settings which only the run's own config lists; the suite refuses those that it does not know.
 OPEN = {"evaluate": "evaluation."}
 WITH_VALUE = ("--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn", "--cfg", "-c", "--package", "-p")

@@ -138,13 +138,14 @@ def derive_captions(archive: Path) -> dict[str, bytes]:
 
 
 def rasterise(svg: str, size: int, channels: int) -> np.ndarray:
-    """An SVG picture on white, uint8 [channels, size, size]; of one channel, grey."""
+    """An SVG picture, uint8 [channels, size, size]: on white, of one channel grey, or with four transparent (RGBA)."""
     import resvg_py
     from PIL import Image
 
-    data = resvg_py.svg_to_bytes(svg_string=svg, width=size, height=size, background="#ffffff", skip_system_fonts=True)
+    ground = None if channels == 4 else "#ffffff"
+    data = resvg_py.svg_to_bytes(svg_string=svg, width=size, height=size, background=ground, skip_system_fonts=True)
     with Image.open(io.BytesIO(bytes(data))) as opened:
-        picture = np.asarray(opened.convert("L" if channels == 1 else "RGB"))
+        picture = np.asarray(opened.convert({1: "L", 3: "RGB", 4: "RGBA"}[channels]))
     return picture.reshape(size, size, channels).transpose(2, 0, 1)
 
 

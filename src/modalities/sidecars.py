@@ -54,6 +54,11 @@ def write_marked(
         write_atomic(sidecar, _json({**marks, "file": path.name, **names, "provenance": provenance}))
 
 
+def write_record(path: Path, record: Mapping[str, Any], provenance: Mapping[str, Any]) -> None:
+    """Write a JSON file about what a model does, marked as the lab's."""
+    write_atomic(path, _json({**marks_of(provenance), "provenance": provenance, **record}))
+
+
 def remove_marked(path: Path, keep: bool = False) -> None:
     """Delete an earlier file that `write_marked` wrote, and those beside it; UserError if the lab did not write them.
 

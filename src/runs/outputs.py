@@ -17,7 +17,7 @@ FILES = (
     *(".mid", ".musicxml", ".svg", ".wav"),
 )
 NETWORK = "safetensors", "onnx"  # formats of the network, not of samples
-SAMPLING_KEYS = "class", *SETTINGS  # recorded with the samples where they are given, as settings of text are
+SAMPLING_KEYS = "class", "attributes", *SETTINGS  # recorded with the samples where they are given, as settings of text are
 NOT_NAMED = "run", "format", "out", "paths", "data", "seed", "film", "chat"  # not in a file's name, or elsewhere in it
 LONGEST_WORD = 24  # characters of a setting in a file's name
 PICTURES = "interpolate", "reconstruct", "traverse", "film"  # settings that each ask for one picture instead of samples
@@ -36,8 +36,9 @@ def output_path(config: dict[str, Any], run: RunFolder, strip: str = ".png") -> 
     tunes.check(config, picture)
     if picture and (text := [*prompts.given(config), *picture_sources.given(config)]):
         raise UserError(f"{text[0]}= is for samples and {picture}= makes a picture: leave one of them out")
-    if picture == "reconstruct" and config["class"] is not None:
-        raise UserError("reconstruct= takes each image with its own class: leave class= out")
+    for key in ("class", "attributes"):
+        if picture == "reconstruct" and config[key] is not None:
+            raise UserError(f"reconstruct= takes each image with its own class: leave {key}= out")
     meant = [key for key in ("n", *SAMPLING_KEYS) if config[key] is not None]
     meant += [*prompts.given(config), *tunes.given(config), *picture_sources.given(config)]
     if kind in NETWORK and meant:

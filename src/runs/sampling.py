@@ -1,7 +1,7 @@
 """Samples of a run: the class and the settings that are asked for, the real images beside them, and where they come from."""
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -41,6 +41,38 @@ def condition(model: Any, name: Any, n: int) -> Any:
     if str(name) not in classes and not (str(name).isdigit() and int(name) < len(classes)):
         raise UserError(f"class={name} is none of the data's: {nearest(str(name), classes)}")
     return {"y": torch.full((n,), classes.index(str(name)) if str(name) in classes else int(name))}
+
+
+def condition_asked(model: Any, config: Mapping[str, Any], seeds: Sequence[int]) -> Any:
+    """As `condition`, by class= of a config, or by attributes=: words that the names of classes have, or lack after a minus.
+
+    Of the classes that fit attributes=, each seed gets the one of its number modulo their number.
+    """
+    if config["attributes"] is None:
+        return condition(model, config["class"], len(seeds))
+    if config["class"] is not None:
+        raise UserError("class= says all of what attributes= says a part of: leave one of them out")
+    if "y" not in model.conditions([0]):
+        raise UserError("this model is not class-conditional: leave attributes= out")
+    import torch
+
+    fitting = with_words(model.spec.classes, config["attributes"])
+    return {"y": torch.tensor([fitting[seed % len(fitting)] for seed in seeds])}
+
+
+def with_words(classes: Sequence[str], asked: str) -> list[int]:
+    """Numbers of the classes whose names have all words of a list such as "glasses,-beard", and none of those after a minus."""
+    names = [set(name.split()) for name in classes]
+    known = set().union(*names)
+    fitting = list(range(len(classes)))
+    for word in (part.strip() for part in asked.split(",")):
+        lacks, bare = word.startswith("-"), word.removeprefix("-")
+        if bare not in known:
+            raise UserError(f"attributes={asked}: {bare!r} is no word in the names of the classes: {nearest(bare, known)}")
+        fitting = [number for number in fitting if (bare in names[number]) != lacks]
+    if not fitting:
+        raise UserError(f"attributes={asked}: no class fits all of this: leave a word out")
+    return fitting
 
 
 def sampling_settings(config: Mapping[str, Any], function: Callable[..., Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from src.config import command_line, help
 from src.config.checks import leaves
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = ["train", "generate", "evaluate", "prepare", "report", "sweep", "verify", "extractor"]
+COMMANDS = ["train", "generate", "directions", "evaluate", "prepare", "report", "sweep", "verify", "extractor"]
 CHOSEN = ["model=autoregressive", "model=contrastive", "model=diffusion data=folder", "model=r3gan data=celeba", "model=vae"]
 CASES = [*((name, "") for name in COMMANDS), *(("train", words) for words in CHOSEN)]
 

@@ -140,8 +140,9 @@ def write(config: dict[str, Any], run: RunFolder, experiment: Experiment, checkp
             modality.save_one(next(portions)[0], out, seeds[0], drawn, **shown)
         elif kind == "files" and out.suffix.lower() in FILES:
             if out.suffix != modality.suffix:
+                one = "".join(f", or a {suffix} file for a single one" for suffix in getattr(modality, "formats", ()))
                 raise UserError(
-                    f"out={out}: name a folder for the samples, or a {modality.suffix} file for one picture of them"
+                    f"out={out}: name a folder for the samples, or a {modality.suffix} file for one picture of them{one}"
                 )
             modality.preview(torch.cat(list(portions)), out, provenance=drawn, **shown)
         elif kind == "files":

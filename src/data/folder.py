@@ -24,7 +24,7 @@ FEWEST = 5  # images per split: with fewer, no distance to the split is defined
 READING = 3  # increase it when other files are read, or their splits or classes change: older caches are then not used
 GIVEN = {"train": "train", "val": "validation", "valid": "validation", "validation": "validation", "test": "test"}
 RECOMMENDED = 250  # images: in 99 of 100 folders of this size, each split has at least FEWEST
-REMEDY = f"add different ones, some {RECOMMENDED} in all"
+REMEDY = f"add different ones, some {RECOMMENDED} in all, or make folders train, val and test"
 
 
 def _hash(value: Any) -> str:

@@ -47,7 +47,7 @@ class Page:
         self.turn = anyio.CapacityLimiter(1)
 
     def app(self) -> Starlette:
-        reads = {"": self.describe, "/film": self.film, "/picture": self.picture, "/marks": self.marks}
+        reads = {"": self.describe, "/film": self.film, "/picture": self.picture, "/pairs": self.pairs, "/marks": self.marks}
         writes = {"draw": self.draw, "save": self.save, "mark": self.mark, "answer": self.answer}
         writes |= {"kept": self.kept, "export": self.export, "blind": self.ask}
         return Starlette(
@@ -106,6 +106,9 @@ class Page:
 
     async def picture(self, request: Request) -> Response:
         return picture_file(self.catalog.entry(request.path_params["id"]).picture)
+
+    async def pairs(self, request: Request) -> Response:
+        return picture_file(self.catalog.entry(request.path_params["id"]).pairs)
 
     async def marks(self, request: Request) -> Response:
         entry = self.catalog.entry(request.path_params["id"])

@@ -5,7 +5,7 @@ import math
 import os
 import sys
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,8 @@ class NoSuchRun(UserError):
 class Entry:
     """A finished run with weights.
 
-    id: a word for addresses. film, picture: files, if there are any. seconds: of a CPU for 1,000 samples, infinite if unknown.
+    id: a word for addresses. film, picture: files, if there are any; pairs: one of sources, samples and targets.
+    seconds: of a CPU for 1,000 samples, infinite if unknown.
     """
 
     id: str
@@ -34,6 +35,7 @@ class Entry:
     config: dict[str, Any]
     film: Path | None
     picture: Path | None
+    pairs: Path | None
     seconds: float
 
     def record(self) -> dict[str, Any]:
@@ -48,6 +50,7 @@ class Entry:
             "seed": self.config["seed"],
             "parameters": sum(self.folder.manifest().get("parameters", {}).values()),
             "film": self.film is not None,
+            "pairs": self.pairs is not None,
             "picture": self.picture is not None and self.picture.suffix == ".png",
         }
 
@@ -88,16 +91,19 @@ class Catalog:
         weights = [path / "weights.safetensors"] if folder.is_published() else folder.own()
         if not any(file.is_file() and self.inside(file) for file in weights):
             return None
-        films = [folder.samples / "film.gif", path / "film.gif"]
-        pictures = [folder.last_preview(), *sorted(path.glob("samples.*"))]
+
+        def first(files: Iterable[Path | None]) -> Path | None:
+            return next((file for file in files if file and file.is_file() and self.inside(file)), None)
+
         name = path.as_posix()
         entry = Entry(
             hashlib.sha256(name.encode()).hexdigest()[:12],
             name,
             folder,
             folder.config(trusted=False),
-            next((film for film in films if film.is_file() and self.inside(film)), None),
-            next((picture for picture in pictures if picture and self.inside(picture)), None),
+            first((folder.samples / "film.gif", path / "film.gif")),
+            first((folder.last_preview(), *sorted(path.glob("samples.*")))),
+            first((folder.samples / "pairs.png", path / "pairs.png")),
             float(folder.manifest().get("evaluation_cost", {}).get("sampling_cpu_seconds_per_1000", math.inf)),
         )
         entry.record()  # raises where it is damaged: one run must not take the others out of the list

@@ -15,6 +15,7 @@ from src.system.files import check_writable
 FILES = (
     *(".gif", ".jpeg", ".jpg", ".mp4", ".npz", ".onnx", ".png", ".safetensors", ".txt", ".webp"),
     *(".mid", ".musicxml", ".svg", ".wav"),
+    *(".avi", ".mkv", ".mov", ".webm"),
 )
 NETWORK = "safetensors", "onnx"  # formats of the network, not of samples
 SAMPLING_KEYS = "class", "attributes", *SETTINGS  # recorded with the samples where they are given, as settings of text are

@@ -21,7 +21,7 @@ from src.runs.manifest import cpu
 from src.system.files import write_atomic
 from src.tools.readme import relative
 
-PNG = b"\x89PNG"
+SUFFIXES = {b"\x89PNG": "png", b"GIF8": "gif"}  # of figures, by their first bytes; other figures are SVG
 GREYS, COLOURS = 9, 256  # of a figure; greys are evenly spaced, because a palette of the most frequent ones is nearly all black
 FIRST_LINES = {
     "": "*Made by `{command}` from [{file}]({link}) on {machine}.*",
@@ -88,7 +88,7 @@ def source(cell: Any) -> str:
 
 
 def shown_output(outputs: list[Any], name: str, figures: list[bytes]) -> str:
-    """What a cell printed and displayed, as Markdown; its pictures are added to `figures`, as PNG or SVG files."""
+    """What a cell printed and displayed, as Markdown; its pictures are added to `figures`, as PNG, GIF or SVG files."""
     parts: list[str] = []
     printed = ""
     for output in outputs:
@@ -97,17 +97,27 @@ def shown_output(outputs: list[Any], name: str, figures: list[bytes]) -> str:
             continue
         parts, printed = [*parts, block(printed)], ""
         data = output.data
-        if "image/png" in data:
-            figures.append(small_png(base64.b64decode(data["image/png"])))
-            parts.append(f"![Figure {len(figures)}]({name}/{len(figures)}.png)")
-        elif "image/svg+xml" in data:
-            figures.append(data["image/svg+xml"].encode())
-            parts.append(f"![Figure {len(figures)}]({name}/{len(figures)}.svg)")
+        if found := figure(data):
+            figures.append(found)
+            parts.append(f"![Figure {len(figures)}]({name}/{file_name(len(figures), found)})")
         elif "text/markdown" in data:
             parts.append(data["text/markdown"].strip())
         else:
             parts.append(block(data["text/plain"]))
     return "\n\n".join(part for part in [*parts, block(printed)] if part)
+
+
+def figure(data: Any) -> bytes:
+    """The file of a displayed picture; empty where something else is displayed."""
+    if "image/png" in data:
+        return small_png(base64.b64decode(data["image/png"]))
+    if "image/gif" in data:
+        return base64.b64decode(data["image/gif"])
+    return data.get("image/svg+xml", "").encode()
+
+
+def file_name(number: int, figure: bytes) -> str:
+    return f"{number}.{SUFFIXES.get(figure[:4], 'svg')}"
 
 
 def block(text: str) -> str:
@@ -133,12 +143,12 @@ def small_png(png: bytes) -> bytes:
 
 
 def write_figures(folder: Path, figures: list[bytes]) -> None:
-    """Replace the folder's figures 1.png, 2.svg ... by these."""
+    """Replace the folder's figures 1.png, 2.svg, 3.gif ... by these."""
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob("[0-9]*.*"):
         old.unlink()
     for number, figure in enumerate(figures, 1):
-        write_atomic(folder / f"{number}.{'png' if figure.startswith(PNG) else 'svg'}", figure)
+        write_atomic(folder / file_name(number, figure), figure)
 
 
 if __name__ == "__main__":

@@ -535,7 +535,7 @@ def test_a_folder_of_no_use(tmp_path):
     (tmp_path / "pictures" / "film.mp4").write_bytes(b"")
     refused(r"there are no images in it \(.bmp, .*\); found: 1 .mp4$")
     fill(tmp_path / "pictures", 29)
-    refused(r"29 images are too few \(.* each needs 5\): add different ones, some 250 in all")
+    refused(r"29 images are too few \(.* each needs 5\): add different ones, some 250 in all, or make folders")
 
 
 def test_only_broken_files(tmp_path):

@@ -47,7 +47,7 @@ def publish(config: dict[str, Any], folder: Path) -> Path:
 def shipped(tmp_path_factory: pytest.TempPathFactory, compose: Callable[..., dict[str, Any]]) -> Path:
     """A folder with results/: copies of published runs, a small flow of 8x8 digits, and a text model."""
     place = tmp_path_factory.mktemp("page")
-    for name in ("results/mlp_gan", f"{FAMILY}/vae-mnist/0", "results/poems/gpt/0"):
+    for name in ("results/mlp_gan", f"{FAMILY}/vae-mnist/0", "results/poems/gpt/0", "results/pictures/pix2pix/0"):
         shutil.copytree(ROOT / name, place / name)
     tiny = ["debug=tiny", "trainer.threads=1"]
     publish(compose("model=flow", "data=digits", "model.conditional=true", *tiny), place / "results/digits/0")

@@ -128,6 +128,19 @@ def test_the_training_film(visit: Visit) -> None:
     expect(image).to_have_attribute("src", re.compile("/picture$"))
 
 
+def test_measured_pairs_and_the_film_of_a_translation(visit: Visit) -> None:
+    page = visit(GAN)
+    page.locator("[data-run]", has_text="pix2pix").click()  # it translates nothing without the data
+    page.locator("#tab-pairs").click()
+    loaded = "document.querySelector('.film img').naturalWidth > 100"
+    wait(page, loaded)
+    expect(page.locator(".film img")).to_have_attribute("src", re.compile("/pairs$"))
+    page.locator("#tab-film").click()
+    page.get_by_role("button", name="Play").click()
+    expect(page.locator(".film img")).to_have_attribute("src", re.compile("/film$"))
+    wait(page, loaded)
+
+
 def test_two_runs_side_by_side_from_the_same_seeds(visit: Visit) -> None:
     page = visit(GAN)
     page.locator("#control-seed").fill("7")

@@ -114,7 +114,7 @@ async function openRun(id, tab = null) {
 function tabsOf(described) {
   const judged = Object.values(described.tabs).some((tab) => tab.judged);
   const drawn = Object.fromEntries(Object.entries(described.tabs).map(([name, tab]) => [name, () => showDrawing(name, tab)]));
-  return { ...drawn, ...(described.film ? { film: showFilm } : {}), ...(judged ? { blind: showBlind, kept: showKept } : {}) };
+  return { ...drawn, ...(described.pairs ? { pairs: showPairs } : {}), ...(described.film ? { film: showFilm } : {}), ...(judged ? { blind: showBlind, kept: showKept } : {}) };
 }
 
 function listTabs() {
@@ -397,6 +397,13 @@ function showFilm() {
   button.addEventListener("click", () => set(!playing));
   set(!matchMedia("(prefers-reduced-motion: reduce)").matches);
   panel.append(element("p", { class: "soft", "data-text": "explain.film" }), element("div", { class: "bar" }, button), element("div", { class: "film" }, image));
+}
+
+// Test pairs, as they were measured
+
+function showPairs() {
+  panel.append(element("p", { class: "soft", "data-text": "explain.pairs" }),
+    element("div", { class: "film" }, element("img", { src: `/runs/${run.id}/pairs`, alt: text("pairs.alt") })));
 }
 
 // Real or generated?

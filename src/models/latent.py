@@ -133,15 +133,16 @@ class LatentModel(Model):
 def batches(
     z: Tensor, y: Tensor | None, like: Tensor, batch: int = SAMPLE_BATCH
 ) -> Iterator[tuple[int, Tensor, Tensor | None]]:
-    """Latents [N, D] and classes [N] in batches of `batch` rows, on the device and with the dtype of `like`.
+    """Latents [N, D] and conditions [N, ...] in batches of `batch` rows, on the device and with the dtype of `like`.
 
-    Yields (n, z [batch, D], y [batch] or None), of which only the first n rows count: the last batch is padded.
+    Yields (n, z [batch, D], y [batch, ...] or None), of which only the first n rows count: the last batch is padded.
     """
     for start in range(0, len(z), batch):
         rows = slice(start, start + batch)
         size = len(z[rows])
         z_batch = functional.pad(z[rows], (0, 0, 0, batch - size)).to(like.device, like.dtype)
-        yield size, z_batch, None if y is None else functional.pad(y[rows], (0, batch - size)).to(like.device)
+        missing = [0, 0] * (0 if y is None else y.dim() - 1) + [0, batch - size]  # the last dimension comes first
+        yield size, z_batch, None if y is None else functional.pad(y[rows], missing).to(like.device)
 
 
 def renderer(network: nn.Module) -> Callable[..., Tensor]:

@@ -89,7 +89,7 @@ class Captioned(Reference):
 def composition(
     model: Any, spec: Spec, captions: Sequence[str], seeds: Sequence[int]
 ) -> tuple[dict[str, float], dict[str, float]]:
-    """{"composition": share of seeds whose samples of two captions both have the hue that theirs names, of these two hues}.
+    """{"composition": share of seeds whose samples of two captions both have the hue that theirs names}.
 
     And the same where each has the hue of the other. Both empty if a word of them is unknown. Each rank draws a part.
     """
@@ -104,7 +104,7 @@ def composition(
         for caption in captions:
             tokens = torch.from_numpy(vocabulary.encode(caption)).expand(len(rows), -1)
             x = spec.x.to_data(model.sample([seeds[row] for row in rows], {"caption": tokens})).numpy()
-            found.append([has_hue(mean_hues(x), [name] * len(rows), names) for name in names])  # own and other, by caption
+            found.append([has_hue(mean_hues(x), [name] * len(rows)) for name in names])  # own and other, by caption
         return np.array(found).transpose(2, 0, 1)
 
     both = in_batches(right, np.arange(len(seeds)))

@@ -54,7 +54,10 @@ class TextToImageSuite(PairSuite):
 
         if self.clip is None:
             return None
-        model = load_run(self.clip)
+        try:
+            model = load_run(self.clip)
+        except UserError as error:
+            raise UserError(f"evaluation.clip={self.clip}: {error}") from error
         if not isinstance(model, EmbedsFields) or {"x", "caption"} - set(model.fields):
             raise UserError(f"evaluation.clip={self.clip} compares no pictures with captions: name a run of model=clip")
         return cast("Model", model)

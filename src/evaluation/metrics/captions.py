@@ -6,8 +6,16 @@ import numpy as np
 
 from src.evaluation.metrics.retrieval import hits, places
 
-# Degrees of hue, those of OpenMoji's palette to about 10; brown, black, white and grey have no hue of their own.
-HUES = {"red": 5, "orange": 30, "yellow": 55, "green": 100, "blue": 205, "purple": 272, "pink": 342}
+# Where a hue begins and ends, in degrees. Brown, black, white and grey have no hue of their own.
+HUES = {
+    "red": (350, 20),
+    "orange": (20, 43),
+    "yellow": (43, 64),
+    "green": (64, 165),
+    "blue": (165, 250),
+    "purple": (250, 310),
+    "pink": (310, 350),
+}
 
 
 def r_precision(scores: np.ndarray, others: np.ndarray) -> float:
@@ -37,7 +45,7 @@ def named_hue(words: Sequence[str]) -> str | None:
     return found.pop() if len(found) == 1 else None
 
 
-def has_hue(hues: np.ndarray, names: Sequence[str], among: Sequence[str] = tuple(HUES)) -> np.ndarray:
-    """Whether the nearest hue of `among` is the named one, bool [N], of hues in degrees [N] and N names."""
-    distance = np.abs((hues[:, None] - np.array([HUES[name] for name in among]) + 180) % 360 - 180)  # [N, A]
-    return distance.argmin(axis=1) == np.array([list(among).index(name) for name in names])
+def has_hue(hues: np.ndarray, names: Sequence[str]) -> np.ndarray:
+    """Whether hues in degrees [N] are within those of their N names, bool [N]."""
+    first, last = np.array([HUES[name] for name in names]).T
+    return (hues - first) % 360 < (last - first) % 360

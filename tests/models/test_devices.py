@@ -63,6 +63,7 @@ def devices(call: Callable[[], object]) -> set[torch.device]:
         "inpainting",
         "style",
         "clip",
+        "text_to_image",
         "video_gan",
     ]
 )

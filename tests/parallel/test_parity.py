@@ -63,7 +63,7 @@ def words_of(model: str) -> list[str]:
     if model == "lstm":
         text = ["data=text", f"data.path={ROOT / 'README.md'}", "data.length=24"]
         return ["model=lstm", *text, "model.network={width: 32, depth: 1, dropout: 0.0}"]
-    if model.startswith("text_"):
+    if model in ("text_gan", "text_vae"):
         words = [f"model={model}", "data=text", f"data.path={ROOT / 'README.md'}", "data.length=24"]
         words.append("model.network={width: 32, depth: 1, heads: 2, dropout: 0.0}")
         gan = ["model.discriminator={filters: 8, dropout: 0.0}", "model.pretraining.samples=80"]  # five updates

@@ -24,6 +24,8 @@ class LatentModel(Model):
     large).
     """
 
+    condition_field = "y"  # of the data, and of conditions: the networks' y
+
     def generator_of(self, weights: str = "ema") -> nn.Module:
         """The network that maps latents to samples: `network`, or a part of it in a subclass."""
         return self.network(weights)
@@ -77,7 +79,7 @@ class LatentModel(Model):
         truncation: psi of a generator that truncates by itself (StyleGAN2), else the bound of latents (`truncate_normal`); None
         for no truncation. side: of images in pixels; None for the data's.
         """
-        y = (cond or {}).get("y")
+        y = (cond or {}).get(self.condition_field)
         network = self.generator_of(weights)
         draw: Callable[..., Tensor] = network if side is None else partial(renderer(network), side=side)
         if truncation is not None:

@@ -1,7 +1,8 @@
-"""Pictures from captions: flow matching with attention to words, and classifier-free guidance (Ho and Salimans 2022)."""
+"""Pictures from captions: flow matching with attention to words and classifier-free guidance, and a GAN (Tao et al. 2022)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +12,7 @@ from src.data.spec import Batch, Spec
 from src.data.vocabulary import PAD
 from src.models.conditions import FromCaptions, caption_field, hide_words
 from src.models.flow import Flow
+from src.models.gan.gan import GAN
 from src.training.ema import EMA
 
 
@@ -72,3 +74,30 @@ class TextToImage(FromCaptions, Flow):
     def example_inputs(self) -> dict[str, Tensor]:
         """See Exports."""
         return {"x_t": torch.zeros(2, *self.spec.shape), "t": torch.full((2,), 0.5), **self.conditions(range(2))}
+
+
+class TextToImageGAN(FromCaptions, GAN):
+    """A GAN, see GAN, whose networks' y are captions, tokens [B, T]. Each network has its own encoder of captions.
+
+    word_dropout: probability of reading a word as UNKNOWN in training. settings: see GAN.
+    """
+
+    def __init__(self, spec: Spec, seed: int, word_dropout: float = 0.0, **settings: Any) -> None:
+        caption_field(spec)
+        super().__init__(spec, seed, **settings)
+        self.word_dropout = word_dropout
+
+    def check_parts(self) -> None:
+        """See Model: nothing to check, networks that read captions are given."""
+
+    def update(self, batches: Sequence[Batch], g_optimizer: Any, d_optimizer: Any) -> None:
+        """See GAN."""
+        field, seen = caption_field(self.spec), []
+        for k, batch in enumerate(batches):
+            draw = partial(self.draw, torch.rand, stream=f"words/{k}")
+            seen.append(batch | {"caption": hide_words(batch["caption"], field, self.word_dropout, draw)})
+        super().update(seen, g_optimizer, d_optimizer)
+
+    def example_inputs(self) -> dict[str, Tensor]:
+        """See Exports."""
+        return {"z": torch.zeros(2, self.z_dim), **self.conditions(range(2))}

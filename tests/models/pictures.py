@@ -119,6 +119,11 @@ PICTURES = {
         "model.network={width: 8, patch: 2, text: {width: 16, heads: 2, dropout: 0.0}}",
         *("model.nfe=3", "model.likelihood_steps=2"),
     ],
+    "text_to_image_gan": [
+        "data.source._target_=pictures.CaptionedShapes",
+        "model.generator={z_dim: 8, width: 4, most: 8, text: {width: 16, heads: 2}}",
+        "model.discriminator={width: 4, most: 8, text: {width: 16, heads: 2}}",
+    ],
 }
 
 

@@ -64,6 +64,7 @@ def devices(call: Callable[[], object]) -> set[torch.device]:
         "style",
         "clip",
         "text_to_image",
+        "text_to_image_gan",
         "video_gan",
     ]
 )

@@ -13,7 +13,10 @@ from src.data.loader import Blocks
 from src.data.vocabulary import PAD, UNKNOWN
 from src.models.capabilities import BoundsLikelihood, ConditionsFromData, Interpolates, Samples
 from src.models.conditions import conditions_for, hide_words
-from src.models.text_to_image import TextToImage
+from src.models.gan.gan import GAN
+from src.models.gan.losses import AdversarialLoss, hinge_discriminator, wasserstein_generator
+from src.models.text_to_image import TextToImage, TextToImageGAN
+from src.networks.df_gan import DFDiscriminator, DFGenerator
 from src.networks.unet import UNet
 from src.networks.word_encoder import WordEncoder
 from src.training import rng
@@ -110,3 +113,46 @@ def test_refusals() -> None:
         make(spec=Digits().spec)
     with pytest.raises(UserError, match=r"model\.condition_dropout=0\.1"):
         make(condition_dropout=0.0).sample([0], guidance=3.0)
+
+
+# GAN
+
+
+def make_gan() -> TextToImageGAN:
+    rng.seed_layers(0, -1)
+    text = partial(WordEncoder, width=16, depth=1, heads=2)
+    networks = {
+        "generator": partial(DFGenerator, z_dim=8, width=8, most=16, text=text),
+        "discriminator": partial(DFDiscriminator, width=8, most=16, text=text),
+    }
+    adam = partial(torch.optim.Adam, lr=1e-3, betas=(0.0, 0.99))
+    loss = AdversarialLoss(hinge_discriminator, wasserstein_generator)
+    return TextToImageGAN(DATA.spec, 3, **networks, loss=loss, g_optimizer=adam, d_optimizer=adam, word_dropout=0.1)
+
+
+def test_the_gan_draws_of_latent_and_caption() -> None:
+    model = make_gan()
+    for parameter in model.network().parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    cond = {"caption": captions("a red disc", "a blue square", "a red disc")}
+    x = model.sample([4, 4, 5], cond)
+    assert x.shape == (3, 3, 16, 16)
+    assert not torch.allclose(x[0], x[1])
+    assert not torch.allclose(x[0], x[2])
+    assert torch.equal(x[1:2], model.sample([4], {"caption": cond["caption"][1:2]}))
+    assert isinstance(model, GAN)
+    model.check_parts()
+
+
+def test_the_gan_learns_from_captions() -> None:
+    """Both encoders change, and the discriminator tells captions apart."""
+    model, train = make_gan(), DATA.split("train")
+    encoders = [network.text.embedding.weight for network in (model.generator, model.discriminator)]  # type: ignore[union-attr]
+    before = [weight.detach().clone() for weight in encoders]
+    optimizers = model.configure_optimizers()
+    for _ in range(3):
+        model.train_on({name: torch.from_numpy(part[None, :16].copy()) for name, part in train.fields.items()}, optimizers)
+    assert all(not torch.equal(weight, old) for weight, old in zip(encoders, before, strict=True))
+    batch = batch_of(DATA, rows=8)
+    other = batch | {"caption": batch["caption"].roll(1, dims=0)}
+    assert not torch.allclose(model.discriminate(batch), model.discriminate(other))

@@ -167,9 +167,7 @@ class ODEModel(OneLoss):
         guidance: float | None = None,
     ) -> Tensor:
         """Noise [N, D] from N(0, I) to samples [N, *shape] on the CPU; the other arguments as of `sample`."""
-        found = []
-        for states in self.solutions(z, cond, weights, nfe, solver, guidance):
-            found.append(self.finish(last(states)))
+        found = [self.finish(last(states)) for states in self.solutions(z, cond, weights, nfe, solver, guidance)]
         return torch.cat(found) if found else torch.empty(0, *self.spec.shape)
 
     @torch.no_grad()

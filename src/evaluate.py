@@ -61,7 +61,7 @@ def record_name(settings: Mapping[str, Any], own: Mapping[str, Any]) -> str:
     words = []
     for key, value in sorted(changed.items()):
         is_file = isinstance(value, str) and Path(value).is_file()
-        words.append(f"{key}={sha256(Path(value))[:8] if is_file else value}")
+        words.append(f"{key}={sha256(Path(value))[:8] if is_file else value}".replace("/", "%2F"))
     return "-".join(["metrics", *words])
 
 

@@ -3,8 +3,8 @@
 attributes= chooses classes by words in their names.
 Of text: prompt=, source=, heads=, form=, rhyme=true, script=; chat=true answers lines on stdin. Of music: tempo=, key=, bars=,
 lyrics=, attribute=, strength=, and MIDI files for prompt=, melody=, from=, to=. Of pictures made from others: source=, a file
-or a folder, mask=, direction=. reconstruct=, traverse=, attribute= and samples of a model that reads a source, without
-source=, also read the run's data.
+or a folder, mask=, direction=. Of pictures from captions: prompt=. reconstruct=, traverse=, attribute= and samples of a model
+that reads a source or a caption, without source= or prompt=, also read the run's data.
 """
 
 import contextlib
@@ -133,6 +133,7 @@ def write(config: dict[str, Any], run: RunFolder, experiment: Experiment, checkp
         modality, drawn = typed.modality, drawn | typed.record
         drawn |= picture_sources.given(config) | picture_sources.names(files, config)
         cond, shown = conditions(model, config, typed, run, seeds, files)
+        drawn |= {} if config["prompt"] is not None else prompts.captions_record(model, cond)
         settings = sampling_settings(config, model.sample)
         portions = draw(lambda *row: modality.finish(typed.sample(*row, **settings)), seeds, cond)
         portions = chain([next(portions)], portions)  # what cannot be drawn is refused before anything is deleted
@@ -228,6 +229,10 @@ def conditions(
         batch = picture_sources.read(files, model, config) if files else test_batch(model, config, run, n)
         found = picture_sources.conditions(model, config, batch, seeds)
         return found | (cond or {}), {"sources": found["source"]}
+    if typed.caption is not None:
+        return {"caption": typed.caption.expand(n, -1)}, {}
+    if prompts.reads_captions(model):
+        return {"caption": test_batch(model, config, run, n)["caption"]} | (cond or {}), {}
     if typed.source is not None:
         return prompts.source_condition(model, typed.modality, typed.source, n) | (cond or {}), {}
     if "source" not in model.conditions([0]):

@@ -9,6 +9,7 @@ import safetensors.torch
 from PIL import Image
 
 from src.config.errors import UserError
+from src.evaluate import record_name
 from src.system.files import sha256
 from src.train import train
 
@@ -119,3 +120,7 @@ def test_damaged_checkpoints_are_named(tiny_run: Path, in_process: Any, tmp_path
     answer = in_process("evaluate", f"run={folder}")
     assert answer.returncode == 2
     assert "has no intact checkpoint" in answer.stderr
+
+
+def test_a_folder_in_the_settings_makes_no_folder_of_the_record() -> None:
+    assert record_name({"clip": "runs/clip/0"}, {"clip": None}) == "metrics-clip=runs%2Fclip%2F0"

@@ -155,7 +155,7 @@ def test_every_model_goes_on_as_if_nothing_had_happened(
     data = words_of_pictures(model) if model in PICTURES else data
     data = words_of_clips(suite=False) if model == "video_gan" else data
     data += ["model.pretraining.samples=16"] if model == "text_gan" else []  # two updates
-    data += ["model.network.width=32", "data.length=24"] if model.startswith("text_") else []
+    data += ["model.network.width=32", "data.length=24"] if model in TEXTS[1:] else []
     words = [f"model={model}", *data, "debug=tiny", "trainer.threads=1", "data.batch_size=8", "stop={epochs: null}"]
     words += ["checkpoint.every=3", "validation={every: 100, samples: 32}", "samples.n=4", "evaluate=false"]
     updates = 5 * compose(*words)["model"].get("d_steps", 1) * 8

@@ -17,7 +17,7 @@ ALLOWED_TARGETS = (
     *("src.evaluation.images.", "src.evaluation.likelihood.", "src.evaluation.representation.", "src.evaluation.text."),
     *("src.evaluation.music.", "src.evaluation.translation.", "src.evaluation.inpainting.", "src.evaluation.style."),
     "src.evaluation.video.",
-    "src.evaluation.retrieval.",
+    *("src.evaluation.retrieval.", "src.evaluation.text_to_image."),
     *("src.training.ema.", "src.training.schedules.", "torch.optim."),
     *("pytorch_lightning.callbacks.", "pytorch_lightning.loggers."),
 )
@@ -71,7 +71,8 @@ KEYS = {
     **dict.fromkeys(("baseline", "host"), TEXT),
     "port": PORT,
     "evaluation.device": DEVICE,
-    **dict.fromkeys(("paths.data", "paths.runs", "paths.cache", "data.path", "data.path_b", "evaluation.weights"), PATH),
+    **dict.fromkeys(("paths.data", "paths.runs", "paths.cache", "data.path", "data.path_b"), PATH),
+    **dict.fromkeys(("evaluation.weights", "evaluation.clip"), PATH),
     **dict.fromkeys(("run", "run_dir", "extend", "publish", "published", "out", "output", "readme", "results", "store"), PATH),
     **dict.fromkeys(("table", "json", "curves", "metrics"), PATH),
     "runs": PATHS,
@@ -167,6 +168,7 @@ CHOICES = {
 # Keys that may be null. A name that ends with a dot stands for all keys of that section.
 NULLABLE = (
     *("stop.", "trainer.threads", "trainer.profile", "evaluation.extractor", "evaluation.weights", "evaluation.device"),
+    "evaluation.clip",
     *("truncation", "side", "temperature", "top_k", "top_p", "nfe", "solver", "guidance", "direction"),
     *("prompt", "source", "mask", "heads", "form", "script", "tempo", "key", "bars", "melody", "from", "to", "lyrics"),
     *("attribute", "attributes", "strength"),

@@ -19,6 +19,9 @@ COLUMNS = (
     Column("l1", "L1 ↓", "mean absolute difference of pixels, 0 to 1"),
     Column(f"{HOLE}l1", "L1 of the hole ↓", "mean absolute difference of the hole's pixels, 0 to 1"),
     Column("edge_f1", "edges ↑", "F1 of the edges of sample and target, at most a pixel apart, 0 to 1", "higher"),
+    Column("r_precision", "R-precision ↑", "share of samples whose own caption a CLIP model finds among 99 others", "higher"),
+    Column("colour", "colour ↑", "share of samples with the hue that is named, of those whose caption names one", "higher"),
+    Column("composition", "composition ↑", "share of seeds from which two captions both give the hue that they name", "higher"),
     Column(
         "copies", "copies", "share of samples suspiciously close to a training picture; 0.05 for unseen real pictures", None
     ),
@@ -36,6 +39,8 @@ CONTROL_NAMES = {
     "mean_image": "mean of the training pictures",
     "nearest": "target of the most similar training source",
     "shuffled": "another pair's target",
+    "nearest_caption": "training picture with the most similar caption",
+    "shuffled_captions": "samples of other captions",
     "mean_fill": "mean colour around the hole",
     "diffusion_fill": "diffusion from the hole's edge",
     "nearest_fill": "pixels of the most similar training picture",

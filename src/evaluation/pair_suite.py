@@ -104,6 +104,12 @@ class PairSuite:
         """The controls' pictures [N, C, H, W] by name."""
         raise NotImplementedError
 
+    def of_model(
+        self, model: "Model", reference: "Reference", drawn: "Tensor"
+    ) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
+        """Further metrics, and controls that depend on the model, whose samples are `drawn` [N, C, H, W]. All ranks call it."""
+        return {}, {}
+
     def sources(self, reference: "Reference") -> "Tensor":
         """What the model was given, for a picture: uint8 [N, C, H, W]."""
         raise NotImplementedError
@@ -165,12 +171,14 @@ class PairSuite:
         device = self.place(model)
         reference = self.reference(dataset)
         drawn, reference.masks = self.draw(model, dataset, self.split, reference.rows, self.seed, show=True)
+        more_metrics, more_controls = self.of_model(model, reference, drawn)
         if not is_first():
             return {}
         described = reference.described(self.name) | {"first_seed": self.seed}
         known = reference.known(self.cache, described)
         controls = reference.controls(self.cache, described, known, lambda known: self.candidates(reference, known))
         metrics = reference.measure({"": drawn}, known)[""]
+        metrics, controls = metrics | more_metrics, controls | more_controls
         self.show(reference, drawn, known, modality, folder)
         shown = columns(metrics, self.extractor.name)
         names = {name: CONTROL_NAMES[name] for name in controls}
@@ -179,15 +187,22 @@ class PairSuite:
 
     def show(self, reference: "Reference", drawn: "Tensor", known: "Arrays", modality: Any, folder: Path) -> None:
         """Write pictures of a few pairs, and of samples beside the training pictures nearest to them in the features."""
+        from src.evaluation.pair_protocol import picture, shown_rows
+        from src.modalities.modality import ShowsInterpolations
+
+        if isinstance(modality, ShowsInterpolations):
+            columns = [self.sources(reference), drawn, reference.targets]
+            modality.strip(picture(columns, shown_rows(len(drawn))), folder / "pairs.png")
+        self.show_neighbours(reference, drawn, known, modality, folder)
+
+    def show_neighbours(self, reference: "Reference", drawn: "Tensor", known: "Arrays", modality: Any, folder: Path) -> None:
         import torch
 
         from src.evaluation.metrics.neighbours import nearest
-        from src.evaluation.pair_protocol import picture, shown_rows
-        from src.modalities.modality import ShowsInterpolations, ShowsNeighbours
+        from src.evaluation.pair_protocol import shown_rows
+        from src.modalities.modality import ShowsNeighbours
 
         rows = shown_rows(len(drawn))
-        if isinstance(modality, ShowsInterpolations):
-            modality.strip(picture([self.sources(reference), drawn, reference.targets], rows), folder / "pairs.png")
         if isinstance(modality, ShowsNeighbours):
             train = torch.from_numpy(known["train"])
             _, found = nearest(self.extractor(drawn[rows]).features, train, k=min(NEIGHBOURS, len(train)))

@@ -231,23 +231,24 @@ class Baselines:
         train = dataset.split("train")
         batch = train.batch(np.arange(len(train)))
         self.names = dataset.spec.fields["caption"].names
-        self.words, self.colours = self.words_of(batch["caption"]), histograms(batch["x"])
-
-    def words_of(self, captions: np.ndarray) -> Tensor:
-        """Which words captions [N, T] have: float [N, V], without those of SPECIAL tokens."""
-        found = torch.zeros(len(captions), len(self.names)).scatter_(1, torch.from_numpy(captions), 1.0)
-        found[:, [self.names.index(name) for name in (PAD, UNKNOWN) if name in self.names]] = 0
-        return found
+        self.words, self.colours = words_in(batch["caption"], self.names), histograms(batch["x"])
 
     def by_words(self, captions: np.ndarray, pictures: np.ndarray) -> np.ndarray:
         """The colours of the training picture whose caption is nearest, against those of each picture."""
-        colours = nearest(overlap(self.words_of(captions), self.words)) @ self.colours  # [C, colours]
+        colours = nearest(overlap(words_in(captions, self.names), self.words)) @ self.colours  # [C, colours]
         return intersection(colours, histograms(pictures)).numpy()
 
     def by_colours(self, captions: np.ndarray, pictures: np.ndarray) -> np.ndarray:
         """The words of the training picture whose colours are nearest, against those of each caption."""
         weights = nearest(intersection(histograms(pictures), self.colours))  # [P, N]
-        return (weights @ overlap(self.words, self.words_of(captions))).T.contiguous().numpy()
+        return (weights @ overlap(self.words, words_in(captions, self.names))).T.contiguous().numpy()
+
+
+def words_in(captions: np.ndarray, names: tuple[str, ...]) -> Tensor:
+    """Which words captions [N, T] have: float [N, V], without those of SPECIAL tokens. names: of the tokens."""
+    found = torch.zeros(len(captions), len(names)).scatter_(1, torch.from_numpy(captions), 1.0)
+    found[:, [names.index(name) for name in (PAD, UNKNOWN) if name in names]] = 0
+    return found
 
 
 def histograms(x: np.ndarray) -> Tensor:

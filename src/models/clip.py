@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from itertools import combinations
 from typing import Any
 
@@ -13,8 +14,8 @@ from torch.utils.checkpoint import checkpoint
 
 from src.config.errors import UserError
 from src.data.spec import Batch, Spec
-from src.data.vocabulary import PAD, UNKNOWN
 from src.models.augment import Augmentation
+from src.models.conditions import hide_words
 from src.models.model import OneLoss, evaluating
 from src.parallel.collectives import from_all_processes, own_rows, world_size
 from src.training.ema import EMA
@@ -80,12 +81,8 @@ class Clip(OneLoss):
         parts: Any = self.augment[field] if field in self.augment else ()  # noqa: SIM401 (a ModuleDict has no get)
         for i, augment in enumerate(parts):
             values = augment(values, self.draw(torch.rand, len(values), augment.draws, f"view/{field}/{i}"))
-        names = self.spec.fields[field].names
-        if self.word_dropout and UNKNOWN in names:
-            dropped = self.draw(torch.rand, len(values), values.shape[1], f"words/{field}") < self.word_dropout
-            dropped &= values != names.index(PAD)
-            values = torch.where(dropped, names.index(UNKNOWN), values)
-        return values
+        draw = partial(self.draw, torch.rand, stream=f"words/{field}")
+        return hide_words(values, self.spec.fields[field], self.word_dropout, draw)
 
     def embedded(self, batch: Batch) -> Batch:
         """Unit vectors [B, P] by field, of chunks in turn if `chunk` asks for it."""

@@ -1,18 +1,20 @@
-"""Conditions of samples: classes and their defaults, dropping them in training for classifier-free guidance, sources of data.
+"""Conditions of samples: classes, captions, dropping them in training for classifier-free guidance, sources of data.
 
 Classifier-free guidance: Ho and Salimans 2022.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from src.config.errors import UserError
 from src.data.dataset import Split
 from src.data.pixels import to_uint8
-from src.data.spec import Batch
+from src.data.spec import Batch, Field, Spec
+from src.data.vocabulary import PAD, UNKNOWN
 from src.models.capabilities import ConditionsFromData
 
 SOURCE = "source", "source_length"  # fields of pairs: what x is generated from
@@ -29,6 +31,41 @@ def drop(y: Tensor, null: int, share: float, uniform: Tensor) -> Tensor:
     uniform: from U(0, 1), [B], or [B, 1] for conditions [B, T]: each sample loses its condition with probability `share`.
     """
     return torch.where(uniform < share, null, y)
+
+
+def hide_words(tokens: Tensor, field: Field, share: float, draw: Callable[[int, int], Tensor]) -> Tensor:
+    """Captions [B, T] where each word is read as UNKNOWN with probability `share`, so that unknown words are nothing new.
+
+    draw: (B, T) -> numbers [B, T] from U(0, 1).
+    """
+    if not share or UNKNOWN not in field.names:
+        return tokens
+    hidden = draw(*tokens.shape) < share
+    hidden &= tokens != field.names.index(PAD)
+    return torch.where(hidden, field.names.index(UNKNOWN), tokens)
+
+
+class FromCaptions:
+    """Of rules whose networks' y are captions, tokens [B, T] of the field `caption`. The empty caption means: any picture."""
+
+    condition_field = "caption"
+    spec: Spec
+
+    def conditions(self, seeds: Sequence[int]) -> Batch:
+        """See Samples: empty captions, {"caption": [N, T]}."""
+        field = caption_field(self.spec)
+        return {"caption": torch.full((len(seeds), *field.shape), field.names.index(PAD), dtype=torch.int64)}
+
+    def conditions_from(self, batch: Batch, seeds: Sequence[int]) -> Batch:
+        """See ConditionsFromData: the captions of the batch."""
+        return {"caption": batch["caption"]}
+
+
+def caption_field(spec: Spec) -> Field:
+    """The field `caption`; UserError for data without one."""
+    if "caption" not in spec.fields:
+        raise UserError("this model draws what captions say, and the data have none: take data=emoji_captions")
+    return spec.fields["caption"]
 
 
 def conditions_for(model: Any, split: Split, rows: np.ndarray, seeds: Sequence[int]) -> Batch:

@@ -24,6 +24,8 @@ class LatentModel(Model):
     large).
     """
 
+    condition_field = "y"  # of the data, and of conditions: the networks' y
+
     def generator_of(self, weights: str = "ema") -> nn.Module:
         """The network that maps latents to samples: `network`, or a part of it in a subclass."""
         return self.network(weights)
@@ -77,7 +79,7 @@ class LatentModel(Model):
         truncation: psi of a generator that truncates by itself (StyleGAN2), else the bound of latents (`truncate_normal`); None
         for no truncation. side: of images in pixels; None for the data's.
         """
-        y = (cond or {}).get("y")
+        y = (cond or {}).get(self.condition_field)
         network = self.generator_of(weights)
         draw: Callable[..., Tensor] = network if side is None else partial(renderer(network), side=side)
         if truncation is not None:
@@ -133,15 +135,16 @@ class LatentModel(Model):
 def batches(
     z: Tensor, y: Tensor | None, like: Tensor, batch: int = SAMPLE_BATCH
 ) -> Iterator[tuple[int, Tensor, Tensor | None]]:
-    """Latents [N, D] and classes [N] in batches of `batch` rows, on the device and with the dtype of `like`.
+    """Latents [N, D] and conditions [N, ...] in batches of `batch` rows, on the device and with the dtype of `like`.
 
-    Yields (n, z [batch, D], y [batch] or None), of which only the first n rows count: the last batch is padded.
+    Yields (n, z [batch, D], y [batch, ...] or None), of which only the first n rows count: the last batch is padded.
     """
     for start in range(0, len(z), batch):
         rows = slice(start, start + batch)
         size = len(z[rows])
         z_batch = functional.pad(z[rows], (0, 0, 0, batch - size)).to(like.device, like.dtype)
-        yield size, z_batch, None if y is None else functional.pad(y[rows], (0, batch - size)).to(like.device)
+        missing = [0, 0] * (0 if y is None else y.dim() - 1) + [0, batch - size]  # the last dimension comes first
+        yield size, z_batch, None if y is None else functional.pad(y[rows], missing).to(like.device)
 
 
 def renderer(network: nn.Module) -> Callable[..., Tensor]:

@@ -26,7 +26,7 @@ class ODEModel(OneLoss):
     `likelihood_scales` and `shown`.
 
     network: called with `spec=` and `conditional=`, maps (x [B, *shape], t [B], y [B] or None) to [B, *shape]; its `classes` is
-    the number of classes, 0 if unconditional, and y = classes means no class.
+    the number of classes, 0 if unconditional, and y = classes means no class (`null`).
     optimizer, ema, lr_schedule: see OneLoss.
     conditional: the model is conditioned on the class.
     condition_dropout: share of the training samples without their class, which guidance needs.
@@ -34,6 +34,7 @@ class ODEModel(OneLoss):
     likelihood_steps: steps of `tight_nll`, two evaluations with a backward pass each; `nll` takes a quarter of them.
     """
 
+    condition_field = "y"  # of the data, and of conditions: the networks' y
     noise_scale = 1.0
     likelihood_scales = 1.0, 1.0
 
@@ -60,6 +61,11 @@ class ODEModel(OneLoss):
         self.set_network(network(spec=spec, conditional=conditional))
         self.classes: int = self.learner.classes  # type: ignore[assignment]
         self.check_guidance(guidance)
+
+    @property
+    def null(self) -> int:
+        """The number in a condition that means none."""
+        return self.classes
 
     # What a subclass defines
 
@@ -99,11 +105,16 @@ class ODEModel(OneLoss):
 
     def training_pair(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
         """Dequantised data [B, *shape] and classes [B] of which some are dropped; None if unconditional."""
-        x, y = batch["x"], batch.get("y") if self.classes else None
+        x, y = batch["x"], self.condition_of(batch)
         x = self.dequantised(x, self.draw(torch.rand, len(x), self.size, "dequantisation"))
         if y is not None:
-            y = drop(y, self.classes, self.condition_dropout, self.draw(torch.rand, len(x), 1, "condition")[:, 0])
+            uniform = self.draw(torch.rand, len(x), 1, "condition").view(-1, *[1] * (y.dim() - 1))  # [B] or [B, 1]
+            y = drop(y, self.null, self.condition_dropout, uniform)
         return x, y
+
+    def condition_of(self, batch: Batch | None) -> Tensor | None:
+        """The networks' y of a batch; None if unconditional."""
+        return (batch or {}).get(self.condition_field) if self.classes else None
 
     # Samples
 
@@ -156,9 +167,7 @@ class ODEModel(OneLoss):
         guidance: float | None = None,
     ) -> Tensor:
         """Noise [N, D] from N(0, I) to samples [N, *shape] on the CPU; the other arguments as of `sample`."""
-        found = []
-        for states in self.solutions(z, cond, weights, nfe, solver, guidance):
-            found.append(self.finish(last(states)))
+        found = [self.finish(last(states)) for states in self.solutions(z, cond, weights, nfe, solver, guidance)]
         return torch.cat(found) if found else torch.empty(0, *self.spec.shape)
 
     @torch.no_grad()
@@ -204,7 +213,7 @@ class ODEModel(OneLoss):
         guidance = self.guidance if guidance is None else guidance
         check_solver(solver, nfe)
         self.check_guidance(guidance)
-        times, y, network = self.times(count_steps(solver, nfe)), (cond or {}).get("y"), self.network(weights)
+        times, y, network = self.times(count_steps(solver, nfe)), self.condition_of(cond), self.network(weights)
         with evaluating(network):
             for size, z_batch, y_batch in batches(z, y, next(network.parameters())):
                 x = z_batch.unflatten(1, self.spec.shape) * self.noise_scale
@@ -216,7 +225,7 @@ class ODEModel(OneLoss):
         time = torch.full((len(x),), t, dtype=x.dtype, device=x.device)
         if guidance == 1 or y is None:
             return self.velocity(network, x, time, y)
-        both = torch.cat([torch.full_like(y, self.classes), y])
+        both = torch.cat([torch.full_like(y, self.null), y])
         null, conditional = self.velocity(network, torch.cat([x, x]), torch.cat([time, time]), both).chunk(2)
         return null + guidance * (conditional - null)
 
@@ -256,7 +265,7 @@ class ODEModel(OneLoss):
         upper bound: -log of the probability of a level is at most the mean of -log(p(x) * level width^D) over the level. Row i
         always has the same random numbers.
         """
-        x, y = batch["x"], batch.get("y") if self.classes else None
+        x, y = batch["x"], self.condition_of(batch)
         rows = [rng.generator(row, "likelihood") for row in range(len(x))]
         uniform = torch.stack([torch.rand(self.size, generator=row) for row in rows])
         probe = torch.stack([torch.randint(2, (self.size,), generator=row) for row in rows]).mul_(2).sub_(1)  # [B, D]

@@ -30,6 +30,7 @@ score; the first is the floor. A mark names a control that does better than a re
 MEASURED = {
     "pairs": "Unseen pairs: what a sample is made from, the sample, what it should be",
     "retrieval": "Unseen captions: a picture of the caption, and the five that are found first",
+    "captions": "Unseen captions: the sample that is drawn of the caption, and the real picture",
 }
 
 

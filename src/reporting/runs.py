@@ -32,6 +32,7 @@ class Run:
     film: Path | None
     pairs: Path | None  # what samples are made from, samples, and what they should be
     retrieval: Path | None  # captions, each with the pictures that are found by it
+    captions: Path | None  # captions, each with what is drawn of it
     sounds: dict[str, Path] = field(default_factory=dict)  # see src.runs.sounds
 
     @property
@@ -121,6 +122,7 @@ def read_run(path: Path, name: str) -> Run:
             film=_if_there(folder.samples / "film.gif") or _if_there(path / "film.gif"),
             pairs=_if_there(folder.samples / "pairs.png") or _if_there(path / "pairs.png"),
             retrieval=_if_there(folder.samples / "retrieval.png") or _if_there(path / "retrieval.png"),
+            captions=_if_there(folder.samples / "captions.png") or _if_there(path / "captions.png"),
             sounds=newest_sound(path),
         )
         _check(run)

@@ -40,7 +40,7 @@ from src.system.files import check_writable, read_json, remove_leftovers, write_
 # Keys that every run's config has.
 SECTIONS = {"seed": int, "name": str, **dict.fromkeys(("data", "model", "trainer", "evaluation", "stop"), dict)}
 DIGIT = "[0-9]"
-MEASURED = "pairs.png", "retrieval.png"  # pictures that suites write
+MEASURED = "pairs.png", "retrieval.png", "captions.png"  # pictures that suites write
 START_AGAIN = "restore an intact copy, or train again with fresh=true"
 
 

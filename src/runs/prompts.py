@@ -1,5 +1,6 @@
-"""What a person types for a model of text: how samples begin, what they answer, the form that they keep, their script."""
+"""What a person types in words: how texts begin, what they answer, their form and script; and what pictures show."""
 
+import difflib
 import functools
 import sys
 from collections.abc import Callable, Mapping
@@ -12,18 +13,21 @@ from src.data.encodings import decode
 KEYS = "prompt", "source", "heads", "form", "rhyme", "script"
 READ = "prompt", "source", "heads"  # keys whose values are texts of a person, in any script
 SHOWN, CHOICES = 40, 5  # characters of a text, and characters with several forms, in a message
+SIMILAR, ALIKE = 3, 0.6  # words that are proposed for an unknown one, and how alike they must be (difflib's ratio)
 
 
 class Typed(NamedTuple):
     """sample: function of (seeds, cond, ...) that draws samples. modality: shows them. source: see `source_condition`.
 
     record: what was typed, what it was read as if that differs, and the forms that the samples are forced to keep; JSON.
+    caption: what pictures show, tokens int64 [T]; None if nothing was typed.
     """
 
     sample: Callable[..., Any]
     modality: Any
     source: str | None
     record: dict[str, Any]
+    caption: Any = None
 
 
 def given(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -38,6 +42,10 @@ def typed(model: Any, modality: Any, config: Mapping[str, Any]) -> Typed:
     from src.models.constraints import constraints_of
 
     record = given(config)
+    if "prompt" in record and reads_captions(model):
+        if others := [key for key in record if key != "prompt"]:
+            raise UserError(f"this model knows no {others[0]}=, which is for text: leave it out")
+        return Typed(model.sample, modality, None, record, caption_of(model, record["prompt"]))
     for key in record:
         if key != "source" and not (isinstance(modality, ReadsText) and (key == "script" or isinstance(model, Continues))):
             raise UserError(f"this model knows no {key}=, which is for text: leave it out")
@@ -53,6 +61,39 @@ def typed(model: Any, modality: Any, config: Mapping[str, Any]) -> Typed:
     if "script" in record:
         modality = modality.in_script(record["script"])
     return Typed(sample, modality, texts.get("source"), record)
+
+
+def reads_captions(model: Any) -> bool:
+    """Whether a model draws pictures of captions."""
+    return "caption" in model.conditions([0])
+
+
+def caption_of(model: Any, text: str) -> Any:
+    """A prompt as a caption, tokens int64 [T]; UserError for words that the training captions lack, and for too many words."""
+    import torch
+
+    from src.data.words import Words, words
+
+    field = model.spec.fields["caption"]
+    vocabulary = Words(field.names, field.shape[0])
+    if unknown := vocabulary.unknown(text):
+        found = {word: difflib.get_close_matches(word, field.names, SIMILAR, ALIKE) for word in unknown}
+        said = [word + (f" (did you mean {' or '.join(close)}?)" if close else "") for word, close in found.items()]
+        raise UserError(f"prompt: not among the words of the training captions: {', '.join(said)}: say it in other words")
+    if (count := len(words(text))) > vocabulary.length:
+        raise UserError(f"prompt: it has {count} words, and this model reads {vocabulary.length}: shorten it")
+    return torch.from_numpy(vocabulary.encode(text))
+
+
+def captions_record(model: Any, cond: Any) -> dict[str, Any]:
+    """{"captions": the texts of the captions of `cond`}, for the record of samples; empty for models that read none."""
+    if not reads_captions(model):
+        return {}
+    from src.data.words import Words
+
+    field = model.spec.fields["caption"]
+    vocabulary = Words(field.names, field.shape[0])
+    return {"captions": [vocabulary.decode(tokens) for tokens in cond["caption"].tolist()]}
 
 
 def read_as(modality: Any, key: str, text: str) -> str:

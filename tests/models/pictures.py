@@ -100,7 +100,7 @@ class Mean:
         return record(self.main, [Column("l1", "L1", "of pictures")], value, {}, {}, {"suite": "l1"})
 
 
-# Models of conf/model that make pictures of pictures, or match them with words, and words that make each small.
+# Models of conf/model that make pictures of pictures or of words, or match them with words, and words that make each small.
 PICTURES = {
     "pix2pix": ["model.generator={widths: [8, 8], dropout: 0.5, dropped: 1}", "model.discriminator={width: 8, layers: 1}"],
     "cyclegan": ["model.generator={width: 4, blocks: 1}", "model.discriminator={width: 4, layers: 1}", "model.pool=20"],
@@ -113,6 +113,16 @@ PICTURES = {
         "data.source._target_=pictures.CaptionedShapes",
         *("model.network.towers.x.widths=[8, 8]", "model.network.towers.caption={width: 16, heads: 2}"),
         *("model.network.towers.caption.dropout=0.0", "model.augment.x.1.pixels=1", "model.chunk=5"),
+    ],
+    "text_to_image": [
+        "data.source._target_=pictures.CaptionedShapes",
+        "model.network={width: 8, patch: 2, text: {width: 16, heads: 2, dropout: 0.0}}",
+        *("model.nfe=3", "model.likelihood_steps=2"),
+    ],
+    "text_to_image_gan": [
+        "data.source._target_=pictures.CaptionedShapes",
+        "model.generator={z_dim: 8, width: 4, most: 8, text: {width: 16, heads: 2}}",
+        "model.discriminator={width: 4, most: 8, text: {width: 16, heads: 2}}",
     ],
 }
 

@@ -63,6 +63,8 @@ def devices(call: Callable[[], object]) -> set[torch.device]:
         "inpainting",
         "style",
         "clip",
+        "text_to_image",
+        "text_to_image_gan",
         "video_gan",
     ]
 )

@@ -1,10 +1,14 @@
 """The U-Net's shapes, its first output, and what reaches what."""
 
+from functools import partial
+
 import pytest
 import torch
 
-from src.data.spec import Spec
+from src.data.spec import Field, Spec
+from src.data.vocabulary import PAD
 from src.networks.unet import UNet
+from src.networks.word_encoder import WordEncoder
 
 CLASSES = tuple("abc")
 
@@ -63,3 +67,22 @@ def test_what_it_cannot_be_built_for() -> None:
         UNet(Spec.of("image", (1, 8, 8)), width=12)
     with pytest.raises(ValueError, match="the data has no classes"):
         UNet(Spec.of("image", (1, 8, 8)), conditional=True)
+
+
+def captioned(conditional: bool = True) -> UNet:
+    names = (PAD, *"abcde")
+    spec = Spec({"x": Field("image", (3, 16, 16), "uint8"), "caption": Field("tokens", (4,), "int64", names)})
+    settings = {"width": 8, "attention": [1], "blocks": 1, "text": partial(WordEncoder, width=16, heads=2)}
+    return UNet(spec, conditional=conditional, **settings)  # type: ignore[arg-type]
+
+
+def test_words_reach_the_output_and_no_caption_is_the_empty_one() -> None:
+    network = scrambled(captioned()).double().requires_grad_(False)
+    x, t = torch.randn(1, 3, 16, 16, dtype=torch.float64).expand(4, -1, -1, -1), torch.full((4,), 0.3, dtype=torch.float64)
+    y = torch.tensor([[1, 2, 0, 0], [2, 1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 0]])
+    found = network(x, t, y)
+    distances = torch.cdist(found.flatten(1), found.flatten(1))
+    assert distances[~torch.eye(4, dtype=torch.bool)].min() > 1e-6  # the order of words matters too
+    torch.testing.assert_close(network(x, t)[0], found[3])
+    assert network.classes == 6
+    assert captioned(conditional=False).text is None

@@ -18,6 +18,7 @@ from tunes import words_of_walks
 ROOT = Path(__file__).parents[2]
 MODELS = sorted(path.stem for path in (ROOT / "conf" / "model").glob("*.yaml"))
 FAST = ["cdcgan", "vae", "flow", "gpt", "text_vae", "text_gan", "autoregressive_images", "contrastive", "clip", "cyclegan"]
+FAST += ["text_to_image", "text_to_image_gan"]
 TINY = [
     *("debug=tiny", "trainer.threads=1", "trainer.precision=64-true", "data.batch_size=16", "evaluate=false"),
     *("checkpoint.every=1000", "validation={every: 100, samples: 32}", "samples={n: 4, per_decade: 1}"),
@@ -63,7 +64,7 @@ def words_of(model: str) -> list[str]:
     if model == "lstm":
         text = ["data=text", f"data.path={ROOT / 'README.md'}", "data.length=24"]
         return ["model=lstm", *text, "model.network={width: 32, depth: 1, dropout: 0.0}"]
-    if model.startswith("text_"):
+    if model in ("text_gan", "text_vae"):
         words = [f"model={model}", "data=text", f"data.path={ROOT / 'README.md'}", "data.length=24"]
         words.append("model.network={width: 32, depth: 1, heads: 2, dropout: 0.0}")
         gan = ["model.discriminator={filters: 8, dropout: 0.0}", "model.pretraining.samples=80"]  # five updates

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from pictures import words_of_pictures
 from src.config.command_line import quoted
 from src.config.errors import UserError
 from src.generate import generate
@@ -101,3 +102,49 @@ def test_a_dialogue_in_another_script(poems_run: Path, in_process: Any, monkeypa
     assert answers[0][0] == answers[1][0]
     assert answers[0][0].startswith("春风")
     assert answers[0][1] == "source: read as 龍頭, in the script of the data\n"
+
+
+@pytest.fixture(scope="module")
+def pictures_run(compose: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("captions")
+    words = ["model=text_to_image", *words_of_pictures("text_to_image"), "debug=tiny", "stop.samples=64", "evaluate=false"]
+    train(compose(*words, "validation=null", "samples=null", "trainer.threads=1", f"run_dir={folder}/run"))
+    return folder / "run"
+
+
+@pytest.fixture
+def draw_pictures(pictures_run: Path, compose: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """draw_pictures("prompt=a red disc", ...): the record of two samples."""
+    monkeypatch.setenv("AIGC_PACKAGES", "pictures")
+
+    def drawn(*words: str) -> dict[str, Any]:
+        words = (f"run={pictures_run}", "n=2", f"out={tmp_path}/out", *(quoted(word, "generate") for word in words))
+        config = compose(*words, name="generate", nullable=("n", "paths.data", "data.path"))
+        return json.loads((generate(config) / "samples.json").read_text())
+
+    return drawn
+
+
+def test_a_prompt_says_what_pictures_show(draw_pictures: Any, tmp_path: Path) -> None:
+    record = draw_pictures("prompt=A red, square!", "guidance=3")
+    assert (record["provenance"]["prompt"], record["provenance"]["guidance"]) == ("A red, square!", 3)
+    assert "captions" not in record["provenance"]
+    red = (tmp_path / "out" / "000000.png").read_bytes()
+    draw_pictures("prompt=blue disc", "guidance=3")
+    assert (tmp_path / "out" / "000000.png").read_bytes() != red
+    assert draw_pictures()["provenance"]["captions"] == ["<unknown> blue disc", "a blue square"]  # of the test split
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["prompt=a red sqare and pear"], r"prompt: .*: sqare \(did you mean square\?\), and, pear: say it in other words"),
+        (["prompt=red red red red red red red"], "it has 7 words, and this model reads 6: shorten it"),
+        (["prompt=red", "class=disc"], "not class-conditional: leave class= out"),
+        (["prompt=red", "rhyme=true"], "this model knows no rhyme=, which is for text"),
+        (["heads=red"], "this model knows no heads=, which is for text"),
+    ],
+)
+def test_prompts_that_cannot_be_drawn(words: list[str], message: str, draw_pictures: Any) -> None:
+    with pytest.raises(UserError, match=message):
+        draw_pictures(*words)

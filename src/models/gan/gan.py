@@ -86,7 +86,7 @@ class GAN(Adversarial, LatentModel):
         """Algorithm 1: `d_steps` updates of the discriminator, each on its own batch, then one of the generator."""
         self.set_rates(g_optimizer, d_optimizer)
         for k, batch in enumerate(batches):
-            real, y = batch["x"], batch.get("y")
+            real, y = batch["x"], batch.get(self.condition_field)
             rng.seed_layers(self.seed, self.step, k)
             z = self.noise(len(real), k)
             with torch.set_grad_enabled(k == len(batches) - 1):  # the generator is trained on the last fakes only
@@ -166,7 +166,7 @@ class GAN(Adversarial, LatentModel):
         }
 
     def discriminate(self, batch: Batch) -> Tensor:
-        return self.discriminator(batch["x"], batch.get("y"))
+        return self.discriminator(batch["x"], batch.get(self.condition_field))
 
 
 @torch.no_grad()

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.linalg import vector_norm
 from torch.nn import functional as F
 
-from src.parallel.collectives import mean_over_processes
+from src.parallel.collectives import from_all_processes, mean_over_processes, own_rows
 
 
 class Update(NamedTuple):
@@ -138,6 +138,26 @@ def labels(update: Update) -> Tensor:
     if update.y is None:
         raise ValueError("the data has no labels to classify: leave the auxiliary classifier out")
     return update.y
+
+
+def matching_aware(update: Update, power: float = 6.0) -> Tensor:
+    """(|grad_x D(x, s)| + |grad_s D(x, s)|)^power at real images x and the sentence vectors s of their captions.
+
+    The matching-aware gradient penalty of DF-GAN (Tao et al. 2022, section 3.3, with power 6 and weight 2).
+    """
+    x = precise(update.real.detach()).requires_grad_()
+    s = precise(update.discriminator.sentence(update.y).detach()).requires_grad_()  # type: ignore[operator]  # [B, P]
+    logits = update.discriminator.judge(x, s)  # type: ignore[operator]  # [B]
+    of_x, of_s = torch.autograd.grad(logits.sum(), (x, s), create_graph=True)
+    return (vector_norm(of_x.flatten(1), dim=1) + vector_norm(of_s, dim=1)) ** power
+
+
+def mismatched(update: Update) -> Tensor:
+    """max(0, 1 + D(x, c)) of real images x and the captions c of the next samples (Tao et al. 2022, eq. 4)."""
+    captions = labels(update)
+    every = from_all_processes(captions.double()).flatten(0, 1).to(captions.dtype)  # [N, T], of all ranks
+    others = every[(own_rows(len(captions), captions.device) + 1) % len(every)]
+    return F.relu(1 + update.discriminator(precise(update.real.detach()), others))
 
 
 class LeCam(nn.Module):

@@ -25,7 +25,8 @@ class DrawSamples(Callback):
     """A preview of the samples of fixed seeds at log-spaced steps, and a film of them all at the end.
 
     Beside a preview of music is its sound, beside one of video a GIF. The model needs the capability Samples; a film needs the
-    modality's capability Films. sources: what the samples are generated from (`conditions_for`), for models that read a source.
+    modality's capability Films. sources: what the samples are generated from (`conditions_for`), for models that read a source
+    or a caption.
     """
 
     def __init__(
@@ -81,8 +82,9 @@ class DrawSamples(Callback):
         path = self.folder / f"step-{model.step:09d}{self.modality.suffix}"
         if self.sources:
             samples = model.sample(self.seeds, {**model.conditions(self.seeds), **self.sources})
-            sources = source_as_data(self.sources["source"])
-            preview: Any = partial(self.modality.preview, sources=sources)  # type: ignore[call-arg]
+            preview: Any = self.modality.preview
+            if "source" in self.sources:  # captions are not shown
+                preview = partial(preview, sources=source_as_data(self.sources["source"]))
         else:
             samples, preview = model.sample(self.seeds), self.modality.preview
         finished = self.modality.finish(samples)

@@ -16,6 +16,8 @@ from src.models.gan.regularizers import (
     auxiliary_real,
     clip_weights,
     dragan,
+    matching_aware,
+    mismatched,
     r1,
     r1_r2,
     r2,
@@ -212,3 +214,24 @@ def test_clipped_weights() -> None:
     discriminator = Linear(0.5, -0.005)
     partial(clip_weights, limit=0.01)(discriminator)
     assert discriminator.weight.tolist() == [0.01, -0.005]
+
+
+class OfCaptions(nn.Module):
+    """D(x, s) = x1^2 + 3 x2 + 2 s1, where s1 is the first token; gradients (2 x1, 3) and 2."""
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        return self.judge(x, self.sentence(y))
+
+    def sentence(self, y: Tensor) -> Tensor:
+        return y[:, :1].double()
+
+    def judge(self, x: Tensor, s: Tensor) -> Tensor:
+        return x[:, 0] ** 2 + 3 * x[:, 1] + 2 * s[:, 0]
+
+
+def test_penalties_of_captions() -> None:
+    made = update(OfCaptions(), y=torch.tensor([[1, 0], [-4, 0]]))
+    lengths = torch.tensor([math.sqrt(4 + 9), math.sqrt(36 + 9)], dtype=torch.float64)
+    torch.testing.assert_close(matching_aware(made, power=2.0), (lengths + 2) ** 2)
+    # x = (1, 2) with the other caption: 1 + 6 - 8 = -1; x = (3, -1): 9 - 3 + 2 = 8
+    torch.testing.assert_close(mismatched(made), torch.tensor([0.0, 9.0], dtype=torch.float64))

@@ -26,6 +26,7 @@ class VideoGenerator(nn.Module):
     """
 
     sample_batch = 16  # clips, each of many images: see LatentModel
+    rates: Tensor  # of the waves, in radians per frame
 
     def __init__(self, spec: Spec, content: int = 64, motion: int = 32, hidden: int = 64, width: int = 16) -> None:
         super().__init__()

@@ -3,8 +3,9 @@
 attributes= chooses classes by words in their names.
 Of text: prompt=, source=, heads=, form=, rhyme=true, script=; chat=true answers lines on stdin. Of music: tempo=, key=, bars=,
 lyrics=, attribute=, strength=, and MIDI files for prompt=, melody=, from=, to=. Of pictures made from others: source=, a file
-or a folder, mask=, direction=. Of pictures from captions: prompt=. reconstruct=, traverse=, attribute= and samples of a model
-that reads a source or a caption, without source= or prompt=, also read the run's data.
+or a folder, mask=, direction=. Of pictures from captions: prompt=. filter.words= and filter.clip= leave samples out.
+reconstruct=, traverse=, attribute= and samples of a model that reads a source or a caption, without source= or prompt=, also
+read the run's data.
 """
 
 import contextlib
@@ -19,7 +20,7 @@ from typing import Any
 from src.config import command_line
 from src.config.errors import UserError
 from src.config.experiment import Experiment
-from src.runs import picture_sources, prompts, tunes
+from src.runs import filters, picture_sources, prompts, tunes
 from src.runs.folder import RunFolder
 from src.runs.outputs import FILES, PICTURES, SAMPLES, SAMPLING_KEYS, output_path, picture_asked
 from src.runs.sampling import batch_of, condition_asked, load_split, provenance_of, sampling_settings
@@ -81,6 +82,7 @@ def generate(config: dict[str, Any]) -> Path:
 
 def write(config: dict[str, Any], run: RunFolder, experiment: Experiment, checkpoint: str, out: Path) -> None:
     """Draw samples or export the network, and write the result to the folder or file `out`."""
+    judges = filters.asked(config)
     import torch
 
     from src.modalities.modality import Films, ShowsInterpolations
@@ -135,10 +137,18 @@ def write(config: dict[str, Any], run: RunFolder, experiment: Experiment, checkp
         cond, shown = conditions(model, config, typed, run, seeds, files)
         drawn |= {} if config["prompt"] is not None else prompts.captions_record(model, cond)
         settings = sampling_settings(config, model.sample)
-        portions = draw(lambda *row: modality.finish(typed.sample(*row, **settings)), seeds, cond)
+        for judge in judges:
+            judge.prepare(modality)
+        portions: Iterator[Any] = draw(lambda *row: modality.finish(typed.sample(*row, **settings)), seeds, cond)
         portions = chain([next(portions)], portions)  # what cannot be drawn is refused before anything is deleted
+        written: Sequence[int] = seeds
+        if judges:
+            samples = torch.cat(list(portions))
+            kept, drawn["filter"] = filters.keep(judges, samples, seeds, modality)
+            shown = {name: None if part is None else part[kept] for name, part in shown.items()}
+            portions, written = iter([samples[kept]]), [seeds[place] for place in kept]
         if single:
-            modality.save_one(next(portions)[0], out, seeds[0], drawn, **shown)
+            modality.save_one(next(portions)[0], out, written[0], drawn, **shown)
         elif kind == "files" and out.suffix.lower() in FILES:
             if out.suffix != modality.suffix:
                 one = "".join(f", or a {suffix} file for a single one" for suffix in getattr(modality, "formats", ()))
@@ -150,10 +160,10 @@ def write(config: dict[str, Any], run: RunFolder, experiment: Experiment, checkp
             grid = out / f"grid{modality.suffix}"
             remove_marked(grid)
             portions, again = tee(portions)
-            modality.save(portions, out, seeds, drawn, **shown)
+            modality.save(portions, out, written, drawn, **shown)
             modality.preview(torch.cat(list(again)), grid, provenance=drawn, **shown)
         else:
-            modality.save_archive(torch.cat(list(portions)), out, seeds, drawn)
+            modality.save_archive(torch.cat(list(portions)), out, written, drawn)
 
 
 def write_film(model: Any, config: dict[str, Any], modality: Any, out: Path, provenance: dict[str, Any]) -> None:

@@ -525,6 +525,19 @@ def test_a_dialogue_in_the_terminal(pairs_run: Path, in_process: Any, monkeypatc
     assert (found.returncode, found.stdout, found.stderr) == (0, "", "")
 
 
+def test_an_answer_with_a_listed_word_is_replaced(
+    pairs_run: Path, in_process: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = []
+    for more in ([], [f"filter.words={tmp_path}/words.txt"]):
+        monkeypatch.setattr("sys.stdin", io.StringIO("Hi, I am Ana\nYo, I am Eo"))
+        found = in_process("generate", f"run={pairs_run}", "chat=true", "prompt=H", *more)
+        assert found.returncode == 0, found.stderr
+        answers.append(found.stdout.splitlines())
+        (tmp_path / "words.txt").write_text(answers[0][0])
+    assert answers[1] == ["(left out by the filter)", answers[0][1]]
+
+
 @pytest.mark.parametrize(
     ("word", "message"), [("n=2", "leave n= out"), ("format=npz", "writes no files"), ("source=a", "leave source= out")]
 )

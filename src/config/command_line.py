@@ -37,7 +37,10 @@ SPIN_COUNT = "5000"  # of libgomp, see benchmarks/NOTES.md
 CONF = str(Path(__file__).parents[2] / "conf")
 # Command -> keys whose values are text, with all signs that mean something to Hydra.
 LITERAL = {
-    "generate": ("class", "attributes", "prompt", "source", "mask", "heads", "form", "key", "melody", "from", "to", "lyrics")
+    "generate": (
+        *("class", "attributes", "prompt", "source", "mask", "heads", "form", "key", "melody", "from", "to", "lyrics"),
+        *("filter.words", "filter.prompt"),
+    )
 }
 # Command -> section that takes settings which only the run's own config lists; the suite refuses those that it does not know.
 OPEN = {"evaluate": "evaluation."}

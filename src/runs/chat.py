@@ -5,9 +5,12 @@ import sys
 from typing import Any
 
 from src.config.errors import UserError
+from src.runs import filters
 from src.runs.folder import RunFolder
 from src.runs.prompts import read_as, source_condition, typed
 from src.runs.sampling import condition, sampling_settings
+
+LEFT_OUT = "(left out by the filter)"
 
 
 def chat(config: dict[str, Any]) -> None:
@@ -15,6 +18,7 @@ def chat(config: dict[str, Any]) -> None:
 
     config: of src.generate, with its settings of sampling and of text.
     """
+    judges = filters.asked(config)
     from src.runs.load import load_run
 
     run = RunFolder.existing(config["run"])
@@ -24,6 +28,8 @@ def chat(config: dict[str, Any]) -> None:
             f"{experiment.name} reads no source, so that it cannot answer: leave chat=true out, or take data=dialogue"
         )
     sample, modality, *_ = typed(model, experiment.modality(model.spec), config)
+    for judge in judges:
+        judge.prepare(modality)
     settings, seed = sampling_settings(config, model.sample), config["seed"]
     cond = condition(model, config["class"], 1) or {}
     with contextlib.suppress(KeyboardInterrupt, EOFError):
@@ -37,7 +43,9 @@ def chat(config: dict[str, Any]) -> None:
             except UserError as error:
                 print(error, file=sys.stderr)
                 continue
-            print(modality.text(modality.finish(answer)[0]), flush=True)
+            tokens = modality.finish(answer)  # [1, T]
+            rejected = any(judge.rejects(tokens, modality)[0] for judge in judges)
+            print(LEFT_OUT if rejected else modality.text(tokens[0]), flush=True)
             seed += 1
     if sys.stdin.isatty():
         print()

@@ -4,9 +4,10 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+from src.config.checks import leaves
 from src.config.errors import UserError
 from src.config.structure import CONF, read
-from src.runs import picture_sources, prompts, tunes
+from src.runs import filters, picture_sources, prompts, tunes
 from src.runs.folder import RunFolder
 from src.runs.sampling import SETTINGS
 from src.system.files import check_writable
@@ -35,13 +36,13 @@ def output_path(config: dict[str, Any], run: RunFolder, strip: str = ".png") -> 
     if picture and kind != "files":
         raise UserError(f"{picture}= makes one picture, format={kind} has no place for it: leave one of them out")
     tunes.check(config, picture)
-    if picture and (text := [*prompts.given(config), *picture_sources.given(config)]):
+    if picture and (text := [*prompts.given(config), *picture_sources.given(config), *filters.given(config)]):
         raise UserError(f"{text[0]}= is for samples and {picture}= makes a picture: leave one of them out")
     for key in ("class", "attributes"):
         if picture == "reconstruct" and config[key] is not None:
             raise UserError(f"reconstruct= takes each image with its own class: leave {key}= out")
     meant = [key for key in ("n", *SAMPLING_KEYS) if config[key] is not None]
-    meant += [*prompts.given(config), *tunes.given(config), *picture_sources.given(config)]
+    meant += [*prompts.given(config), *tunes.given(config), *picture_sources.given(config), *filters.given(config)]
     if kind in NETWORK and meant:
         raise UserError(f"format={kind} exports the network and draws no samples: leave {meant[0]}= out")
     if kind == "npz" and config["script"]:
@@ -71,8 +72,10 @@ def settings_in_name(config: dict[str, Any], picture: str) -> str:
 
     So no other settings write to the same place. The value of the picture's own setting comes first, without its name.
     """
-    defaults = read(CONF / "generate.yaml")
-    changed = {key: config[key] for key in defaults if key in config and key not in NOT_NAMED and config[key] != defaults[key]}
+    defaults = dict(leaves(read(CONF / "generate.yaml")))
+    named = {key for key in read(CONF / "generate.yaml") if key not in NOT_NAMED}
+    own = {key: value for key, value in leaves(config) if key.partition(".")[0] in named}
+    changed = {key: value for key, value in own.items() if value != defaults.get(key)}
     first = str(changed.pop(picture, ""))
     words = [f"{key}{'=' * (isinstance(value, str) and key != 'class')}{short(value)}" for key, value in changed.items()]
     return "".join([first, *(f"-{word}" for word in words)]).replace("/", "%2F")

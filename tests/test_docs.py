@@ -207,6 +207,7 @@ OF_TEXT = {"prompt", "source", "heads", "form", "rhyme", "script", "chat", "temp
 # Likewise: tests/runs/test_tunes.py.
 OF_MUSIC = {"tempo", "key", "bars", "synth", "lyrics", "melody", "from", "to", "attribute", "parallels"}
 OF_ATTRIBUTES = {"attributes"}  # of data whose classes have such names: tests/runs/test_sampling.py
+OF_FILTERS = {"filter.clip", "filter.own"}  # need another run, and a package of one's own: tests/runs/test_filters.py
 MELODY = ROOT / "docs/music/chorales-0.mid"
 
 
@@ -216,7 +217,7 @@ def ways_to_draw() -> dict[str, Command]:
     for command in asked("generate", "run="):
         keys = (word if word.startswith("format") else word.partition("=")[0] for word in command.words)
         settings = {*keys} - {"n", "out", "seed"}
-        if not (f"run={RUN}" in command.words and settings & (OF_TEXT | OF_MUSIC | OF_ATTRIBUTES)):
+        if not (f"run={RUN}" in command.words and settings & (OF_TEXT | OF_MUSIC | OF_ATTRIBUTES | OF_FILTERS)):
             of_music = any(word.startswith("run=results/tunes/") for word in command.words)
             found.setdefault(" ".join(sorted(settings - {"run"})) or ("tunes" if of_music else "samples"), command)
     del found[ELSEWHERE]
@@ -232,6 +233,9 @@ def test_every_way_to_draw(way: str, run_folder: Path, tmp_path: Path, in_proces
     if run in STAND_INS and not (ROOT / run / "weights.safetensors").is_file():
         run = STAND_INS[run]
     words |= {"melody": f"melody={MELODY}"} if "melody" in words else {}
+    if "filter.words" in words:
+        (tmp_path / "words.txt").write_text("春風\n")
+        words["filter.words"] = f"filter.words={tmp_path / 'words.txt'}"
     if "source" in words:
         Image.new("L", (40, 30), 255).save(tmp_path / "drawing.png")
         words["source"] = f"source={tmp_path / 'drawing.png'}"

@@ -1,19 +1,17 @@
 """Pictures from captions: flow matching with attention to words and classifier-free guidance, and a GAN (Tao et al. 2022)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch import Tensor
 
 from src.data.spec import Batch, Spec
 from src.data.vocabulary import PAD
 from src.models.conditions import FromCaptions, caption_field, hide_words
 from src.models.flow import Flow
 from src.models.gan.gan import GAN
-from src.training.ema import EMA
 
 
 class TextToImage(FromCaptions, Flow):
@@ -22,42 +20,13 @@ class TextToImage(FromCaptions, Flow):
     network: as of ODEModel; y are captions, tokens [B, T]. See the argument `text` of UNet.
     condition_dropout: share of the training samples with the empty caption, the learned null, which guidance needs.
     word_dropout: probability of reading a word as UNKNOWN in training.
-    The other arguments: see Flow. Pairs by optimal transport are left out: captions differ, so that nothing could be exchanged.
+    settings: see Flow. Pairs by optimal transport are of no use: captions differ, so that nothing could be exchanged.
     """
 
-    def __init__(
-        self,
-        spec: Spec,
-        seed: int,
-        network: Callable[..., nn.Module],
-        optimizer: Callable[..., Optimizer],
-        ema: Callable[[nn.Module], EMA] | None = None,
-        lr_schedule: Callable[[int], float] | None = None,
-        condition_dropout: float = 0.1,
-        word_dropout: float = 0.0,
-        nfe: int = 10,
-        solver: str = "multistep",
-        guidance: float = 1.0,
-        likelihood_steps: int = 32,
-        time_std: float | None = None,
-    ) -> None:
-        self.word_dropout = word_dropout
+    def __init__(self, spec: Spec, seed: int, word_dropout: float = 0.0, **settings: Any) -> None:
         names = caption_field(spec).names
-        super().__init__(
-            spec,
-            seed,
-            network,
-            optimizer,
-            ema,
-            lr_schedule,
-            True,
-            condition_dropout,
-            nfe,
-            solver,
-            guidance,
-            likelihood_steps,
-            time_std=time_std,
-        )
+        super().__init__(spec, seed, conditional=True, **settings)
+        self.word_dropout = word_dropout
         assert self.classes == len(names), "the network must read captions"
 
     @property

@@ -162,7 +162,7 @@ def test_ours_beside_each_peer(name: str) -> None:
     model = Experiment(config).model(Experiment(config).dataset.spec)
     digits = name.startswith(("gan", "tensorflow", "denoising", "pythae"))
     colours = (3, 64, 64) if name in ("pix2pix", "cyclegan") else (3, 32, 32)
-    shape = (64,) if name == "nanogpt" else (1, 28, 28) if digits else colours
+    shape = {"nanogpt": (64,), "textgan": (25,)}.get(name, (1, 28, 28) if digits else colours)
     assert (model.spec.shape, model.ema is None) == (shape, not name.startswith(("r3gan", "denoising")))
 
 

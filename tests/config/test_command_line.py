@@ -46,7 +46,7 @@ CASES = {
     "no group": (["train", "model=null"], "model=null: model takes the name of a config: known: acgan, "),
     "no group among several": (["train", "-m", "loss=hinge,null"], "loss=hinge,null: loss takes the name of a config"),
     "a number for a group": (["generate", "hydra=3"], "hydra=3: hydra takes the name of a config: known: quiet"),
-    "an empty group": (["prepare", "data=[]"], "data=[]: data takes the name of a config: known: binary_mnist, "),
+    "an empty group": (["prepare", "data=[]"], "data=[]: data takes the name of a config: known: avatars, "),
     "a section that is null": (["train", "stop=null"], "stop=null: is a section, set its entries: stop.epochs=..."),
     "a section that is a number": (["train", "samples=64"], "samples=64: is a section, set its entries: samples.n=..."),
     "a section that is gone": (["train", "~validation"], "validation is missing: leave ~validation out, null switches it off"),

@@ -123,16 +123,17 @@ class EmojiPairs(OpenMoji):
     lines = EMOJI
     pixels = PIXELS
     noted = ("emoji", "skin_tones", "flags", "identical")
+    own_name: ClassVar[str] = "emoji_pairs"  # where none is given
 
     def __init__(
         self,
         folder: str | Path,
         cache: str | Path,
         size: int = 64,
-        name: str = "emoji_pairs",
+        name: str | None = None,
         sources: Sequence[Source] | None = None,
     ) -> None:
-        super().__init__(folder, cache, size, name, sources)
+        super().__init__(folder, cache, size, name or self.own_name, sources)
         fields = {name: Field("image", (channels, size, size), "uint8") for name, channels in CHANNELS.items()}
         self.spec = Spec({"x": fields["colour"], "source": fields["drawing"]})
 
@@ -167,15 +168,7 @@ class EmojiUnpaired(EmojiPairs):
     EmojiPairs, so that it can be measured how well the pairing is found. See EmojiPairs for the arguments.
     """
 
-    def __init__(
-        self,
-        folder: str | Path,
-        cache: str | Path,
-        size: int = 64,
-        name: str = "emoji_unpaired",
-        sources: Sequence[Source] | None = None,
-    ) -> None:
-        super().__init__(folder, cache, size, name, sources)
+    own_name = "emoji_unpaired"
 
     def split(self, name: str) -> Split:
         """ "train", which is Unpaired, "validation" or "test"."""

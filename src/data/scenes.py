@@ -40,6 +40,7 @@ class Scenes(EmojiPairs):
     See EmojiPairs for the arguments.
     """
 
+    own_name = "scenes"
     sizes: ClassVar[dict[str, int]] = {"train": 5_000, "validation": 500, "test": 500}
     pixels: ClassVar[dict[str, str]] = {
         "layout.npy": "9a64ec254e7856768dd4331f6ee1bcab1824b047c092e9dc63d93256ef3ccbb2",
@@ -52,7 +53,7 @@ class Scenes(EmojiPairs):
         folder: str | Path,
         cache: str | Path,
         size: int = 64,
-        name: str = "scenes",
+        name: str | None = None,
         sources: Sequence[Source] | None = None,
     ) -> None:
         super().__init__(folder, cache, size, name, sources)

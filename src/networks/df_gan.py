@@ -40,7 +40,7 @@ class DFGenerator(nn.Module):
         h = self.first(z).unflatten(1, (-1, self.side, self.side))
         for block in self.blocks:
             h = block(h, condition)  # [B, C', 2 H, 2 W]
-        return torch.tanh(self.last(F.leaky_relu(h, SLOPE)))
+        return self.last(F.leaky_relu(h, SLOPE))
 
 
 class UpBlock(nn.Module):

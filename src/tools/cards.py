@@ -1,6 +1,7 @@
-"""python -m src.tools.cards: write docs/cards.md, a model card for each published run with weights (Mitchell et al. 2019, arXiv:1810.03993).
+"""python -m src.tools.cards: write docs/cards.md, a model card for each published run with weights.
 
-All of a card comes from the run's config.yaml, manifest.json and metrics.json, from the docstrings of its data set, and from NOT_FOR.
+Mitchell et al. 2019, "Model cards for model reporting" (arXiv:1810.03993). A card comes from the run's config.yaml,
+manifest.json and metrics.json, the docstrings of its data set, and NOT_FOR.
 """
 
 import re
@@ -18,55 +19,42 @@ from src.reporting.runs import Run, read_run
 from src.reporting.tables import Table, make_tables
 from src.reporting.words import bounded, mean, number
 from src.system.files import write_atomic
-from src.tools.readme import relative
+from src.tools.readme import relative, replace_block
 
 WEIGHTS = "weights.safetensors"
-SHARES_OF_COPIES = ("copies", "copied", "near_copies")  # begin the keys of metrics of memorisation
+COPIES = re.compile(r"copied|near_copies|copies(_.+)?")  # keys of metrics of memorisation
 COPY = 0.5  # a control with a larger share of copies is made of training data
+LICENCE = re.compile(r"licence|public domain|CC0")
 NO_LICENCE = "No licence is stated by the source."
-LICENCE_WORDS = re.compile(r"licence|public domain|CC0")
 # How the name of a data set's class begins, below src.data -> what models of these data must not be used for.
 NOT_FOR = {
     "mnist.MNIST": "to read or to forge handwriting: it draws single digits of 28 x 28 pixels",
     "moving_mnist": "as a model of how things move: its clips are two digits in an empty box",
     "avatars": "to judge people or to show a person: its faces are drawings of one style, and its attributes are parts of them",
     "emoji": "in place of official emoji or signs: a picture may mean something else than its source or its caption",
-    "chinese_poetry": "to pass its texts off as poems of a poet or of a dynasty, or to learn the language or its history from them",
+    "chinese_poetry": "to pass its texts off as poems of a poet or of a dynasty, or as a source on the language or its history",
     "music": "to pass its pieces off as traditional tunes or as works of a composer",
 }
-HEAD = """# Model cards
-
-One card for each model whose weights are in this repository. `python -m src.tools.cards` writes this page from the config, the manifest and
-the metrics of each run; nothing on it is typed by hand but what a model must not be used for.
-
-**No model here may be used** to impersonate a person or to deceive. No facts and no advice can be taken from generated texts. Nothing that
-concerns anyone's safety may depend on a model. All are small models for study.
-
-How to read a card: [evaluation.md](evaluation.md) explains the metrics; ↑ higher is better, ↓ lower is better, ≤ an upper bound.
-*Memorisation* is the share of samples that copy training data, beside the same share of unseen real data. *Weak* names each metric on which
-a control beats the model, with both values; unseen real data and copies of training data are no such controls, damaged real data are.
-*Cost* is that of one training with its validation. `python -m src.verify run=FOLDER` trains a model again and compares; the command of a
-card trains it into a new folder.
-"""
 
 
 def cards(config: dict[str, Any]) -> str:
-    """Write the page. Returns its text."""
-    page = Path(config["page"])
-    text = page_of(Path(config["results"]), page)
-    if not page.parent.is_dir():
-        raise UserError(f"page={page}: {page.parent} is no folder: run this where docs/ lies, or name another page")
+    """Fill the block <!-- CARDS --> of the page, in its file. Returns the page's new text."""
+    page, results = Path(config["page"]), Path(config["results"])
+    if not page.is_file():
+        raise UserError(f"page={page} is no file: run this where docs/ lies, or name another with page=")
+    text = filled(page.read_text(), results, page)
     write_atomic(page, text.encode())
-    print(f"{page}: model cards of {config['results']}")
+    print(f"{page}: model cards of {results}")
     return text
 
 
-def page_of(results: Path, page: Path) -> str:
-    """The page for all runs with weights below `results`; links are relative to `page`."""
+def filled(text: str, results: Path, page: Path) -> str:
+    """The page's text with a card for each run with weights below `results`; raises UserError without any."""
     folders = sorted(path.parent for path in results.rglob(WEIGHTS))
     if not folders:
-        raise UserError(f"no run with {WEIGHTS} below {results}: name the folder of published runs with results=")
-    return "\n".join([HEAD, *(card(read_run(folder, folder.as_posix()), page) for folder in folders)])
+        raise UserError(f"no run with {WEIGHTS} below results={results}: name the folder of published runs")
+    found = "\n".join(card(read_run(folder, folder.as_posix()), page) for folder in folders)
+    return replace_block(text, "CARDS", lambda _: found)
 
 
 def card(run: Run, page: Path) -> str:
@@ -74,44 +62,51 @@ def card(run: Run, page: Path) -> str:
     if not run.finished:
         raise UserError(f"{run.name} has weights and no final evaluation: python -m src.evaluate run={run.name}")
     (table,) = make_tables([run])
-    rows = {
-        "Model": model(run, page),
-        "Data": data(run),
-        "Not to be used": f"{not_for(run)}.",
-        "Memorisation": memorisation(table),
-        "Main metric": main_metric(table),
-        "Weak": weak(table),
-        "Cost": cost(run),
-        "Training": f"`{train_again(run.name, run.name.replace('/', '-'))}`",
-    }
-    return "\n".join([f"## {run.name}", "", *(f"- **{name}**: {words}" for name, words in rows.items()), ""])
+    made, ended = run.manifest, run.ended
+    machine = f"{made['cpu']} ({made['cpu_model']}), threads: {made['threads']}"
+    return f"""## {run.name}
+
+- **Model**: {model(run, page)}.
+- **Data**: {data(run)}
+- **Not to be used**: {not_for(run)}.
+- **Memorisation**: {memorisation(table)}.
+- **Main metric**: {main_metric(table)}.
+- **Weak**:{weak(table)}
+- **Cost**: {ended["samples_seen"]:,} samples seen, {ended["cpu_seconds"]:.0f} CPU seconds on {machine}.
+- **Training**: `{train_again(run.name, table.groups[0].label)}`
+"""
 
 
 def model(run: Run, page: Path) -> str:
     """The training rule and the networks, each with its parameters."""
     settings, parameters = run.config["model"], run.manifest["parameters"]
-    networks = [f"{name} {linked_class(settings[name]['_target_'], page)} ({n:,} parameters)" for name, n in parameters.items()]
-    return f"{linked_class(settings['_target_'], page)}, trained as `{run.config['name']}`, seed {run.seed}: {', '.join(networks)}"
+    networks = [
+        f"{name} {linked(settings[name]['_target_'], page)} ({count:,} parameters)" for name, count in parameters.items()
+    ]
+    return f"{linked(settings['_target_'], page)}, trained as `{run.config['name']}`, seed {run.seed}: {', '.join(networks)}"
 
 
-def linked_class(target: str, page: Path) -> str:
-    """The name of a class or function, with a link to its file."""
+def linked(target: str, page: Path) -> str:
+    """The name of a class or function, as a link to its file."""
     module, _, name = target.rpartition(".")
     return f"[{name}]({relative(Path(*module.split('.')).with_suffix('.py'), page)})"
 
 
 def data(run: Run) -> str:
-    """What the data are, where they come from, and their licence as the manifest or the data set states it."""
+    """What the data are, where they come from, and their licence as far as the manifest or the data set states it."""
     dataset = locate(run.config["data"]["source"]["_target_"], "data.source._target_", trusted=False)
     first, *others = sentences(sys.modules[dataset.__module__].__doc__)
-    told = [sentences(dataset.__doc__)[0], first, *(words for words in others if "come from" in words or LICENCE_WORDS.search(words))]
-    licence = run.manifest.get("licence") or licence_of(dataset)
-    stated = [f"Licence: {licence}."] if licence else [] if any(map(LICENCE_WORDS.search, told)) else [NO_LICENCE]
-    return " ".join([f"`{run.config['data']['name']}`.", *told, *stated])
+    kind = re.sub(": `x`.*", ".", sentences(dataset.__doc__)[0])  # without the shapes of its arrays
+    told = [kind, first, *(words for words in others if "come from" in words or LICENCE.search(words))]
+    if licence := run.manifest.get("licence") or licence_of(dataset):
+        told.append(f"Licence: {licence}.")
+    elif not any(map(LICENCE.search, told)):
+        told.append(NO_LICENCE)
+    return " ".join([f"`{run.config['data']['name']}`.", *told])
 
 
 def sentences(docstring: str | None) -> list[str]:
-    return re.split(r"(?<=\.)\s+(?=[A-Z])", " ".join((docstring or "").split()))
+    return re.split(r"(?<=[.。\"])\s+(?=[A-Z`])", " ".join((docstring or "").split()))
 
 
 def not_for(run: Run) -> str:
@@ -119,58 +114,52 @@ def not_for(run: Run) -> str:
     target = run.config["data"]["source"]["_target_"]
     found = [words for name, words in NOT_FOR.items() if target.startswith(f"src.data.{name}")]
     if not found:
-        raise UserError(f"{run.name}: NOT_FOR in src/tools/cards.py has nothing for data of {target}: add what they must not be used for")
+        raise UserError(f"{run.name}: say in NOT_FOR of src/tools/cards.py what models of {target} must not be used for")
     return found[0]
 
 
 def value(table: Table, column: Column) -> str:
-    """The model's value of a metric, with its header."""
+    """A metric's header with the model's value."""
     (group,) = table.groups
     text, _ = bounded(mean(group.summary(column.key)), column.key in group.bounds)
     return f"{column.header} {text}"
 
 
-def is_share_of_copies(key: str) -> bool:
-    return any(key == name or key.startswith(f"{name}_") for name in SHARES_OF_COPIES) and key != "copied_ngram"
+def of_control(table: Table, name: str, key: str) -> str:
+    return f"{table.control_names.get(name, name)} {number(table.controls[name][key])}"
 
 
 def memorisation(table: Table) -> str:
-    columns = [column for column in table.columns if is_share_of_copies(column.key)]
-    real = table.controls.get("real", {})
-    told = [f"{value(table, c)} (unseen real data {number(real[c.key]) if c.key in real else 'not measured'})" for c in columns]
-    return f"{', '.join(told)}." if told else "not measured."
+    """Shares of copies beside those of unseen real data."""
+    real = {key: number(share) for key, share in table.controls.get("real", {}).items() if COPIES.fullmatch(key)}
+    columns = [column for column in table.columns if COPIES.fullmatch(column.key)]
+    told = [f"{value(table, column)} (unseen real data {real.get(column.key, 'not measured')})" for column in columns]
+    return ", ".join(told) or "not measured"
 
 
 def main_metric(table: Table) -> str:
-    """The metric that recipes are compared by, beside the controls' values."""
+    """The metric that recipes are compared by, beside the controls."""
     (column,) = (column for column in table.columns if column.key == table.main)
-    controls = [
-        f"{table.control_names.get(name, name)} {number(metrics[table.main])}"
-        for name, metrics in table.controls.items()
-        if table.main in metrics
-    ]
-    return f"{value(table, column)} ({column.meaning}). Controls: {'; '.join(controls)}."
+    (main,) = (group.summary(table.main) for group in table.groups)
+    times = f", {main.mean / table.unit:.1f} times the floor" if main and table.unit else ""
+    controls = [of_control(table, name, table.main) for name, metrics in table.controls.items() if table.main in metrics]
+    return f"{value(table, column)}{times} ({column.meaning}). Controls: {'; '.join(controls)}"
 
 
 def weak(table: Table) -> str:
-    """Metrics of the report's table on which a control other than unseen real data and copies of training data is better."""
+    """The report's metrics on which a control other than unseen real data and copies of training data is better."""
     names = [name for name, metrics in table.controls.items() if name != "real" and not is_copy(metrics)]
     told = []
-    for column in table.columns:
-        better = [name for name in names if not column.page_only and table.beaten_by(name, column)[0]]
-        values = [f"{table.control_names.get(name, name)} {number(table.controls[name][column.key])}" for name in better]
-        told += [f"{value(table, column)}: {', '.join(values)}"] if values else []
-    return f"{'; '.join(told)}." if told else "no control is better on any metric."
+    for column in (column for column in table.columns if not column.page_only):
+        better = [of_control(table, name, column.key) for name in names if table.beaten_by(name, column)[0]]
+        told += [f"\n  - {value(table, column)}; better: {'; '.join(better)}"] if better else []
+    return (
+        "".join(told) or " on no metric is such a control better. The main metric tells how far the samples are from real data."
+    )
 
 
 def is_copy(metrics: dict[str, Any]) -> bool:
-    return any(share > COPY for key, share in metrics.items() if is_share_of_copies(key))
-
-
-def cost(run: Run) -> str:
-    made, ended = run.manifest, run.ended
-    machine = f"{made['cpu']} ({made['cpu_model']}), threads: {made['threads']}"
-    return f"{ended['samples_seen']:,} samples seen, {ended['cpu_seconds']:.0f} CPU seconds on {machine}."
+    return any(share > COPY for key, share in metrics.items() if COPIES.fullmatch(key))
 
 
 if __name__ == "__main__":

@@ -138,7 +138,7 @@ class Page:
     def tabs(self, run: LoadedRun) -> dict[str, Tab]:
         """The tabs of a run; with filters, those that show nothing unjudged."""
         found: dict[str, Tab] = panel_of(run).tabs(run, self.most)
-        return {name: tab for name, tab in found.items() if tab.filtered or not run.filters}
+        return {name: tab for name, tab in found.items() if tab.filtered or not run.judges}
 
     def asked(self, id: str, asked: dict[str, Any]) -> tuple[Any, Tab, dict[str, Any]]:
         """(run, tab, checked settings) of a request."""

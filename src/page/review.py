@@ -72,7 +72,7 @@ def kept_items(entry: Entry, run: LoadedRun, most: int) -> Output:
             left_out += drawn.left_out or 0
             found = zip(drawn.samples, drawn.seeds, strict=True)
             items += [panel.item(run, x, {"seed": seed, **settings}) for x, seed in found]
-    return Output("grid", items, left_out=left_out if run.filters else None)
+    return Output("grid", items, left_out=left_out if run.judges else None)
 
 
 def export_kept(entry: Entry, run: LoadedRun, most: int, folder: Path) -> None:
@@ -98,7 +98,7 @@ class BlindTest:
     def ask(self, entry: Entry, run: LoadedRun) -> tuple[str, Item]:
         """A new question: (its token, a sample of the model or of the test split, by a fair coin)."""
         panel, split = panel_of(run), real_split(entry.folder.path, self.data)
-        seeds = [secrets.randbelow(2**31) for _ in range(TRIED if run.filters else 1)]
+        seeds = [secrets.randbelow(2**31) for _ in range(TRIED if run.judges else 1)]
         drawn = let_through(run, panel.samples, {}, seeds)  # always, because the time that it takes would tell
         sample, settings = drawn.samples[0], {"seed": drawn.seeds[0]}
         generated = bool(secrets.randbelow(2))

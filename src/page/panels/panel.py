@@ -35,7 +35,7 @@ SOLVERS = "euler", "heun", "multistep"
 class LoadedRun:
     """A run with its model, in evaluation mode.
 
-    provenance: see `provenance_of`. data: see Catalog. filters: what leaves samples out, prepared for this modality.
+    provenance: see `provenance_of`. data: see Catalog. judges: filters, prepared for this modality.
     directions: the run's record of directions, if it has one.
     """
 
@@ -45,7 +45,7 @@ class LoadedRun:
     modality: Any
     provenance: Mapping[str, Any]
     data: str | None = None
-    filters: Sequence[filters.Filter] = ()
+    judges: Sequence[filters.Filter] = ()
     directions: Path | None = None
 
     @cached_property
@@ -284,7 +284,7 @@ def let_through(run: LoadedRun, sample: Callable[..., Any], settings: Mapping[st
     """
     seeds = seeds or range(settings["seed"], settings["seed"] + settings["n"])
     samples, provenance = sample(run, seeds, without_seed(settings)), drawn(run, settings)
-    if not run.filters:
+    if not run.judges:
         return Drawn(samples, seeds, provenance)
-    places, provenance["filter"] = filters.keep(run.filters, samples, seeds, shown(run, settings))
+    places, provenance["filter"] = filters.keep(run.judges, samples, seeds, shown(run, settings))
     return Drawn(samples[places], [seeds[place] for place in places], provenance, len(seeds) - len(places))

@@ -28,15 +28,17 @@ export function pairs(drawn) {
 
 // Few samples, as large as there is room.
 export function large(drawn) {
-  return element("div", { class: "morph" }, ...drawn.items.map((item) => element("figure", { class: "tile" },
+  return element("div", { class: "large" }, ...drawn.items.map((item) => element("figure", { class: "tile" },
     items[item.kind](item, `${text("setting.seed")} ${item.settings.seed}`))));
 }
 
-// How many samples filters leave out, and the command that draws the others.
-export function belowOf(drawn) {
-  const of = drawn.items.length + drawn.left_out;
-  return [drawn.left_out === null ? null : element("p", { class: "filtered", "data-text": "filtered", "data-values": { left: drawn.left_out, of } }),
-    drawn.command ? element("div", { class: "command" }, element("span", { class: "soft", "data-text": "command" }), element("code", { tabindex: 0 }, drawn.command)) : null];
+// What is shown, with how many samples filters leave out of it and the command that draws it.
+export function framed(drawn, shown) {
+  const left = drawn.left_out, of = drawn.items.length + left;
+  const missing = left === null ? null : element("p", { class: "filtered", "data-text": "filtered", "data-values": { left, of } });
+  const command = drawn.command ? element("div", { class: "command" }, element("span", { class: "soft", "data-text": "command" }),
+    element("code", {}, drawn.command)) : null;
+  return [missing, shown, command];
 }
 
 let place = 0; // of the last slider, from 0 to 1, so that it stays when settings change

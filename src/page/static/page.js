@@ -1,6 +1,6 @@
 // The page: runs on the left, what the chosen one can do on the right.
 import { makeControl } from "./controls.js";
-import { belowOf, items, large, morph, music, pairs, player } from "./outputs.js";
+import { framed, items, large, morph, music, pairs, player } from "./outputs.js";
 import { currentLanguage, element, LANGUAGES, say, setLanguage, text, translate } from "./words.js";
 
 const byId = (id) => document.getElementById(id);
@@ -191,7 +191,7 @@ function showDrawing(name, tab) {
       judge.replaceChildren();
       output.replaceChildren(...found.map((drawn, side) => {
         const shown = show(drawn, tab.judged && side === 0 ? judge : null, name, `${name}-${side}`);
-        return element("div", {}, sides.length > 1 ? element("h3", {}, sides[side].name) : null, shown, ...belowOf(drawn));
+        return element("div", {}, sides.length > 1 ? element("h3", {}, sides[side].name) : null, ...framed(drawn, shown));
       }));
       tell("drawn", { seconds: ((performance.now() - began) / 1000).toFixed(1) });
     } catch (error) {
@@ -422,7 +422,7 @@ function showKept() {
   tried(async () => {
     tell("drawing");
     const drawn = await json(`/runs/${own.id}/kept`, {});
-    place.replaceChildren(grid(drawn.items, judge, tab, "kept"), ...belowOf(drawn));
+    place.replaceChildren(...framed(drawn, grid(drawn.items, judge, tab, "kept")).filter(Boolean));
     tell("empty");
   });
 }

@@ -46,7 +46,7 @@ def publish(config: dict[str, Any], folder: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def shipped(tmp_path_factory: pytest.TempPathFactory, compose: Callable[..., dict[str, Any]]) -> Path:
-    """A folder with results/: copies of published runs, a small flow of 8x8 digits, a text model, and one that reads captions."""
+    """A folder with results/: copies of published runs, a small flow of 8x8 digits, a text model, and one of captions."""
     place = tmp_path_factory.mktemp("page")
     for name in ("results/mlp_gan", f"{FAMILY}/vae-mnist/0", "results/poems/gpt/0", "results/pictures/pix2pix/0"):
         shutil.copytree(ROOT / name, place / name)

@@ -118,7 +118,7 @@ def test_a_prompt_says_what_the_pictures_show(visit: Visit) -> None:
     drawn = changed(page, drawn)
     slide(page, "guidance", 4)
     drawn = changed(page, drawn)
-    words = f"python -m src.generate run={CAPTIONS} 'prompt=Blue disc' n=2 guidance=1.0 seed=0"
+    words = f"python -m src.generate run={CAPTIONS} 'prompt=Blue disc' n=2 guidance=1 seed=0"
     expect(page.locator(".command code")).to_have_text(words)
     for wrong, message in (("blu disc", "captions: blu (did you mean blue?): say it in other words"), (" ", "it has no word")):
         prompt.fill(wrong)
@@ -318,7 +318,10 @@ def test_by_keyboard_alone(visit: Visit, shipped: Path) -> None:
     drawn = pictures(page)
     tab_to("#tab-sample")
     page.keyboard.press("ArrowRight")
+    page.locator("#control-directions-0").wait_for()
+    page.keyboard.press("ArrowRight")
     page.locator("#slide").wait_for()
+    page.keyboard.press("ArrowLeft")
     page.keyboard.press("ArrowLeft")
     page.locator("[role=option]").first.wait_for()
     tab_to("#go")

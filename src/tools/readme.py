@@ -1,7 +1,7 @@
 """python -m src.tools.readme: write the tables of README.md and of docs/ from the published results; the rest of a page stays.
 
 The blocks between `<!-- NAME -->` and `<!-- /NAME -->` are replaced, in whichever page they stand: TABLE from results/mlp_gan,
-STORY row by row (its second column stays), SEEDS, ZOO, FAMILIES, POEMS, TUNES, CAPTIONS ... from results/seeds.md and others, BINARY
+STORY row by row (its second column stays), SEEDS, ZOO and others from results/seeds.md and so on, BINARY
 likewise if it has been measured. Heads of tables become links to the glossary in docs/evaluation.md.
 """
 

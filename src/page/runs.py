@@ -88,7 +88,7 @@ class Catalog:
         return [*self._entries.values()]
 
     def read(self, path: Path) -> Entry | None:
-        """The run in a folder; None if it is not finished or has no weights. UserError if it is damaged."""
+        """The run in a folder; None if it is not finished, has no weights or draws nothing. UserError if it is damaged."""
         folder = RunFolder(path)
         if not (self.inside(path / "config.yaml") and self.inside(path / "manifest.json") and folder.finished()):
             return None
@@ -102,12 +102,15 @@ class Catalog:
         def made(*files: Path | None) -> Path | None:
             return None if filters.given(self.filtered) else first(files)
 
+        config = folder.config(trusted=False)
+        if config["samples"] and not folder.manifest().get("samples", True):  # such as model=clip
+            return None
         name = path.as_posix()
         entry = Entry(
             hashlib.sha256(name.encode()).hexdigest()[:12],
             name,
             folder,
-            folder.config(trusted=False),
+            config,
             made(folder.samples / "film.gif", path / "film.gif"),
             made(folder.last_preview(), *sorted(path.glob("samples.*"))),
             made(folder.samples / "pairs.png", path / "pairs.png"),

@@ -17,6 +17,8 @@ The checkouts; any may be left out:
     git clone https://github.com/karpathy/nanoGPT                 --nanogpt
     git clone https://github.com/junyanz/pytorch-CycleGAN-and-pix2pix        --pix2pix (measured at commit 003efc4)
     git clone https://github.com/williamSYSU/TextGAN-PyTorch      --textgan
+    pip install --no-deps --target open_clip open-clip-torch==3.3.0 timm ftfy wcwidth      --open-clip
+    git clone https://github.com/tobran/DF-GAN                    --df-gan (measured at commit 78f14fd)
 
 denoising-diffusion-pytorch needs accelerate, einops and ema-pytorch, and pythae imageio, which the lock file does not have.
 
@@ -31,6 +33,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import ours, timing
+from benchmarks.caption_trainers import CLIP, DF_GAN, df_gan, open_clip
 from benchmarks.family_trainers import BINARY_VAE, DIFFUSION, LETTERS, denoising_diffusion, nanogpt, pythae
 from benchmarks.our_words import our_borrowed, our_dcgan, our_listing, our_mlp, our_r3gan, our_resnet
 from benchmarks.products import products
@@ -190,6 +193,28 @@ CASES = {
         20,
         TRANSLATED,
         reach=0.8,
+        floor=False,
+    ),
+    "open-clip": Case(
+        "open_clip's train_one_epoch",
+        "open_clip",
+        lambda checkout: CLIP,
+        open_clip,
+        20,
+        "our towers and our optimizer, its loss and its loop; emoji of 64 x 64 as floats in memory, 128 of them a batch, not "
+        "augmented on either side",
+        reach=1.0,
+        floor=False,
+    ),
+    "df-gan": Case(
+        "DF-GAN's train",
+        "df_gan",
+        lambda checkout: DF_GAN,
+        df_gan,
+        20,
+        "its networks in the sizes of ours, on the CPU, and its optimizers; emoji of 64 x 64 as floats in memory; its encoder "
+        "of captions is kept as it is, ours are two and are trained",
+        reach=1.0,
         floor=False,
     ),
 }

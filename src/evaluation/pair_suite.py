@@ -110,6 +110,10 @@ class PairSuite:
         """Further metrics, and controls that depend on the model, whose samples are `drawn` [N, C, H, W]. All ranks call it."""
         return {}, {}
 
+    def own_candidates(self, model: "Model", reference: "Reference") -> "Mapping[str, Tensor]":
+        """Pictures [N, C, H, W] of controls that the model draws, by name. All ranks call it."""
+        return {}
+
     def sources(self, reference: "Reference") -> "Tensor":
         """What the model was given, for a picture: uint8 [N, C, H, W]."""
         raise NotImplementedError
@@ -172,13 +176,15 @@ class PairSuite:
         reference = self.reference(dataset)
         drawn, reference.masks = self.draw(model, dataset, self.split, reference.rows, self.seed, show=True)
         more_metrics, more_controls = self.of_model(model, reference, drawn)
+        own = self.own_candidates(model, reference)
         if not is_first():
             return {}
         described = reference.described(self.name) | {"first_seed": self.seed}
         known = reference.known(self.cache, described)
         controls = reference.controls(self.cache, described, known, lambda known: self.candidates(reference, known))
-        metrics = reference.measure({"": drawn}, known)[""]
-        metrics, controls = metrics | more_metrics, controls | more_controls
+        measured = reference.measure({"": drawn, **own}, known)
+        metrics = measured.pop("") | more_metrics
+        controls |= measured | more_controls
         self.show(reference, drawn, known, modality, folder)
         shown = columns(metrics, self.extractor.name)
         names = {name: CONTROL_NAMES[name] for name in controls}

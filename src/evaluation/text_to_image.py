@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 class TextToImageSuite(PairSuite):
     """Measures samples that are drawn from the captions of unseen pictures, see PairSuite; `main` is their Fréchet distance.
 
-    clip: run folder of model=clip with the same data, no part of the measured model; None leaves R-precision out. The unseen
-        pictures are unseen by both.
+    clip: run folder of model=clip, the judge of R-precision, which has its own words; None leaves R-precision out. It should
+        know the captions of the split, from another split of the data, see EmojiCaptions.split_by.
     compositions: two captions with a word of HUES each; from the same seed, both samples must have the hue that is named. They
         are left out if the training captions lack a word of them. seeds: how many. The other arguments: see PairSuite.
     """
@@ -72,10 +72,8 @@ class TextToImageSuite(PairSuite):
         hues = {named_hue(text.lower().split()) for text in self.compositions}
         if len(self.compositions) != 2 or len(hues) != 2 or None in hues:
             raise UserError("evaluation.compositions= are two captions that name two colours, such as [red heart,blue heart]")
-        if self.judge and any(self.judge.spec.fields[field] != spec.fields[field] for field in ("x", "caption")):
-            raise UserError(
-                f"evaluation.clip={self.clip} was trained with other words or sizes of pictures: name a run with these data"
-            )
+        if self.judge and self.judge.spec.shape[0] != spec.shape[0]:
+            raise UserError(f"evaluation.clip={self.clip} was trained with pictures of other channels: name another run")
 
     def check_model(self, model: "Model") -> None:
         """See Suite."""
@@ -96,6 +94,12 @@ class TextToImageSuite(PairSuite):
 
     def candidates(self, reference: "Reference", known: "Arrays") -> "Mapping[str, Tensor]":
         return {"nearest_caption": cast("Captioned", reference).by_nearest_caption()}
+
+    def own_candidates(self, model: "Model", reference: "Reference") -> "Mapping[str, Tensor]":
+        """unconditional: samples of the empty caption, from the same seeds."""
+        from src.evaluation.caption_protocol import unconditional
+
+        return {"unconditional": unconditional(model, reference, self.seed)}
 
     def of_model(
         self, model: "Model", reference: "Reference", drawn: "Tensor"

@@ -212,9 +212,8 @@ class RunFolder:
         measured = {name: self.samples / name for name in MEASURED}
         files |= {"film.gif": film, **measured, **newest_sound(self.path)} if flagship else {}
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(
-            prefix=f".{folder.name}-", dir=folder.parent
-        ) as part:  # a full disk leaves the earlier
+        # A full disk leaves the earlier files.
+        with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as part:
             for name, path in files.items():
                 if path.is_file():
                     write_atomic(Path(part) / name, path.read_bytes())
@@ -255,7 +254,8 @@ class RunFolder:
         return found
 
     def is_published(self) -> bool:
-        return not self.checkpoints.exists() and any(self.path.glob("samples.*"))
+        kept = self.path / "weights.safetensors", *self.path.glob("samples.*")
+        return not self.checkpoints.exists() and any(path.is_file() for path in kept)
 
     def weights(self, which: str = "best") -> Path:
         """The checkpoint to take; of a published run the network of its best one. UserError without one."""

@@ -1,7 +1,7 @@
 """python -m src.tools.readme: write the tables of README.md and of docs/ from the published results; the rest of a page stays.
 
 The blocks between `<!-- NAME -->` and `<!-- /NAME -->` are replaced, in whichever page they stand: TABLE from results/mlp_gan,
-STORY row by row (its second column stays), SEEDS, ZOO, FAMILIES, POEMS and TUNES from results/seeds.md and others, BINARY
+STORY row by row (its second column stays), SEEDS, ZOO and others from results/seeds.md and so on, BINARY
 likewise if it has been measured. Heads of tables become links to the glossary in docs/evaluation.md.
 """
 
@@ -65,6 +65,8 @@ ANCHORS = {
     "identity": "identity",
     "bounces": "bounces",
     **dict.fromkeys(("digits", "speed", "motion"), "digits-speed-motion"),
+    "group KD": "kid",
+    **dict.fromkeys(("R-precision", "colour", "composition"), "r-precision-colour-composition"),
 }
 
 
@@ -96,6 +98,7 @@ def filled(text: str, results: Path, page: Path) -> str:
         "POEMS": lambda _: linked(read(results / "poems.md"), page, ANCHORS | {"FD": "fd_quatrain-cnn-1"}),
         "TUNES": lambda _: linked(read(results / "tunes.md"), page, ANCHORS | TUNES),
         "PICTURES": lambda _: read(results / "pictures.md"),
+        "CAPTIONS": lambda _: read(results / "captions.md"),
         "CLIPS": lambda _: linked(read(results / "clips.md"), page, ANCHORS | {"FD": "fd_clip-cnn-1"}),
         "BINARY": lambda text: read(path) if (path := results / "binary.md").is_file() else text,
     }

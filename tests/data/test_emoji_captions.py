@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
+from src.config.errors import UserError
 from src.data.dataset import SPLITS, check_dataset, licence_of
 from src.data.emoji import ARCHIVE
 from src.data.emoji_archive import CAPTIONS, COUNTS, Captioned, derive_captions, rasterise
@@ -103,7 +104,7 @@ def test_samples_are_pictures_with_their_words(folder: Path, made: dict[str, byt
                 expected = ["odd"]
             assert tokens.tolist() == vocabulary.encode(" ".join([one.name, *expected])).tolist()  # no word of the name again
             assert data.spec.classes[y] == one.subgroup.split("/")[0]
-    assert data.notes() == {"emoji": 52, "skin_tones": 1, "flags": 1, "captions_cut": 0}
+    assert data.notes() == {"emoji": 52, "skin_tones": 1, "flags": 1, "unseen": 0, "captions_cut": 0}
     assert set(data.hashes()) == {CAPTIONS, "colour.npy"}
     assert "CC BY-SA 4.0" in str(licence_of(data))
 
@@ -122,6 +123,29 @@ def test_no_training_word_is_unknown_and_others_are(folder: Path, made: dict[str
     assert data.vocabulary.unknown("round dodecahedron") == ["dodecahedron"]
 
 
+def test_words_that_no_training_caption_has_together(folder: Path, made: dict[str, bytes]) -> None:
+    whole, part = small(folder, made, unseen=()), small(folder, made, unseen=["round 1", "a ring"])
+    whole.prepare()
+    texts = part.captions("train")
+    left_out = [text for text in whole.captions("train") if {"round", "1"} <= set(text.split())]
+    assert left_out
+    assert sorted(texts + left_out) == sorted(whole.captions("train"))
+    assert part.notes()["unseen"] == len(left_out)
+    assert len(part.split("train")) == len(texts)
+    assert part.captions("test") == whole.captions("test")
+
+
+def test_emoji_dealt_out_one_by_one(folder: Path, made: dict[str, bytes]) -> None:
+    data = small(folder, made, split_by="emoji", unseen=())
+    data.prepare()
+    assert sorted(text for name in SPLITS for text in data.captions(name)) == sorted(
+        text for name in SPLITS for text in small(folder, made, unseen=()).captions(name)
+    )
+    assert len(data.split("train")) > 30 > len(data.split("test")) > 0
+    with pytest.raises(UserError, match="must be subgroup or emoji"):
+        small(folder, made, split_by="group")
+
+
 def test_the_real_captions() -> None:
     data = EmojiCaptions(ROOT / "data" / "openmoji_captions", ROOT / "data" / "openmoji_captions_pixels", sources=[])
     if not (data.folder.is_dir() and (ROOT / "data" / "openmoji_captions_pixels" / "64").is_dir()):
@@ -129,8 +153,8 @@ def test_the_real_captions() -> None:
     data.prepare()
     check_dataset(data)
     assert data.hashes()["colour.npy"] == data.pixels["colour.npy"]
-    assert [len(data.split(name)) for name in SPLITS] == [1745, 227, 223]
-    assert data.notes() == {"emoji": 4495, "skin_tones": 2030, "flags": 270, "captions_cut": 48}
+    assert [len(data.split(name)) for name in SPLITS] == [1743, 227, 223]
+    assert data.notes() == {"emoji": 4495, "skin_tones": 2030, "flags": 270, "unseen": 2, "captions_cut": 48}
     lines = [Captioned(*json.loads(line)) for line in (data.folder / CAPTIONS).read_text().splitlines()]
     names = [{tuple(words(one.name)) for one in lines if one.split == name} for name in SPLITS]
     assert not names[0] & (names[1] | names[2])

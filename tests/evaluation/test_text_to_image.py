@@ -12,7 +12,10 @@ from torch import Tensor, nn
 
 from pictures import CaptionedShapes
 from src.config.errors import UserError
-from src.data.spec import Batch, Spec
+from src.data.dataset import Arrays
+from src.data.spec import Batch, Field, Spec
+from src.data.vocabulary import UNKNOWN
+from src.evaluation.caption_protocol import Captioned
 from src.evaluation.suite import plain_record
 from src.evaluation.text_to_image import TextToImageSuite
 from src.modalities.image import Image
@@ -70,6 +73,7 @@ def test_a_model_that_reads_agrees_with_its_captions(found: tuple[dict[str, Any]
     assert controls["real"]["colour"] == controls["nearest_caption"]["colour"] == 1
     assert controls["shuffled_captions"]["colour"] < 0.7
     assert controls["shuffled_captions"]["composition"] == 0
+    assert controls["unconditional"]["fd_digits"] > metrics["fd_digits"]  # always in red
     assert metrics["r_precision"] > 0.5 > controls["shuffled_captions"]["r_precision"]
     assert record["protocol"]["captions_with_a_hue"] == 32
     for name in ("captions.png", "neighbours.png"):
@@ -85,6 +89,38 @@ def test_a_model_that_does_not_read(tmp_path: Path) -> None:
     assert suite(tmp_path).validate(Draws(), DATA) < suite(tmp_path).validate(Draws(reads=False), DATA)
 
 
+def test_a_judge_has_words_and_a_size_of_its_own(tmp_path: Path) -> None:
+    """It reads all words of a caption, also those that the model does not know, and its pictures are larger."""
+
+    class Told(CaptionedShapes):
+        def captions(self, name: str) -> list[str]:
+            return [self.words.decode(tokens).replace(UNKNOWN, "one") for tokens in self.split(name)["caption"]]
+
+    data = Told()
+    reference = Captioned(data, suite(tmp_path).extractor, "test", 32, judge := Sees())
+    assert reference.texts[0].startswith("one ")
+    judge.spec = CaptionedShapes(size=32).spec
+    assert reference.agreement(reference.targets)["r_precision"] > 0.5
+    assert "r_precision" in reference.described("text_to_image")
+
+
+def test_the_distance_of_groups(tmp_path: Path) -> None:
+    """Discs alone are far from squares, in a split with both."""
+
+    class Many(CaptionedShapes):
+        def split(self, name: str) -> Arrays:
+            return super().split("train")
+
+    reference = Captioned(Many(), suite(tmp_path).extractor, "test", 96, None)
+    assert {name: len(rows) for name, rows in reference.groups.items()} == {"disc": 48, "square": 48}
+    known = reference.features()
+    found = reference.distances(torch.from_numpy(known["real"]), known)["group_kid_digits"]
+    exchanged = np.arange(96).reshape(-1, 2)[:, ::-1].reshape(-1)
+    other = reference.distances(torch.from_numpy(known["real"][exchanged]), known)["group_kid_digits"]
+    assert other > 10 * abs(found)
+    assert abs(reference.floor(known)["group_kid_digits"]) < other / 10
+
+
 def test_captions_with_unknown_words_are_not_composed(tmp_path: Path) -> None:
     made = suite(tmp_path, compositions=["red heart", "blue heart"])
     assert "composition" not in made.evaluate(Draws(), DATA, Image(DATA.spec), tmp_path)["metrics"]
@@ -96,8 +132,8 @@ def test_refusals(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="two captions that name two colours"):
         suite(tmp_path, compositions=["red heart", "heart"])
     judge = Sees()
-    judge.spec = CaptionedShapes(size=20).spec
-    with pytest.raises(UserError, match="was trained with other words or sizes of pictures"):
+    judge.spec = Spec({**DATA.spec.fields, "x": Field("image", (1, 16, 16), "uint8")})
+    with pytest.raises(UserError, match="was trained with pictures of other channels"):
         suite(tmp_path, judge)
     with pytest.raises(UserError, match="Sees reads none"):
         suite(tmp_path).check_model(Sees())

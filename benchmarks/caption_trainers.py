@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,6 +23,7 @@ from src.data.vocabulary import PAD
 
 CLIP = ["model=clip", *CONSTANT, "model.augment=null", "model.word_dropout=0"]
 DF_GAN = ["model=text_to_image_gan", *CONSTANT, "model.word_dropout=0"]
+LARGER = ["data.size=64"]
 
 
 class TheirCLIP(nn.Module):
@@ -65,9 +67,12 @@ def open_clip(checkout: Path, clock: Clock) -> None:
         )
 
 
-def df_gan(checkout: Path, clock: Clock) -> None:
-    """Its train with its own networks in the sizes of ours and its own optimizers, on the training pictures in memory."""
-    config = ours.compose(*DF_GAN)
+def df_gan(checkout: Path, clock: Clock, words: Sequence[str] = ()) -> None:
+    """Its train with its own networks in the sizes of ours and its own optimizers, on the training pictures in memory.
+
+    words: of our recipe, beside DF_GAN.
+    """
+    config = ours.compose(*DF_GAN, *words)
     model, batch = config["model"], config["data"]["batch_size"]
     spec = Experiment(config).dataset.spec
     pictures, captions = training_part(config)

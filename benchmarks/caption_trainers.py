@@ -2,7 +2,6 @@
 
 import contextlib
 import math
-from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,8 +21,8 @@ from src.config.experiment import Experiment
 from src.data.vocabulary import PAD
 
 CLIP = ["model=clip", *CONSTANT, "model.augment=null", "model.word_dropout=0"]
-DF_GAN = ["model=text_to_image_gan", *CONSTANT, "model.word_dropout=0"]
-LARGER = ["data.size=64"]
+LAZY_DF_GAN = ["model=text_to_image_gan", *CONSTANT, "model.augment=null", "model.word_dropout=0"]
+DF_GAN = [*LAZY_DF_GAN, "model.penalties.matching_aware.every=1"]
 
 
 class TheirCLIP(nn.Module):
@@ -67,12 +66,9 @@ def open_clip(checkout: Path, clock: Clock) -> None:
         )
 
 
-def df_gan(checkout: Path, clock: Clock, words: Sequence[str] = ()) -> None:
-    """Its train with its own networks in the sizes of ours and its own optimizers, on the training pictures in memory.
-
-    words: of our recipe, beside DF_GAN.
-    """
-    config = ours.compose(*DF_GAN, *words)
+def df_gan(checkout: Path, clock: Clock) -> None:
+    """Its train with its own networks in the sizes of ours and its own optimizers, on the training pictures in memory."""
+    config = ours.compose(*DF_GAN)
     model, batch = config["model"], config["data"]["batch_size"]
     spec = Experiment(config).dataset.spec
     pictures, captions = training_part(config)

@@ -29,12 +29,14 @@ repro: data
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc repro
 	$(BIN)/python -m src.tools.readme
 	$(BIN)/python -m src.tools.families
+	$(BIN)/python -m src.tools.cards
 
 # From what is committed in results/: needs no data and trains nothing.
 tables: .venv/installed
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc repro --single-item seeds_table zoo_table families_table binary_table poems_table tunes_table pictures_table clips_table
 	$(BIN)/python -m src.tools.readme
 	$(BIN)/python -m src.tools.families
+	$(BIN)/python -m src.tools.cards
 
 # The pictures and sounds of docs/music.md and the READMEs, from shipped weights.
 listen: .venv/installed

@@ -12,30 +12,27 @@ from src.runs.manifest import MANIFEST_DEFAULTS
 from src.runs.sampling import load_split, provenance_of
 from src.system.files import check_writable
 
-RECORD = "directions.json"
-
 
 def directions(config: dict[str, Any]) -> dict[str, Any]:
     """Find directions, draw a strip of each, measure their effects. Returns the record, which is also written."""
     run = RunFolder.existing(config["run"])
     experiment = run.experiment(config["paths"]["data"], config["data"]["path"])
     run.weights(config["checkpoint"])  # UserError if there are none
-    out = Path(config["out"] or run.path / "directions")
-    earlier = own_record(out / RECORD)
+    out = Path(config["out"] or run.directions.parent)
+    record_file = out / run.directions.name
+    earlier = own_record(record_file)
     split = {name: load_split(run, config["paths"]["data"], config["data"]["path"], name) for name in ("train", "validation")}
 
     from src.evaluation.direction_strips import Directions
-    from src.models.latent import LatentModel
+    from src.evaluation.steering import steerable
     from src.runs.load import load_run
     from src.system.numerics import set_numerics
 
     made = MANIFEST_DEFAULTS | run.manifest()
     set_numerics(made["threads"], made["matmul_precision"])
     model = load_run(run.path, config["checkpoint"], experiment=experiment)
-    if not isinstance(model, LatentModel):
-        raise UserError(f"{experiment.name} has no latent space: ask a run of a GAN or a VAE")
-    if model.spec.kind != "image":
-        raise UserError(f"{experiment.name} makes {model.spec.kind}, and directions are shown in images: ask a run of images")
+    if refused := steerable(model):
+        raise UserError(f"{experiment.name} {refused}")
     check_writable(out, "out")
     found = Directions(model, split["train"], split["validation"], config, experiment.config["data"].get("extractor"))
     modality = experiment.modality(model.spec)
@@ -45,7 +42,7 @@ def directions(config: dict[str, Any]) -> dict[str, Any]:
     record = found.record()
     for name, samples in found.strips():
         modality.strip(modality.finish(samples), out / f"{name}.png", provenance | {"direction": record["directions"][name]})
-    write_record(out / RECORD, record, provenance | {"first_seed": config["seed"]})
+    write_record(record_file, record, provenance | {"first_seed": config["seed"]})
     print(table(record))
     print(f"  strips  {out}")
     return record

@@ -1,6 +1,6 @@
 """python -m src.generate run=PATH [n=64 class=3 interpolate=8 format=files|npz|safetensors|onnx]: run folder to samples.
 
-attributes= chooses classes by words in their names.
+attributes= chooses classes by words in their names; directions={sefa-1: 2} moves latents.
 Of text: prompt=, source=, heads=, form=, rhyme=true, script=; chat=true answers lines on stdin. Of music: tempo=, key=, bars=,
 lyrics=, attribute=, strength=, and MIDI files for prompt=, melody=, from=, to=. Of pictures made from others: source=, a file
 or a folder, mask=, direction=. Of pictures from captions: prompt=. filter.words= and filter.clip= leave samples out.
@@ -137,6 +137,8 @@ def write(config: dict[str, Any], run: RunFolder, experiment: Experiment, checkp
         cond, shown = conditions(model, config, typed, run, seeds, files)
         drawn |= {} if config["prompt"] is not None else prompts.captions_record(model, cond)
         settings = sampling_settings(config, model.sample)
+        if config["directions"] is not None:
+            typed, settings = typed._replace(sample=steered(model, config, run, provenance["model"])), {}
         for judge in judges:
             judge.prepare(modality)
         portions: Iterator[Any] = draw(lambda *row: modality.finish(typed.sample(*row, **settings)), seeds, cond)
@@ -164,6 +166,16 @@ def write(config: dict[str, Any], run: RunFolder, experiment: Experiment, checkp
             modality.preview(torch.cat(list(again)), grid, provenance=drawn, **shown)
         else:
             modality.save_archive(torch.cat(list(portions)), out, written, drawn)
+
+
+def steered(model: Any, config: dict[str, Any], run: RunFolder, network: str) -> Callable[..., Any]:
+    """The function (seeds, cond) -> samples that directions= asks for. network: the hash of the weights."""
+    from src.evaluation.steering import Steering, recorded, steerable
+
+    if refused := steerable(model):
+        raise UserError(f"directions=: this model {refused}")
+    steering = Steering(model, config["weights"], recorded(run.directions, network))
+    return partial(steering.sample, moves=config["directions"])
 
 
 def write_film(model: Any, config: dict[str, Any], modality: Any, out: Path, provenance: dict[str, Any]) -> None:

@@ -1,6 +1,6 @@
 """python -m src.play [runs=PATH port=7860 open=false]: a page on this machine to draw with the trained models, and to judge.
 
-Ctrl-C ends it. Other machines cannot reach it.
+filter.words= and filter.clip= leave samples out. Ctrl-C ends it. Other machines cannot reach it.
 """
 
 from importlib.util import find_spec
@@ -23,7 +23,7 @@ def play(config: dict[str, Any]) -> None:
             f"elsewhere take  ssh -L {config['port']}:127.0.0.1:{config['port']} <this machine>"
         )
     roots = config["runs"] if isinstance(config["runs"], list) else [config["runs"]]
-    catalog = Catalog(roots, config["paths"]["data"])
+    catalog = Catalog(roots, config["paths"]["data"], config)
     if not catalog.find():
         raise UserError(
             f"runs={','.join(map(str, roots))}: no finished run with weights there: train one, "

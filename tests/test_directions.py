@@ -1,6 +1,7 @@
 """python -m src.directions on tiny runs: files, record, provenance, and who is refused."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -71,3 +72,29 @@ def test_files_of_others_are_not_overwritten(tiny_run: Path, tmp_path: Path, in_
     answer = in_process("directions", f"run={tiny_run}", f"out={tmp_path}")
     assert answer.returncode == 2
     assert "was not written by AIGC Lab" in answer.stderr
+
+
+def test_generate_moves_samples_along_them(found: tuple[Path, str], tiny_run: Path, tmp_path: Path, in_process: Any) -> None:
+    record = json.loads((found[0] / "directions.json").read_text())
+    (run := tmp_path / "run").symlink_to(tiny_run)
+    words = [f"run={run}", "n=2", f"out={tmp_path / 'out'}"]
+    plain = in_process("generate", *words)
+    assert plain.returncode == 0, plain.stderr
+    name = next(iter(record["steps"]))
+    asked = f"directions={{sefa-1: 1, {name}: -2.5}}"
+    refused = in_process("generate", *words, asked)
+    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+    assert f"there is no {name}: known: sefa-1 to sefa-" in refused.stderr
+    run.unlink()
+    shutil.copytree(tiny_run, run)
+    shutil.copytree(found[0], run / "directions")
+    before = (tmp_path / "out" / "000001.png").read_bytes()
+    moved = in_process("generate", *words, asked)
+    assert moved.returncode == 0, moved.stderr
+    made = json.loads((tmp_path / "out" / "samples.json").read_text())["provenance"]
+    assert made["directions"] == {"sefa-1": 1, name: -2.5}
+    assert (tmp_path / "out" / "000001.png").read_bytes() != before
+    for other, message in (("truncation=1", "leave truncation= out"), ("film=true", "leave film= out")):
+        answer = in_process("generate", *words, asked, other)
+        assert (answer.returncode, answer.stderr.count("\n")) == (2, 1)
+        assert message in answer.stderr

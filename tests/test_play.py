@@ -20,6 +20,8 @@ Command = Callable[..., subprocess.CompletedProcess]
         (["open=perhaps"], "open='perhaps': must be true or false"),
         (["share=true"], "there is no setting 'share'"),
         (["runs=nowhere"], "no finished run with weights there"),
+        (["filter.words=nowhere.txt"], "filter.words=nowhere.txt: cannot read it"),
+        (["filter.prompt=red heart"], "filter.prompt= needs filter.clip="),
     ],
 )
 def test_mistakes_take_one_line(in_process: Command, words: list[str], message: str) -> None:

@@ -40,7 +40,8 @@ LITERAL = {
     "generate": (
         *("class", "attributes", "prompt", "source", "mask", "heads", "form", "key", "melody", "from", "to", "lyrics"),
         *("filter.words", "filter.prompt"),
-    )
+    ),
+    "play": ("filter.words", "filter.prompt"),
 }
 # Command -> section that takes settings which only the run's own config lists; the suite refuses those that it does not know.
 OPEN = {"evaluate": "evaluation."}

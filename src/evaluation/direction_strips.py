@@ -11,11 +11,12 @@ from torch.nn.functional import normalize
 from src.data.dataset import read_all
 from src.data.spec import Spec
 from src.evaluation.directions import effect, probabilities, probe, sefa, train_classifier
+from src.evaluation.steering import FIRST, REACH, step_along
 from src.models.latent import LatentModel
 from src.models.latent_space import LatentSpace
 from src.training import rng
 
-REACH, STEPS = 3.0, 7  # a strip goes from -3 to 3 standard deviations of the codes along its direction
+STEPS = 7  # of a strip, from -3 to 3 standard deviations of the codes along its direction
 LARGEST = 20  # classes: with more of them, none is taken as an attribute
 
 
@@ -49,6 +50,7 @@ class Directions:
             "as_asked": self._as_asked(),
             "left_out": [name for name in self.names if f"attribute-{name}" not in found],
             "directions": found,
+            "steps": {name: self._scaled(self.directions[name]).tolist() for name in found if name.startswith("attribute-")},
         }
 
     def strips(self) -> Iterator[tuple[str, Tensor]]:
@@ -77,7 +79,7 @@ class Directions:
 
     def _seeds(self, setting: str) -> range:
         """Seeds of `latents` or of `pairs`: two ranges that have nothing in common, and nothing with those of the strips."""
-        first = self.settings["seed"] + (1 if setting == "latents" else 2) * 1_000_000
+        first = self.settings["seed"] + (1 if setting == "latents" else 2) * FIRST
         return range(first, first + self.settings[setting])
 
     @cached_property
@@ -121,7 +123,7 @@ class Directions:
 
     def _scaled(self, direction: Tensor) -> Tensor:
         """A direction [D] with the length of one standard deviation of the codes along it."""
-        return direction * (self.codes @ direction).std()
+        return step_along(self.codes, direction)
 
     def _ends(self, direction: Tensor) -> tuple[Tensor, Tensor, float | None]:
         """Probabilities [N, K] of the attributes at both ends of a direction, and the mean distance of the images there."""

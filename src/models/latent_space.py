@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
+from src.config.errors import UserError
 from src.data.spec import Batch
 from src.models.latent import LatentModel, batches, normal_per_seed
 from src.models.model import evaluating
@@ -54,7 +55,7 @@ class LatentSpace:
                 hook.remove()
         acting = called if self.name == "w" else called[:1]
         if not acting:
-            raise ValueError(f"{type(self.generator).__name__} has no linear layer that acts on its latent")
+            raise UserError(f"{type(self.generator).__name__} has no linear layer that acts on its latent: no directions")
         return torch.cat([weights_of(layer, codes.shape[1]) for layer in acting])
 
     def _run(self, part: Callable[..., Tensor], z: Tensor, y: Tensor | None = None) -> Tensor:

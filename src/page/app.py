@@ -27,7 +27,8 @@ from starlette.routing import Route
 
 from src.config.errors import UserError
 from src.page import review
-from src.page.panels.panel import Tab, panel_of
+from src.page.command import generate_command
+from src.page.panels.panel import LoadedRun, Tab, panel_of
 from src.page.real import NoRealData
 from src.page.runs import Catalog, NoSuchRun
 from src.page.security import SameOrigin
@@ -95,8 +96,7 @@ class Page:
 
         def tabs() -> dict[str, Any]:
             run = self.catalog.load(entry.id)
-            panel = panel_of(run)
-            found = {name: tab.record() for name, tab in panel.tabs(run, self.most).items()}
+            found = {name: tab.record() for name, tab in self.tabs(run).items()}
             return {"tabs": found, "step": run.model.step, "writable": review.writable(entry), "most": self.most}
 
         return JSONResponse({**entry.record(), **await self.work(tabs)})
@@ -120,8 +120,9 @@ class Page:
         id, asked = request.path_params["id"], await body(request)
 
         def task() -> dict[str, Any]:
-            run, _, settings = self.asked(id, asked)
-            return asdict(panel_of(run).draw(run, asked["tab"], settings))
+            run, tab, settings = self.asked(id, asked)
+            drawn = panel_of(run).draw(run, asked["tab"], settings)
+            return asdict(drawn) | {"command": generate_command(run, tab, settings, self.catalog.filtered)}
 
         return JSONResponse(await self.work(task))
 
@@ -134,10 +135,15 @@ class Page:
 
         return await self.archive(task)
 
+    def tabs(self, run: LoadedRun) -> dict[str, Tab]:
+        """The tabs of a run; with filters, those that show nothing unjudged."""
+        found: dict[str, Tab] = panel_of(run).tabs(run, self.most)
+        return {name: tab for name, tab in found.items() if tab.filtered or not run.judges}
+
     def asked(self, id: str, asked: dict[str, Any]) -> tuple[Any, Tab, dict[str, Any]]:
         """(run, tab, checked settings) of a request."""
         run = self.catalog.load(id)
-        tabs = panel_of(run).tabs(run, self.most)
+        tabs = self.tabs(run)
         name = asked.get("tab")
         tab = tabs.get(name) if isinstance(name, str) else None
         if tab is None:
@@ -174,8 +180,8 @@ class Page:
 
     async def kept(self, request: Request) -> Response:
         entry = self.catalog.entry(request.path_params["id"])
-        items = await self.work(lambda: review.kept_items(entry, self.catalog.load(entry.id), self.most))
-        return JSONResponse({"kind": "grid", "items": [asdict(item) for item in items]})
+        kept = await self.work(lambda: review.kept_items(entry, self.catalog.load(entry.id), self.most))
+        return JSONResponse(asdict(kept))
 
     async def export(self, request: Request) -> Response:
         entry = self.catalog.entry(request.path_params["id"])

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from src.config.errors import UserError
-from src.page.panels.panel import Item, LoadedRun, panel_of, shown
+from src.page.panels.panel import Item, LoadedRun, Output, let_through, panel_of, shown
 from src.page.real import real_split
 from src.page.runs import Entry
 from src.runs import review
 
 NOTE = 1000  # characters
 WAITING = 100  # questions of the blind test without an answer
+TRIED = 8  # seeds for a question, where filters may leave some out
 
 
 def mark(entry: Entry, settings: dict[str, Any], kind: str, note: Any) -> None:
@@ -59,16 +60,19 @@ def kept(entry: Entry, run: LoadedRun, most: int) -> list[tuple[dict[str, Any], 
     return [*groups.values()]
 
 
-def kept_items(entry: Entry, run: LoadedRun, most: int) -> list[Item]:
+def kept_items(entry: Entry, run: LoadedRun, most: int) -> Output:
     """The kept samples, drawn again; at most `most`."""
     panel = panel_of(run)
     items: list[Item] = []
+    left_out = 0
     for settings, seeds, _ in kept(entry, run, most):
         seeds = seeds[: most - len(items)]
         if seeds:
-            samples = panel.samples(run, seeds, settings)
-            items += [panel.item(run, x, {"seed": seed, **settings}) for x, seed in zip(samples, seeds, strict=True)]
-    return items
+            drawn = let_through(run, panel.samples, settings, seeds)
+            left_out += drawn.left_out or 0
+            found = zip(drawn.samples, drawn.seeds, strict=True)
+            items += [panel.item(run, x, {"seed": seed, **settings}) for x, seed in found]
+    return Output("grid", items, left_out=left_out if run.judges else None)
 
 
 def export_kept(entry: Entry, run: LoadedRun, most: int, folder: Path) -> None:
@@ -77,10 +81,10 @@ def export_kept(entry: Entry, run: LoadedRun, most: int, folder: Path) -> None:
     if not groups:
         raise UserError("nothing was kept yet: draw samples and keep some")
     for number, (settings, seeds, notes) in enumerate(groups, start=1):
-        samples = panel_of(run).samples(run, seeds, settings)
-        written = {str(seed): note for seed, note in notes.items() if note}
-        provenance = {**run.provenance, **settings, **({"notes": written} if written else {})}
-        shown(run, settings).save([samples], folder / f"kept-{number}", seeds, provenance)
+        drawn = let_through(run, panel_of(run).samples, settings, seeds)
+        written = {str(seed): notes[seed] for seed in drawn.seeds if notes[seed]}
+        provenance = drawn.provenance | ({"notes": written} if written else {})
+        shown(run, settings).save([drawn.samples], folder / f"kept-{number}", drawn.seeds, provenance)
 
 
 class BlindTest:
@@ -94,9 +98,9 @@ class BlindTest:
     def ask(self, entry: Entry, run: LoadedRun) -> tuple[str, Item]:
         """A new question: (its token, a sample of the model or of the test split, by a fair coin)."""
         panel, split = panel_of(run), real_split(entry.folder.path, self.data)
-        seed = secrets.randbelow(2**31)
-        sample = panel.samples(run, [seed], {})[0]  # always, because the time that it takes would tell
-        settings: dict[str, Any] = {"seed": seed}
+        seeds = [secrets.randbelow(2**31) for _ in range(TRIED if run.judges else 1)]
+        drawn = let_through(run, panel.samples, {}, seeds)  # always, because the time that it takes would tell
+        sample, settings = drawn.samples[0], {"seed": drawn.seeds[0]}
         generated = bool(secrets.randbelow(2))
         if not generated:
             import numpy as np

@@ -5,13 +5,14 @@ import math
 import os
 import sys
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from src.config.errors import UserError
 from src.config.identity import short_hash
+from src.runs import filters
 from src.runs.folder import RunFolder
 
 KEPT = 3  # models in memory
@@ -25,8 +26,8 @@ class NoSuchRun(UserError):
 class Entry:
     """A finished run with weights.
 
-    id: a word for addresses. film, picture: files, if there are any; pairs: one of sources, samples and targets.
-    seconds: of a CPU for 1,000 samples, infinite if unknown.
+    id: a word for addresses. film, picture: files, if there are any; pairs: one of sources, samples and targets; directions:
+    their record. seconds: of a CPU for 1,000 samples, infinite if unknown.
     """
 
     id: str
@@ -36,6 +37,7 @@ class Entry:
     film: Path | None
     picture: Path | None
     pairs: Path | None
+    directions: Path | None
     seconds: float
 
     def record(self) -> dict[str, Any]:
@@ -58,12 +60,14 @@ class Entry:
 class Catalog:
     """The runs at or below some folders.
 
-    roots: missing ones are passed over. data: the folder where downloaded data are, None for the configs' own.
+    roots: missing ones are passed over. data: the folder where downloaded data are, None for the configs' own. filtered: the
+    settings of filters, see `filters.asked`. With filters, a run's pictures and films are not offered: no filter has seen them.
     """
 
-    def __init__(self, roots: Sequence[str | Path], data: str | None = None) -> None:
+    def __init__(self, roots: Sequence[str | Path], data: str | None = None, filtered: Mapping[str, Any] = filters.OFF) -> None:
         self.roots = [Path(root) for root in roots if Path(root).is_dir()]
-        self.data = data
+        self.data, self.filtered = data, filtered
+        filters.asked(filtered)  # UserError now, before a page is shown
         self._entries: dict[str, Entry] = {}
         self._loaded: OrderedDict[str, Any] = OrderedDict()
         self._named: set[str] = set()
@@ -95,15 +99,19 @@ class Catalog:
         def first(files: Iterable[Path | None]) -> Path | None:
             return next((file for file in files if file and file.is_file() and self.inside(file)), None)
 
+        def made(*files: Path | None) -> Path | None:
+            return None if filters.given(self.filtered) else first(files)
+
         name = path.as_posix()
         entry = Entry(
             hashlib.sha256(name.encode()).hexdigest()[:12],
             name,
             folder,
             folder.config(trusted=False),
-            first((folder.samples / "film.gif", path / "film.gif")),
-            first((folder.last_preview(), *sorted(path.glob("samples.*")))),
-            first((folder.samples / "pairs.png", path / "pairs.png")),
+            made(folder.samples / "film.gif", path / "film.gif"),
+            made(folder.last_preview(), *sorted(path.glob("samples.*"))),
+            made(folder.samples / "pairs.png", path / "pairs.png"),
+            first([folder.directions]),
             float(folder.manifest().get("evaluation_cost", {}).get("sampling_cpu_seconds_per_1000", math.inf)),
         )
         entry.record()  # raises where it is damaged: one run must not take the others out of the list
@@ -131,12 +139,17 @@ class Catalog:
         weights = entry.folder.weights()
         if not self.inside(weights):
             raise UserError(f"{weights} is a link out of the folders that the page may read: copy the file there")
-        key = f"{id} {weights} {weights.stat().st_mtime_ns}"
+        files = [weights, *([entry.directions] if entry.directions else [])]
+        key = " ".join([id, *(f"{file} {file.stat().st_mtime_ns}" for file in files)])
         if key not in self._loaded:
             model = load_run(entry.folder.path)
             modality = entry.folder.experiment().modality(model.spec)
             provenance = provenance_of(entry.folder, model)
-            self._loaded[key] = LoadedRun(entry.folder, entry.name, model, modality, provenance, self.data)
+            judges = filters.asked(self.filtered)
+            for judge in judges:
+                judge.prepare(modality)
+            more = (provenance, self.data, judges, entry.directions)
+            self._loaded[key] = LoadedRun(entry.folder, entry.name, model, modality, *more)
         self._loaded.move_to_end(key)
         while len(self._loaded) > KEPT:
             self._loaded.popitem(last=False)

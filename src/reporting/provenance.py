@@ -123,14 +123,17 @@ def _recipes(tables: list[Table]) -> str:
 
 
 def _commands(tables: list[Table]) -> str:
-    folders = [(group.label, shlex.quote(group.runs[0].name)) for table in tables for group in table.groups]
-    verify = "\n".join(f"python -m src.verify run={folder}" for _, folder in folders)
-    train = "\n".join(
-        f"python -m src.train --config-dir {folder} --config-name config run_dir={shlex.quote(f'again/{label}')} {REPEAT}"
-        for label, folder in folders
-    )
+    folders = [(group.label, group.runs[0].name) for table in tables for group in table.groups]
+    verify = "\n".join(f"python -m src.verify run={shlex.quote(folder)}" for _, folder in folders)
+    train = "\n".join(train_again(folder, label) for label, folder in folders)
     return (
         "<h3>Making it again</h3><p>The first run of each recipe; others likewise.</p>"
         + folded("train again and compare with the result", f"<pre>{escape(verify)}</pre>")
         + folded("the same training into a new folder", f"<pre>{escape(train)}</pre>")
     )
+
+
+def train_again(folder: str, label: str) -> str:
+    """The command that repeats a run's training into a new folder named by the label."""
+    new = shlex.quote(f"again/{label}")
+    return f"python -m src.train --config-dir {shlex.quote(folder)} --config-name config run_dir={new} {REPEAT}"

@@ -22,6 +22,7 @@ from src.runs.folder import RunFolder
 LETTER = rf"[^\W{IDEOGRAPHS}]"  # a letter or digit of a script that has spaces between its words
 PORTION = 256  # pictures that are compared with the prompt at a time
 SHOWN = 10  # seeds in a message
+OFF: dict[str, Any] = {"filter": {"words": None, "clip": None, "prompt": None, "threshold": 0.3, "own": None}}
 
 
 class Filter(Protocol):

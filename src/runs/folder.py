@@ -237,6 +237,11 @@ class RunFolder:
             raise UserError(f"publish={folder} is where a run is trained: choose a folder of its own")
         check_writable(folder, "publish")
 
+    @property
+    def directions(self) -> Path:
+        """The record that `python -m src.directions` writes."""
+        return self.path / "directions" / "directions.json"
+
     def last_preview(self) -> Path | None:
         return max(self.samples.glob("step-*"), default=None)
 

@@ -19,7 +19,8 @@ FILES = (
     *(".avi", ".mkv", ".mov", ".webm"),
 )
 NETWORK = "safetensors", "onnx"  # formats of the network, not of samples
-SAMPLING_KEYS = "class", "attributes", *SETTINGS  # recorded with the samples where they are given, as settings of text are
+# Recorded with the samples where they are given, as settings of text are.
+SAMPLING_KEYS = "class", "attributes", "directions", *SETTINGS
 NOT_NAMED = "run", "format", "out", "paths", "data", "seed", "film", "chat"  # not in a file's name, or elsewhere in it
 LONGEST_WORD = 24  # characters of a setting in a file's name
 PICTURES = "interpolate", "reconstruct", "traverse", "film"  # settings that each ask for one picture instead of samples
@@ -38,6 +39,9 @@ def output_path(config: dict[str, Any], run: RunFolder, strip: str = ".png") -> 
     tunes.check(config, picture)
     if picture and (text := [*prompts.given(config), *picture_sources.given(config), *filters.given(config)]):
         raise UserError(f"{text[0]}= is for samples and {picture}= makes a picture: leave one of them out")
+    others = [*([picture] if picture else []), *(key for key in SETTINGS if config[key] is not None)]
+    if config["directions"] is not None and others:
+        raise UserError(f"directions= moves the latents of samples as they are: leave {others[0]}= out")
     for key in ("class", "attributes"):
         if picture == "reconstruct" and config[key] is not None:
             raise UserError(f"reconstruct= takes each image with its own class: leave {key}= out")
@@ -77,7 +81,9 @@ def settings_in_name(config: dict[str, Any], picture: str) -> str:
     own = {key: value for key, value in leaves(config) if key.partition(".")[0] in named}
     changed = {key: value for key, value in own.items() if value != defaults.get(key)}
     first = str(changed.pop(picture, ""))
-    words = [f"{key}{'=' * (isinstance(value, str) and key != 'class')}{short(value)}" for key, value in changed.items()]
+    texts = {key for key, value in changed.items() if isinstance(value, str) and key != "class"}
+    signs = {key: "=" if key in texts or key.startswith("directions.") else "" for key in changed}  # a name may end with digits
+    words = [f"{key}{signs[key]}{short(value)}" for key, value in changed.items()]
     return "".join([first, *(f"-{word}" for word in words)]).replace("/", "%2F")
 
 

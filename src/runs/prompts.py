@@ -76,6 +76,8 @@ def caption_of(model: Any, text: str) -> Any:
 
     field = model.spec.fields["caption"]
     vocabulary = Words(field.names, field.shape[0])
+    if not words(text):
+        raise UserError("prompt: it has no word: say what the pictures show")
     if unknown := vocabulary.unknown(text):
         found = {word: difflib.get_close_matches(word, field.names, SIMILAR, ALIKE) for word in unknown}
         said = [word + (f" (did you mean {' or '.join(close)}?)" if close else "") for word, close in found.items()]

@@ -14,6 +14,7 @@ import pytest
 import torch
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, sync_playwright
 
+from pictures import words_of_pictures
 from src.config.experiment import Experiment
 from src.runs.export import save_safetensors
 from src.runs.folder import RunFolder
@@ -45,7 +46,7 @@ def publish(config: dict[str, Any], folder: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def shipped(tmp_path_factory: pytest.TempPathFactory, compose: Callable[..., dict[str, Any]]) -> Path:
-    """A folder with results/: copies of published runs, a small flow of 8x8 digits, and a text model."""
+    """A folder with results/: copies of published runs, a small flow of 8x8 digits, a text model, and one of captions."""
     place = tmp_path_factory.mktemp("page")
     for name in ("results/mlp_gan", f"{FAMILY}/vae-mnist/0", "results/poems/gpt/0", "results/pictures/pix2pix/0"):
         shutil.copytree(ROOT / name, place / name)
@@ -56,6 +57,7 @@ def shipped(tmp_path_factory: pytest.TempPathFactory, compose: Callable[..., dic
     publish(
         compose("model=autoregressive", "data=text", f"data.path={book}", "data.length=24", *tiny), place / "results/text/0"
     )
+    publish(compose("model=text_to_image", *words_of_pictures("text_to_image"), *tiny), place / "results/captions/0")
 
     outside = shutil.copytree(ROOT / "results/mlp_gan", place / "outside")
     (place / "results/linked").symlink_to(outside, target_is_directory=True)
@@ -74,7 +76,12 @@ def server(shipped: Path) -> Iterator[str]:
     process = subprocess.Popen(
         [sys.executable, "-m", "src.play", *words],
         cwd=shipped,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
+        env={
+            **os.environ,
+            "OMP_NUM_THREADS": "1",
+            "PYTHONPATH": f"{ROOT}:{ROOT / 'tests/models'}",
+            "AIGC_PACKAGES": "pictures",
+        },
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -17,6 +17,7 @@ from src.runs import review
 
 Visit = Callable[..., Page]
 GAN, VAE, FLOW, TEXT = "results/mlp_gan", "results/families/vae-mnist/0", "results/digits/0", "results/text/0"
+CAPTIONS = "results/captions/0"
 
 
 def pictures(page: Page) -> list[str]:
@@ -81,6 +82,61 @@ def test_controls_of_a_flow(visit: Visit) -> None:
     page.get_by_label("Solver").select_option("euler")
     changed(page, drawn)
     expect(page.locator("#control-truncation")).to_have_count(0)
+
+
+def test_sliders_move_the_same_samples_along_directions(visit: Visit) -> None:
+    page = visit(GAN, "directions")
+    first, command = changed(page, []), page.locator(".command code")
+    assert len(first) == 4
+    middle, settled = "12", "!document.querySelector('.busy')"
+    slide(page, "directions-0", 20)
+    expect(page.get_by_label("Closed-form 1")).to_have_attribute("aria-valuetext", "2")
+    moved = changed(page, first)
+    expect(command).to_have_text(f"python -m src.generate run={GAN} 'directions={{sefa-1: 2}}' n=4 seed=0")
+    for position in ("24", "3", "9", middle):  # quicker than they are drawn: the last one counts
+        page.locator("#control-directions-0").fill(position)
+    expect(page.locator("#panel")).to_have_class("busy")
+    wait(page, settled)
+    assert pictures(page) == first
+    expect(command).to_have_text(f"python -m src.generate run={GAN} n=4 seed=0")
+    slide(page, "directions-0", 20)
+    assert changed(page, first) == moved
+    page.get_by_role("button", name="All to 0").click()
+    assert changed(page, moved) == first
+    expect(page.locator("#control-directions-0")).to_have_value(middle)
+
+
+def test_a_prompt_says_what_the_pictures_show(visit: Visit) -> None:
+    page = visit(CAPTIONS)
+    prompt, status = page.get_by_label("What the pictures show"), page.locator("#status")
+    expect(prompt).to_have_value("a red")  # of a red apple, the words of these captions
+    expect(page.locator("#control-prompt-hint")).to_contain_text("such as: red, blue, green, disc.")
+    slide(page, "n", 1)
+    drawn = changed(page, pictures(page))
+    prompt.fill("Blue disc")
+    prompt.blur()
+    drawn = changed(page, drawn)
+    slide(page, "guidance", 4)
+    drawn = changed(page, drawn)
+    words = f"python -m src.generate run={CAPTIONS} 'prompt=Blue disc' n=2 guidance=1 seed=0"
+    expect(page.locator(".command code")).to_have_text(words)
+    for wrong, message in (("blu disc", "captions: blu (did you mean blue?): say it in other words"), (" ", "it has no word")):
+        prompt.fill(wrong)
+        prompt.blur()
+        expect(status).to_contain_text(message)
+        expect(page.locator(".sides img")).to_have_count(0)  # nothing that other words drew
+    prompt.fill("Blue disc")
+    prompt.blur()
+    assert changed(page, []) == drawn
+
+
+def test_how_many_samples_a_filter_leaves_out_is_said(visit: Visit) -> None:
+    page = visit(GAN)
+    expect(page.locator(".filtered")).to_have_count(0)
+    page.route("**/draw", lambda route: route.fulfill(json={**route.fetch().json(), "left_out": 3}))
+    page.locator("#go").click()
+    expect(page.locator(".filtered")).to_have_text("3 of 19 were left out by the filter.")
+    page.unroute("**/draw")
 
 
 def test_dragging_between_two_latents(visit: Visit) -> None:
@@ -262,7 +318,10 @@ def test_by_keyboard_alone(visit: Visit, shipped: Path) -> None:
     drawn = pictures(page)
     tab_to("#tab-sample")
     page.keyboard.press("ArrowRight")
+    page.locator("#control-directions-0").wait_for()
+    page.keyboard.press("ArrowRight")
     page.locator("#slide").wait_for()
+    page.keyboard.press("ArrowLeft")
     page.keyboard.press("ArrowLeft")
     page.locator("[role=option]").first.wait_for()
     tab_to("#go")
@@ -285,7 +344,14 @@ def test_by_keyboard_alone(visit: Visit, shipped: Path) -> None:
 
 def test_accessible(visit: Visit) -> None:
     page = visit(VAE)
-    for tab, scheme in (("kept", "light"), ("morph", "light"), ("reconstruct", "dark"), ("blind", "dark"), ("sample", "dark")):
+    for tab, scheme in (
+        ("kept", "light"),
+        ("directions", "light"),
+        ("morph", "light"),
+        ("reconstruct", "dark"),
+        ("blind", "dark"),
+        ("sample", "dark"),
+    ):
         page.emulate_media(color_scheme=scheme)
         page.locator(f"#tab-{tab}").click()
         page.wait_for_timeout(200)
@@ -309,12 +375,16 @@ def test_a_narrow_screen_does_not_scroll_sideways(visit: Visit) -> None:
     page = visit(VAE)
     wide = page.viewport_size
     page.set_viewport_size({"width": 390, "height": 844})
-    for tab in ("morph", "reconstruct", "film", "kept", "sample"):
+    for tab in ("directions", "morph", "reconstruct", "film", "kept", "sample"):
         page.locator(f"#tab-{tab}").click()
         for language in ("中文", "English"):
             page.get_by_role("button", name=language).click()
             assert page.evaluate("document.documentElement.scrollWidth") <= 390, tab
     expect(page.locator("#go")).to_be_in_viewport()
+    page.locator("#tab-directions").click()
+    page.locator("#control-directions-4").scroll_into_view_if_needed()
+    expect(page.locator(".sides img").first).to_be_in_viewport()  # while the last slider is moved
+    page.locator("#tab-sample").click()
     page.locator("#compare").select_option(index=1)
     expect(page.locator(".sides.two h3")).to_have_count(2)
     left, right = (side.bounding_box() for side in page.locator(".sides.two > div").all())

@@ -65,7 +65,7 @@ def test_kept_samples_with_settings_that_the_page_does_not_offer_are_passed_over
     catalog = Catalog([tmp_path / "runs"])
     (entry,) = catalog.find()
     found = kept_items(entry, catalog.load(entry.id), 16)
-    assert [item.settings for item in found] == [{"seed": 3, "truncation": 0.5}, {"seed": 2}]
+    assert [item.settings for item in found.items] == [{"seed": 3, "truncation": 0.5}, {"seed": 2}]
 
 
 def test_a_run_and_its_published_copy_count_once(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Bach's four-part chorales."""
+"""Bach's four-part chorales. They come from the PyPI package music21 10.5.1, as the tunes of src.data.music.folk do."""
 
 from collections.abc import Sequence
 from functools import cached_property

@@ -1,4 +1,4 @@
-"""Folk tunes: O'Neill's, Aird's and Ryan's collections, and the Essen collection.
+"""Folk tunes: O'Neill's, Aird's and Ryan's collections, and in a data set of its own the Essen collection.
 
 They come from the PyPI package music21 10.5.1. The tunes of the first three books, of 1782 to 1922, are in the public domain;
 volunteers have transcribed them. What the data sets use is derived once from the package's wheel (20 MB), by music21, into

@@ -1,12 +1,14 @@
-"""Images: draw, go from one latent to another, and restore what a person draws."""
+"""Images: draw, of words too, move along directions, go from one latent to another, and restore what a person draws."""
 
 import base64
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from src.evaluation.steering import REACH
 from src.modalities.image import Image
 from src.modalities.pictures import png
 from src.modalities.sidecars import marks_of
@@ -21,14 +23,20 @@ from src.page.panels.panel import (
     classes,
     count,
     drawn,
-    given,
+    let_through,
     sampling,
     seed,
+    without_seed,
 )
 from src.runs.picture_sources import reads_pictures
+from src.runs.prompts import reads_captions
 from src.runs.sampling import condition
 
 STEPS = 16  # pictures between two latents
+CLOSED = 5  # closed-form directions
+PROMPT = "a red apple"  # those of its words that the training captions have are the first prompt
+LONGEST = 200  # characters of a prompt
+COMMON = "red blue green yellow heart apple face cat sun disc"  # words for its hint, if they are known
 
 
 def supports(run: LoadedRun) -> bool:
@@ -39,14 +47,29 @@ def tabs(run: LoadedRun, most: int) -> dict[str, Tab]:
     model, found = run.model, {}
     channels, height, width = run.modality.spec.shape
     if isinstance(model, Samples):
-        found["sample"] = Tab((count(most), *classes(run), *sampling(run, model.sample), seed()), judged=True)
+        found["sample"] = Tab((*prompt(run), count(most), *classes(run), *sampling(run, model.sample), seed()), judged=True)
+    if run.steering:
+        names, number = tuple(run.steering.names(CLOSED)), Control("n", "range", min(4, most), low=1, high=most)
+        sliders = Control("directions", "sliders", None, low=-REACH, high=REACH, step=0.25, choices=names, off=True)
+        found["directions"] = Tab((*prompt(run), sliders, number, *classes(run), seed()))
     if isinstance(model, Interpolates) and most >= STEPS:
         pairs = Control("n", "range", min(4, most // STEPS), low=1, high=most // STEPS)
-        found["morph"] = Tab((pairs, *classes(run, off=False), *sampling(run, model.interpolate), seed()))
+        between = (pairs, *classes(run, off=False), *sampling(run, model.interpolate), seed())
+        found["morph"] = Tab(between, words=(f"interpolate={STEPS}",))
     if isinstance(model, Reconstructs) and channels == 1:
         paper = Control("drawing", "drawing", [0] * (height * width), shape=(height, width))
-        found["reconstruct"] = Tab((paper, *classes(run)))
+        found["reconstruct"] = Tab((paper, *classes(run)), words=None)
     return found
+
+
+def prompt(run: LoadedRun) -> tuple[Control, ...]:
+    """What the pictures show, in words of the training captions, if the model reads captions."""
+    if not reads_captions(run.model):
+        return ()
+    known = run.model.spec.fields["caption"].names
+    own = [name for name in known if name.isalpha()][:1]
+    first, some = ([word for word in words if word in known] or own for words in (PROMPT.split(), COMMON.split()))
+    return (Control("prompt", "text", " ".join(first), high=LONGEST, named="caption", example=", ".join(some)),)
 
 
 def draw(run: LoadedRun, tab: str, settings: dict[str, Any]) -> Output:
@@ -57,12 +80,12 @@ def draw(run: LoadedRun, tab: str, settings: dict[str, Any]) -> Output:
     if tab == "reconstruct":
         given_image, restored = reconstruction(run, settings)
         return Output("grid", [picture(given_image, {}, label="seen"), picture(restored, marks, label="restored")])
-    seeds = range(settings["seed"], settings["seed"] + settings["n"])
-    how = {name: value for name, value in given(settings).items() if name not in ("n", "seed")}
-    images = samples(run, seeds, how)
+    images, seeds, _, left_out = let_through(run, samples, settings)
+    how = without_seed(settings)
     return Output(
-        "grid",
+        "large" if tab == "directions" else "grid",
         [picture(x, {**marks, "seed": str(number)}, {"seed": number, **how}) for x, number in zip(images, seeds, strict=True)],
+        left_out=left_out,
     )
 
 
@@ -73,13 +96,16 @@ def save(run: LoadedRun, tab: str, settings: dict[str, Any], folder: Path) -> No
     elif tab == "reconstruct":
         run.modality.preview(torch.stack(reconstruction(run, settings)), folder / "reconstruction.png", provenance)
     else:
-        seeds = range(settings["seed"], settings["seed"] + settings["n"])
-        run.modality.save([samples(run, seeds, settings)], folder, seeds, provenance)
+        images, seeds, provenance, _ = let_through(run, samples, settings)
+        run.modality.save([images], folder, seeds, provenance)
 
 
 def samples(run: LoadedRun, seeds: Sequence[int], settings: Mapping[str, Any]) -> Any:
     """uint8 [N, C, H, W]."""
-    return run.modality.finish(run.model.sample(seeds, **arguments(run, settings, len(seeds))))
+    sample = run.model.sample
+    if settings.get("directions") is not None:
+        sample = partial(run.steering.sample, moves=settings["directions"])  # type: ignore[union-attr]
+    return run.modality.finish(sample(seeds, **arguments(run, settings, len(seeds))))
 
 
 def item(run: LoadedRun, sample: Any, settings: dict[str, Any] | None = None) -> Item:

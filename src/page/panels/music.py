@@ -24,10 +24,11 @@ from src.page.panels.panel import (
     arguments,
     classes,
     drawn,
-    given,
+    let_through,
     sampling,
     seed,
     shown,
+    without_seed,
 )
 from src.runs import tunes
 
@@ -53,7 +54,8 @@ def tabs(run: LoadedRun, most: int) -> dict[str, Tab]:
     how = (*classes(run, off=False), *bars(run), tempo, key)
     found["compose"] = Tab((number, *how, *sampling(run, model.sample), seed()), judged=True)
     if isinstance(model, Interpolates) and most >= STEPS:
-        found["morph"] = Tab((*classes(run, off=False), tempo, *sampling(run, model.interpolate), seed()))
+        between = (*classes(run, off=False), tempo, *sampling(run, model.interpolate), seed())
+        found["morph"] = Tab(between, words=("n=1", f"interpolate={STEPS}"))
     return found
 
 
@@ -73,22 +75,21 @@ def draw(run: LoadedRun, tab: str, settings: dict[str, Any]) -> Output:
     if tab == "morph":
         rows = interpolation(run, settings)
         return Output("morph", [tune(run, x, settings, marks) for x in rows.flatten(0, 1)], STEPS)
-    seeds = range(settings["seed"], settings["seed"] + settings["n"])
-    how = {name: value for name, value in given(settings).items() if name not in ("n", "seed")}
-    found = []
-    for x, number in zip(samples(run, seeds, how), seeds, strict=True):
+    symbols, seeds, _, left_out = let_through(run, samples, settings)
+    found, how = [], without_seed(settings)
+    for x, number in zip(symbols, seeds, strict=True):
         own = {"seed": number, **how}
         found.append(tune(run, x, own, {**marks, "seed": str(number)}, own))
-    return Output("grid", found)
+    return Output("grid", found, left_out=left_out)
 
 
 def save(run: LoadedRun, tab: str, settings: dict[str, Any], folder: Path) -> None:
-    modality, provenance = shown(run, settings), drawn(run, settings)
+    modality = shown(run, settings)
     if tab == "morph":
-        modality.strip(interpolation(run, settings), folder / "interpolation.png", provenance)
+        modality.strip(interpolation(run, settings), folder / "interpolation.png", drawn(run, settings))
         return
-    seeds = range(settings["seed"], settings["seed"] + settings["n"])
-    modality.save([samples(run, seeds, settings)], folder, seeds, provenance)
+    symbols, seeds, provenance, _ = let_through(run, samples, settings)
+    modality.save([symbols], folder, seeds, provenance)
 
 
 def samples(run: LoadedRun, seeds: Sequence[int], settings: Mapping[str, Any]) -> Any:

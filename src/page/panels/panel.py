@@ -9,26 +9,35 @@ import inspect
 import pkgutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import src.page.panels
 from src.config.errors import UserError
+from src.evaluation.steering import Steering, recorded, steerable
 from src.modalities.modality import Plays
-from src.runs import tunes
+from src.runs import filters, prompts, tunes
 from src.runs.folder import RunFolder
 from src.runs.sampling import condition
 
 SEEDS = 999_999  # the largest seed that the page offers
 NFE = 64  # evaluations that a slider offers, where the model's own default is not above it
 # Settings that are no arguments of a model's `sample`.
-OTHERS = "n", "seed", "class", "prompt", "script", "heads", "rhyme", "bars", "tempo", "key", "picture", "test_picture"
+OTHERS = (
+    *("n", "seed", "class", "prompt", "script", "heads", "rhyme", "bars", "tempo", "key"),
+    *("picture", "test_picture", "directions"),
+)
 SOLVERS = "euler", "heun", "multistep"
 
 
 @dataclass(frozen=True)
 class LoadedRun:
-    """A run with its model, in evaluation mode. provenance: see `provenance_of`. data: see Catalog."""
+    """A run with its model, in evaluation mode.
+
+    provenance: see `provenance_of`. data: see Catalog. judges: filters, prepared for this modality.
+    directions: the run's record of directions, if it has one.
+    """
 
     folder: RunFolder
     name: str
@@ -36,6 +45,15 @@ class LoadedRun:
     modality: Any
     provenance: Mapping[str, Any]
     data: str | None = None
+    judges: Sequence[filters.Filter] = ()
+    directions: Path | None = None
+
+    @cached_property
+    def steering(self) -> Steering | None:
+        """None for a run whose samples cannot be moved along directions."""
+        if steerable(self.model):
+            return None
+        return Steering(self.model, attributes=recorded(self.directions, self.provenance["model"]))
 
 
 @dataclass(frozen=True)
@@ -43,8 +61,9 @@ class Control:
     """One input of a tab.
 
     kind: "range" and "number" have low, high and step, "choice" has choices, "text" a text of at most `high` characters,
-    "drawing" a list of shape[0] * shape[1] grey levels 0..255, "picture" a data: URL of at most `high` characters. value: the
-    default. off: whether null is a value too.
+    "drawing" a list of shape[0] * shape[1] grey levels 0..255, "picture" a data: URL of at most `high` characters, "sliders" a
+    number from low to high for some of its choices, by name. value: the default. off: whether null is a value too. named: its
+    name in texts.json, if that is another one. example: of a value, for its hint.
     """
 
     name: str
@@ -56,14 +75,21 @@ class Control:
     choices: tuple[str, ...] = ()
     shape: tuple[int, int] = (0, 0)
     off: bool = False
+    named: str = ""
+    example: str = ""
 
     def read(self, value: Any) -> Any:
         """A value that the browser sent; UserError if it is none of this control's."""
         if value is None and self.off:
             return None
-        number = isinstance(value, int | float) and not isinstance(value, bool)
+        number = is_number(value)
         valid = {
             "range": lambda: number and self.low <= value <= self.high and (self.step % 1 != 0 or value % 1 == 0),
+            "sliders": lambda: (
+                isinstance(value, dict)
+                and value.keys() <= {*self.choices}
+                and all(is_number(part) and self.low <= part <= self.high for part in value.values())
+            ),
             "number": lambda: number and self.low <= value <= self.high and value % 1 == 0,
             "choice": lambda: value in self.choices,
             "text": lambda: isinstance(value, str) and len(value) <= self.high,
@@ -75,16 +101,29 @@ class Control:
         return int(value) if number and self.step % 1 == 0 else value
 
 
+def is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def is_drawing(value: Any, size: int) -> bool:
     return isinstance(value, list) and len(value) == size and all(type(level) is int and 0 <= level <= 255 for level in value)
 
 
 @dataclass(frozen=True)
 class Tab:
-    """judged: whether its items are samples that people can keep or reject: their settings draw them again."""
+    """judged: whether its items are samples that people can keep or reject: their settings draw them again.
+
+    words: further words for python -m src.generate to draw the same with these settings; None if it cannot.
+    """
 
     controls: tuple[Control, ...]
     judged: bool = False
+    words: tuple[str, ...] | None = ()
+
+    @property
+    def filtered(self) -> bool:
+        """Whether filters judge what it shows, as in python -m src.generate: samples, and no pictures of several."""
+        return self.words == ()
 
     def read(self, given: Any) -> dict[str, Any]:
         """The settings that the browser sent, checked, with the defaults of those that it left out."""
@@ -111,11 +150,24 @@ class Item:
 
 @dataclass(frozen=True)
 class Output:
-    """What a tab shows. kind: "grid" (all items), or "morph" (rows of `columns` items, of which a slider shows one each)."""
+    """What a tab shows. kind: "grid" or "large" (all items), or "morph" (rows of `columns` items, a slider shows one each).
+
+    left_out: number of samples that filters leave out; None without filters.
+    """
 
     kind: str
     items: list[Item] = field(default_factory=list)
     columns: int = 0
+    left_out: int | None = None
+
+
+class Drawn(NamedTuple):
+    """Finished samples with their seeds, and the provenance of all. left_out: see Output."""
+
+    samples: Any
+    seeds: Sequence[int]
+    provenance: dict[str, Any]
+    left_out: int | None = None
 
 
 class Panel(Protocol):
@@ -202,6 +254,8 @@ def given(settings: Mapping[str, Any]) -> dict[str, Any]:
 def arguments(run: LoadedRun, settings: Mapping[str, Any], n: int) -> dict[str, Any]:
     """The arguments of `sample` and its like for a tab's settings, without those of OTHERS."""
     how = {name: value for name, value in given(settings).items() if name not in OTHERS}
+    if settings.get("prompt") is not None and prompts.reads_captions(run.model):
+        return {**how, "cond": {"caption": prompts.caption_of(run.model, settings["prompt"]).expand(n, -1)}}
     return how if settings.get("class") is None else {**how, "cond": condition(run.model, settings["class"], n)}
 
 
@@ -216,3 +270,21 @@ def shown(run: LoadedRun, settings: Mapping[str, Any]) -> Any:
     if isinstance(run.modality, Plays):
         return tunes.shown(run.modality, {name: settings.get(name) for name in ("tempo", "key", "class")})
     return run.modality.in_script(settings["script"]) if settings.get("script") else run.modality
+
+
+def without_seed(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that all samples of a request share."""
+    return {name: value for name, value in given(settings).items() if name not in ("n", "seed")}
+
+
+def let_through(run: LoadedRun, sample: Callable[..., Any], settings: Mapping[str, Any], seeds: Sequence[int] = ()) -> Drawn:
+    """The samples of the settings' seeds that the filters do not leave out; UserError if none is left.
+
+    sample: see Panel.samples. seeds: others than those of the settings.
+    """
+    seeds = seeds or range(settings["seed"], settings["seed"] + settings["n"])
+    samples, provenance = sample(run, seeds, without_seed(settings)), drawn(run, settings)
+    if not run.judges:
+        return Drawn(samples, seeds, provenance)
+    places, provenance["filter"] = filters.keep(run.judges, samples, seeds, shown(run, settings))
+    return Drawn(samples[places], [seeds[place] for place in places], provenance, len(seeds) - len(places))

@@ -10,7 +10,20 @@ from src.data.vocabulary import SPECIAL
 from src.modalities.text import Text
 from src.models.capabilities import Continues, Interpolates, Samples
 from src.models.constraints import QUATRAINS, constraints_of
-from src.page.panels.panel import Control, Item, LoadedRun, Output, Tab, arguments, drawn, given, sampling, seed, shown
+from src.page.panels.panel import (
+    Control,
+    Item,
+    LoadedRun,
+    Output,
+    Tab,
+    arguments,
+    drawn,
+    let_through,
+    sampling,
+    seed,
+    shown,
+    without_seed,
+)
 from src.reporting.verses import columns, is_verse
 
 STEPS = 8  # texts between two latents
@@ -33,7 +46,7 @@ def tabs(run: LoadedRun, most: int) -> dict[str, Tab]:
     found["continue"] = Tab(controls, judged=True)
     if isinstance(model, Interpolates) and most >= STEPS:
         pairs = Control("n", "range", min(2, most // STEPS), low=1, high=most // STEPS)
-        found["morph"] = Tab((pairs, *sampling(run, model.interpolate), seed()))
+        found["morph"] = Tab((pairs, *sampling(run, model.interpolate), seed()), words=(f"interpolate={STEPS}",))
     return found
 
 
@@ -59,22 +72,22 @@ def constraints(run: LoadedRun, settings: Mapping[str, Any]) -> dict[str, Any]:
 def draw(run: LoadedRun, tab: str, settings: dict[str, Any]) -> Output:
     if tab == "morph":
         return Output("morph", [item(run, x) for x in interpolation(run, settings).flatten(0, 1)], STEPS)
-    seeds = range(settings["seed"], settings["seed"] + settings["n"])
-    how = {name: value for name, value in given(settings).items() if name not in ("n", "seed")}
-    texts = samples(run, seeds, how)
-    return Output("grid", [item(run, x, {"seed": number, **how}) for x, number in zip(texts, seeds, strict=True)])
+    texts, seeds, _, left_out = let_through(run, samples, settings)
+    how = without_seed(settings)
+    items = [item(run, x, {"seed": number, **how}) for x, number in zip(texts, seeds, strict=True)]
+    return Output("grid", items, left_out=left_out)
 
 
 def save(run: LoadedRun, tab: str, settings: dict[str, Any], folder: Path) -> None:
     if tab == "morph":
         run.modality.strip(interpolation(run, settings), folder / "interpolation.txt", drawn(run, settings))
         return
-    seeds = range(settings["seed"], settings["seed"] + settings["n"])
+    texts, seeds, provenance, _ = let_through(run, samples, settings)
     read = run.modality.read(settings["prompt"]).text
-    provenance = drawn(run, settings) | ({"prompt_read_as": read} if read != settings["prompt"] else {})
+    provenance |= {"prompt_read_as": read} if read != settings["prompt"] else {}
     if forced := constraints(run, settings).get("constraints"):
         provenance["forced"] = [rule.name for rule in forced]
-    shown(run, settings).save([samples(run, seeds, settings)], folder, seeds, provenance)
+    shown(run, settings).save([texts], folder, seeds, provenance)
 
 
 def samples(run: LoadedRun, seeds: Sequence[int], settings: Mapping[str, Any]) -> Any:

@@ -31,7 +31,8 @@ def tabs(run: LoadedRun, most: int) -> dict[str, Tab]:
     if "direction" in inspect.signature(model.sample).parameters:
         controls.append(Control("direction", "choice", DIRECTIONS[0], choices=DIRECTIONS))
     random = getattr(model, "z_dim", 0) or isinstance(model, ConditionsFromData)  # a latent, or holes
-    found["translate"] = Tab((*controls, *classes(run), *sampling(run, model.sample), *((seed(),) if random else ())))
+    how = (*classes(run), *sampling(run, model.sample), *((seed(),) if random else ()))
+    found["translate"] = Tab((*controls, *how), words=None)
     return found
 
 

@@ -17,10 +17,10 @@ from src.page.panels.panel import (
     arguments,
     classes,
     count,
-    drawn,
-    given,
+    let_through,
     sampling,
     seed,
+    without_seed,
 )
 
 
@@ -36,21 +36,21 @@ def tabs(run: LoadedRun, most: int) -> dict[str, Tab]:
 
 
 def draw(run: LoadedRun, tab: str, settings: dict[str, Any]) -> Output:
-    seeds, marks = range(settings["seed"], settings["seed"] + settings["n"]), marks_of(run.provenance)
-    how = {name: value for name, value in given(settings).items() if name not in ("n", "seed")}
-    clips = samples(run, seeds, how)
+    clips, seeds, _, left_out = let_through(run, samples, settings)
+    marks, how = marks_of(run.provenance), without_seed(settings)
     return Output(
         "grid",
         [
             moving(run, clip, {**marks, "seed": str(number)}, {"seed": number, **how})
             for clip, number in zip(clips, seeds, strict=True)
         ],
+        left_out=left_out,
     )
 
 
 def save(run: LoadedRun, tab: str, settings: dict[str, Any], folder: Path) -> None:
-    seeds = range(settings["seed"], settings["seed"] + settings["n"])
-    run.modality.save([samples(run, seeds, settings)], folder, seeds, drawn(run, settings))
+    clips, seeds, provenance, _ = let_through(run, samples, settings)
+    run.modality.save([clips], folder, seeds, provenance)
 
 
 def samples(run: LoadedRun, seeds: Sequence[int], settings: Mapping[str, Any]) -> Any:

@@ -3,14 +3,15 @@ import { element, text } from "./words.js";
 
 // {node, value(), set(value)}; `changed` is called with true after a change that should be drawn at once.
 export function makeControl(control, changed) {
-  const make = { range, number, choice, text: prose, drawing, picture }[control.kind];
+  const make = { range, number, choice, text: prose, drawing, picture, sliders }[control.kind];
   return make(control, changed, `control-${control.name}`);
 }
 
 function framed(control, id, input, beside = null, hint = true) {
-  const label = element("label", { for: id }, element("span", { "data-text": `setting.${control.name}` }), beside);
-  const said = hint && text(`hint.${control.name}`, null) !== null;
-  const note = said ? element("small", { id: `${id}-hint`, "data-text": `hint.${control.name}` }) : null;
+  const name = control.named || control.name;
+  const label = element("label", { for: id }, element("span", { "data-text": `setting.${name}`, "data-values": control.values ?? {} }), beside);
+  const said = hint && text(`hint.${name}`, null) !== null;
+  const note = said ? element("small", { id: `${id}-hint`, "data-text": `hint.${name}`, "data-values": { example: control.example } }) : null;
   if (said) input.setAttribute("aria-describedby", `${id}-hint`);
   return element("div", { class: "control" }, label, input, note);
 }
@@ -38,6 +39,21 @@ function range(control, changed, id) {
   input.addEventListener("input", () => { say(); changed(); });
   set(control.value);
   return { node: framed(control, id, input, shown), value, set, say };
+}
+
+// A range for each choice, all at 0 at first; the value has those that are moved, null without one.
+function sliders(control, changed, id) {
+  const ranges = control.choices.map((name, number) => {
+    const [kind, ...rest] = name.split("-");
+    return [name, range({ ...control, named: `direction.${kind}`, values: { name: rest.join("-") }, off: false, value: 0 }, changed, `${id}-${number}`)];
+  });
+  const moved = () => ranges.map(([name, one]) => [name, one.value()]).filter(([, amount]) => amount !== 0);
+  const set = () => ranges.forEach(([, one]) => one.set(0));
+  const reset = element("button", { type: "button", "data-text": "reset" });
+  reset.addEventListener("click", () => { set(); changed(); });
+  const node = element("fieldset", { class: "sliders", "data-label": "setting.directions" }, ...ranges.map(([, one]) => one.node), reset);
+  const say = () => ranges.forEach(([, one]) => one.say());
+  return { node, value: () => (moved().length ? Object.fromEntries(moved()) : null), set, say };
 }
 
 function number(control, changed, id) {

@@ -1,5 +1,6 @@
 // The page: runs on the left, what the chosen one can do on the right.
 import { makeControl } from "./controls.js";
+import { framed, items, large, morph, music, pairs, player } from "./outputs.js";
 import { currentLanguage, element, LANGUAGES, say, setLanguage, text, translate } from "./words.js";
 
 const byId = (id) => document.getElementById(id);
@@ -142,6 +143,7 @@ function openTab(name) {
   }
   panel.setAttribute("aria-labelledby", `tab-${name}`);
   panel.replaceChildren();
+  panel.classList.remove("busy");
   controls = [];
   tell("empty");
   tabsOf(run)[name]();
@@ -149,16 +151,19 @@ function openTab(name) {
 
 // Drawing
 
-// Calls of `task`, one at a time; of those that come while one runs, only the last is kept.
-function latest(task) {
+// Calls of `task`, one at a time; of those that come while one runs, only the last is kept. `busy` is told true from a call on,
+// false when no call is left.
+function latest(task, busy) {
   let running = false, again = false, timer = 0;
   const go = async () => {
+    timer = 0;
     if (running) { again = true; return; }
     running = true;
     do { again = false; await tried(task); } while (again);
     running = false;
+    if (!timer) busy(false);
   };
-  return (wait = 0) => { clearTimeout(timer); timer = setTimeout(go, wait); };
+  return (wait = 0) => { clearTimeout(timer); busy(true); timer = setTimeout(go, wait); };
 }
 
 function valuesOf(described) {
@@ -176,7 +181,6 @@ function showDrawing(name, tab) {
     const asked = settings();
     if ("drawing" in asked && !asked.drawing.some(Boolean)) return output.replaceChildren();
     tell("drawing");
-    panel.classList.add("busy");
     const began = performance.now();
     try {
       const sides = [own, ...(other ? [other] : [])];
@@ -187,13 +191,14 @@ function showDrawing(name, tab) {
       judge.replaceChildren();
       output.replaceChildren(...found.map((drawn, side) => {
         const shown = show(drawn, tab.judged && side === 0 ? judge : null, name, `${name}-${side}`);
-        return element("div", {}, sides.length > 1 ? element("h3", {}, sides[side].name) : null, shown);
+        return element("div", {}, sides.length > 1 ? element("h3", {}, sides[side].name) : null, ...framed(drawn, shown));
       }));
       tell("drawn", { seconds: ((performance.now() - began) / 1000).toFixed(1) });
-    } finally {
-      panel.classList.remove("busy");
+    } catch (error) {
+      if (alive()) [output, judge].forEach((shown) => shown.replaceChildren()); // what other settings drew
+      throw error;
     }
-  });
+  }, (busy) => alive() && panel.classList.toggle("busy", busy));
   controls = described.map((control) => Object.assign(makeControl(control, () => redraw(120)), { name: control.name }));
   const seed = controls.find((control) => control.name === "seed");
   const bar = element("div", { class: "bar" });
@@ -237,30 +242,11 @@ function comparison(own, name, chosen) {
   return element("span", { class: "bar" }, element("label", { for: "compare", "data-text": "compare" }), input);
 }
 
-// Outputs: one function for each kind of item and of output (src/page/panels/panel.py).
-
-const items = {
-  image: (item, name) => element("img", { src: item.data, alt: name }),
-  text: (item) => element("pre", {}, item.data),
-  music: (item, name) => element("div", {}, music(item, name), player(item)),
-  verse: (item) => element("p", { class: "verse", lang: "zh" }, ...item.data.split("\n").map((line) => element("span", {}, line))),
-};
-
-// The piano roll and the score of a tune (src/page/panels/music.py), and what plays it.
-function music(item, name) {
-  const { roll, score, title } = JSON.parse(item.data);
-  return element("div", { class: "music" }, element("small", {}, title), element("img", { src: roll, alt: `${name} ${text("roll")}` }),
-    element("img", { class: "score", src: score, alt: `${name} ${text("score.music")}` }));
-}
-
-function player(item) {
-  const { sound, midi, file, title } = JSON.parse(item.data);
-  return element("div", { class: "bar player" }, element("audio", { controls: "", src: sound, "aria-label": title }),
-    element("a", { href: midi, download: file, "data-text": "midi" }));
-}
+// Outputs
 
 function show(drawn, judge, tab, id) {
   if (drawn.kind === "morph") return morph(drawn);
+  if (drawn.kind === "large") return large(drawn);
   if (drawn.items.some((item) => item.label)) return pairs(drawn);
   return grid(drawn.items, judge, tab, id);
 }
@@ -356,33 +342,6 @@ function judging(item, tab, changed) {
   return box;
 }
 
-function pairs(drawn) {
-  return element("div", { class: "pairs" }, ...drawn.items.map((item) => element("figure", { class: "big" },
-    element("div", { class: "tile" }, items[item.kind](item, text(`label.${item.label}`))), element("figcaption", { "data-text": `label.${item.label}` }))));
-}
-
-let place = 0; // of the last slider, from 0 to 1, so that it stays when settings change
-function morph(drawn) {
-  const rows = [];
-  for (let start = 0; start < drawn.items.length; start += drawn.columns) rows.push(drawn.items.slice(start, start + drawn.columns));
-  const figures = rows.map(() => element("figure", { class: "tile" }));
-  const slider = element("input", { type: "range", id: "slide", min: 0, max: drawn.columns - 1, step: 1 });
-  const move = () => {
-    figures.forEach((figure, number) => {
-      const item = rows[number][slider.value];
-      figure.replaceChildren(items[item.kind](item, `${text("pair")} ${number + 1}`));
-    });
-    place = slider.value / (drawn.columns - 1);
-  };
-  slider.value = Math.round(place * (drawn.columns - 1));
-  slider.addEventListener("input", move);
-  move();
-  return element("div", {},
-    element("div", { class: "slide" }, element("label", { for: "slide", "data-text": "slide" }), slider,
-      element("span", {}, element("span", { "data-text": "slide.first" }), element("span", { "data-text": "slide.last" }))),
-    element("div", { class: "morph" }, ...figures));
-}
-
 // The training film
 
 function showFilm() {
@@ -462,7 +421,8 @@ function showKept() {
   const tab = Object.keys(own.tabs).find((name) => own.tabs[name].judged);
   tried(async () => {
     tell("drawing");
-    place.replaceChildren(grid((await json(`/runs/${own.id}/kept`, {})).items, judge, tab, "kept"));
+    const drawn = await json(`/runs/${own.id}/kept`, {});
+    place.replaceChildren(...framed(drawn, grid(drawn.items, judge, tab, "kept")).filter(Boolean));
     tell("empty");
   });
 }

@@ -17,6 +17,8 @@ The checkouts; any may be left out:
     git clone https://github.com/karpathy/nanoGPT                 --nanogpt
     git clone https://github.com/junyanz/pytorch-CycleGAN-and-pix2pix        --pix2pix (measured at commit 003efc4)
     git clone https://github.com/williamSYSU/TextGAN-PyTorch      --textgan
+    pip install --no-deps --target open_clip open-clip-torch==3.3.0 timm ftfy wcwidth      --open-clip
+    git clone https://github.com/tobran/DF-GAN                    --df-gan (measured at commit 78f14fd)
 
 denoising-diffusion-pytorch needs accelerate, einops and ema-pytorch, and pythae imageio, which the lock file does not have.
 
@@ -31,6 +33,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import ours, timing
+from benchmarks.caption_trainers import CLIP, DF_GAN, LAZY_DF_GAN, df_gan, open_clip
 from benchmarks.family_trainers import BINARY_VAE, DIFFUSION, LETTERS, denoising_diffusion, nanogpt, pythae
 from benchmarks.our_words import our_borrowed, our_dcgan, our_listing, our_mlp, our_r3gan, our_resnet
 from benchmarks.products import products
@@ -71,6 +74,10 @@ class Case:
 LOADED = "noise through the same transforms for CIFAR-10, in the main process, and no TensorBoard"
 MENDED = "the loss gets labels and logits in their places"
 TRANSLATED = "our networks, emoji of 64 x 64 as PNGs, which the training process reads; no flips, no visdom and no HTML"
+CAPTIONED = (
+    "its networks in the sizes of ours, on the CPU, and its optimizers; emoji of 32 x 32 as floats in memory, not augmented; "
+    "its encoder of captions is kept as it is, ours are two and are trained; its penalty is the paper's"
+)
 CASES = {
     "tensorflow": Case("the TensorFlow listing", "tensorflow", our_listing, tensorflow(), 400, MENDED),
     "tensorflow-function": Case(
@@ -190,6 +197,28 @@ CASES = {
         20,
         TRANSLATED,
         reach=0.8,
+        floor=False,
+    ),
+    "open-clip": Case(
+        "open_clip's train_one_epoch",
+        "open_clip",
+        lambda checkout: CLIP,
+        open_clip,
+        20,
+        "our towers and our optimizer, its loss and its loop; emoji of 64 x 64 as floats in memory, 128 of them a batch, not "
+        "augmented on either side",
+        reach=1.0,
+        floor=False,
+    ),
+    "df-gan": Case("DF-GAN's train", "df_gan", lambda checkout: DF_GAN, df_gan, 20, CAPTIONED, reach=1.0, floor=False),
+    "df-gan-lazy": Case(
+        "DF-GAN's train, ours with its penalty at every fourth update",
+        "df_gan",
+        lambda checkout: LAZY_DF_GAN,
+        df_gan,
+        20,
+        "as our recipe has it",
+        reach=1.0,
         floor=False,
     ),
 }

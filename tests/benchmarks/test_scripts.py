@@ -161,7 +161,7 @@ def test_ours_beside_each_peer(name: str) -> None:
     config = ours.compose(*peers.CASES[name].ours(Path("nowhere")))
     model = Experiment(config).model(Experiment(config).dataset.spec)
     digits = name.startswith(("gan", "tensorflow", "denoising", "pythae"))
-    colours = (3, 64, 64) if name in ("pix2pix", "cyclegan") else (3, 32, 32)
+    colours = (3, 64, 64) if name in ("pix2pix", "cyclegan", "open-clip") else (3, 32, 32)
     shape = {"nanogpt": (64,), "textgan": (25,)}.get(name, (1, 28, 28) if digits else colours)
     assert (model.spec.shape, model.ema is None) == (shape, not name.startswith(("r3gan", "denoising")))
 

@@ -17,7 +17,7 @@ ALLOWED_TARGETS = (
     *("src.evaluation.images.", "src.evaluation.likelihood.", "src.evaluation.representation.", "src.evaluation.text."),
     *("src.evaluation.music.", "src.evaluation.translation.", "src.evaluation.inpainting.", "src.evaluation.style."),
     "src.evaluation.video.",
-    *("src.evaluation.retrieval.", "src.evaluation.text_to_image."),
+    *("src.evaluation.retrieval.", "src.evaluation.text_to_image.", "src.evaluation.layout."),
     *("src.training.ema.", "src.training.schedules.", "torch.optim."),
     *("pytorch_lightning.callbacks.", "pytorch_lightning.loggers."),
 )

@@ -47,7 +47,8 @@ class OpenMoji:
     sources: where prepare() looks for missing files, in this order; None means `default_sources`.
 
     A subclass says `files`, the derived files and their SHA-256, of which `lines` has the emoji; `pixels`, the SHA-256 of its
-    pictures at PINNED_SIZE, empty where they are not pinned; `noted`, the counts that `notes` shows; and makes its pictures in `_write`.
+    pictures at PINNED_SIZE, empty where they are not pinned; `noted`, the counts that `notes` shows; and makes its pictures in
+    `_write`.
     """
 
     licence = LICENCE

@@ -123,7 +123,8 @@ class NamedScenes(Scenes):
         for name in self.objects:
             if name not in known:
                 raise UserError(f"data.objects: no emoji has the name {name!r}: {nearest(name, known)}")
-        return dict.fromkeys(SPLITS, [(known[name], number) for number, name in enumerate(self.objects)])
+        objects = [(known[name], number) for number, name in enumerate(self.objects)]
+        return dict.fromkeys(SPLITS, objects)
 
 
 def group_of(one: Emoji) -> str:

@@ -28,12 +28,14 @@ data: .venv/installed
 repro: data
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc repro
 	$(BIN)/python -m src.tools.readme
+	$(BIN)/python -m src.tools.cards
 	$(BIN)/python -m src.tools.families
 
 # From what is committed in results/: needs no data and trains nothing.
 tables: .venv/installed
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc repro --single-item seeds_table zoo_table families_table binary_table poems_table tunes_table pictures_table clips_table
 	$(BIN)/python -m src.tools.readme
+	$(BIN)/python -m src.tools.cards
 	$(BIN)/python -m src.tools.families
 
 # The pictures and sounds of docs/music.md and the READMEs, from shipped weights.

@@ -29,6 +29,7 @@ class LayoutMap(nn.Module):
     def forward(self, layout: Tensor, height: int, width: int) -> Tensor:
         """Layouts [B, M, 5] (class, x, y, width, height), shares of the picture, to [B, W, height, width]."""
         kinds, x, y, w, h = layout.unbind(2)  # [B, M] each
+        kinds = kinds.long().clamp(0, self.classes - 1)  # an exported network is given any numbers
         across, down = ((torch.arange(n, device=layout.device) + 0.5) / n for n in (width, height))
         u = (across - x[:, :, None]) / w[:, :, None].clamp(min=1e-6)  # [B, M, width], 0 to 1 within the box
         v = (down - y[:, :, None]) / h[:, :, None].clamp(min=1e-6)  # [B, M, height]
@@ -38,7 +39,7 @@ class LayoutMap(nn.Module):
         place = torch.zeros_like(inside[:, 0], dtype=layout.dtype)[..., None].expand(-1, -1, -1, 2)
         for m in range(layout.shape[1]):
             own = inside[:, m]
-            kind = torch.where(own, kinds[:, m, None, None].long(), kind)
+            kind = torch.where(own, kinds[:, m, None, None], kind)
             uv = torch.stack(torch.broadcast_tensors(u[:, m, None], v[:, m, :, None]), dim=-1)  # [B, height, width, 2]
             place = torch.where(own[..., None], uv, place)
         angle = place[..., None] * math.pi * torch.arange(1, WAVES + 1, device=layout.device)  # [B, height, width, 2, WAVES]

@@ -1,7 +1,7 @@
 """python -m src.tools.cards: docs/cards.md, a model card for each published run with weights.
 
 Model cards: Mitchell et al. 2019 (arXiv:1810.03993). All numbers are from the run's manifest and metrics. What is said of data
-and rule is from the docstrings of their classes; the licence from the data set's class, and the docstrings of it and its module.
+and rule is from the docstrings of their classes; the licence from the data set's class and its docstrings.
 """
 
 import ast

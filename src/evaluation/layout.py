@@ -5,7 +5,7 @@ A classifier of real crops looks at the boxes of the samples: the object accurac
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from src.config.errors import UserError
 from src.data.spec import Spec
@@ -108,16 +108,8 @@ class LayoutSuite(PairSuite):
         laid_out = cast("LaidOut", reference)
         return {}, {"shuffled_layouts": laid_out.agreement(drawn, laid_out.layouts.roll(1, dims=0))}
 
-    def show(self, reference: "Reference", drawn: "Tensor", known: "Arrays", modality: Any, folder: Path) -> None:
-        """Write a few layouts with sample and real picture, and samples beside the training pictures nearest to them."""
-        from src.evaluation.layout_protocol import Objects, outlines
-        from src.evaluation.pair_protocol import picture, shown_rows
-        from src.modalities.pictures import captioned_strips
+    def sources(self, reference: "Reference") -> "Tensor":
+        """The boxes of the layouts."""
+        from src.evaluation.layout_protocol import outlines
 
-        rows, laid_out = shown_rows(len(drawn)), cast("LaidOut", reference)
-        names = reference.dataset.spec.fields["layout"].names
-        texts = [", ".join(names[kind] for kind in Objects.of(laid_out.layouts[[row]]).kinds) for row in rows]
-        columns = [outlines(laid_out.layouts, drawn.shape[-1]), drawn, reference.targets]
-        shown = picture(columns, rows).permute(0, 1, 3, 4, 2).numpy()  # [R, 3, H, W, 3]
-        captioned_strips(list(shown), texts, folder / "layouts.png")
-        self.show_neighbours(reference, drawn, known, modality, folder)
+        return outlines(cast("LaidOut", reference).layouts, reference.targets.shape[-1])

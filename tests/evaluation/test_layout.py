@@ -68,7 +68,7 @@ def test_a_model_that_draws_what_is_asked(tmp_path: Path) -> None:
     assert 0.1 < controls["nearest_layout"]["found"] < 1
     assert controls["shuffled_layouts"]["found"] < 0.5
     assert record["protocol"]["classifier"]["name"] == "layout-cnn-1"
-    for name in ("layouts.png", "neighbours.png"):
+    for name in ("pairs.png", "neighbours.png"):
         assert (tmp_path / name).is_file()
     assert suite(tmp_path).validate(Draws(), DATA) == 1
     assert suite(tmp_path).score(Draws(off=1), DATA) == 0

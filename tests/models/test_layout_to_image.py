@@ -1,6 +1,7 @@
 """Pictures from layouts: what the loss and the samples know of what lies where."""
 
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from src.models.capabilities import BoundsLikelihood, ConditionsFromData, Interp
 from src.models.layout_to_image import LayoutToImage
 from src.networks.layout_map import LayoutMap
 from src.networks.unet import UNet
+from src.runs.export import to_onnx
 from src.training import rng
 
 DATA = LaidOutShapes()
@@ -80,6 +82,16 @@ def test_samples_depend_on_their_seed_and_layout_alone(trained: LayoutToImage) -
     cond = {"layout": batch_of(DATA, rows=2)["layout"].repeat(70, 1, 1)}
     many = trained.sample(range(140), cond)
     assert torch.equal(many[[133, 4]], trained.sample([133, 4], {"layout": cond["layout"][[133, 4]]}))
+
+
+def test_onnx_draws_what_pytorch_draws(tmp_path: Path) -> None:
+    """`to_onnx` compares them."""
+    model = make()
+    for parameter in model.network().parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    inputs = model.example_inputs()
+    assert list(inputs) == ["x_t", "t", "layout"]
+    to_onnx(model.generator_of(), tuple(inputs.values()), tmp_path / "network.onnx", list(inputs), {})
 
 
 def test_capabilities_and_refusals() -> None:

@@ -3,8 +3,9 @@
 attributes= chooses classes by words in their names; directions={sefa-1: 2} moves latents.
 Of text: prompt=, source=, heads=, form=, rhyme=true, script=; chat=true answers lines on stdin. Of music: tempo=, key=, bars=,
 lyrics=, attribute=, strength=, and MIDI files for prompt=, melody=, from=, to=. Of pictures made from others: source=, a file
-or a folder, mask=, direction=. Of pictures from captions: prompt=. filter.words= and filter.clip= leave samples out.
-reconstruct=, traverse=, attribute= and samples of a model that reads a source or a caption, without source= or prompt=, also
+or a folder, mask=, direction=. Of pictures from captions: prompt=; from layouts: layout=.
+filter.words= and filter.clip= leave samples out.
+reconstruct=, traverse=, attribute= and samples of a model that reads a source, a caption or a layout, where none is given, also
 read the run's data.
 """
 
@@ -20,7 +21,7 @@ from typing import Any
 from src.config import command_line
 from src.config.errors import UserError
 from src.config.experiment import Experiment
-from src.runs import filters, picture_sources, prompts, tunes
+from src.runs import filters, layouts, picture_sources, prompts, tunes
 from src.runs.folder import RunFolder
 from src.runs.outputs import FILES, PICTURES, SAMPLES, SAMPLING_KEYS, output_path, picture_asked
 from src.runs.sampling import batch_of, condition_asked, load_split, provenance_of, sampling_settings
@@ -126,6 +127,7 @@ def write(config: dict[str, Any], run: RunFolder, experiment: Experiment, checkp
     else:
         single = out.suffix != modality.suffix and out.suffix in getattr(modality, "formats", ())  # one file of one sample
         files = picture_sources.asked(model, config)
+        layouts.check(model, config)
         usual = len(files) or (1 if single or config["from"] else getattr(modality, "usual", SAMPLES))
         seeds = range(config["seed"], config["seed"] + (config["n"] or usual))
         if single and len(seeds) > 1:
@@ -136,6 +138,7 @@ def write(config: dict[str, Any], run: RunFolder, experiment: Experiment, checkp
         drawn |= picture_sources.given(config) | picture_sources.names(files, config)
         cond, shown = conditions(model, config, typed, run, seeds, files)
         drawn |= {} if config["prompt"] is not None else prompts.captions_record(model, cond)
+        drawn |= layouts.record(model, config, cond)
         settings = sampling_settings(config, model.sample)
         if config["directions"] is not None:
             typed, settings = typed._replace(sample=steered(model, config, run, provenance["model"])), {}
@@ -255,6 +258,9 @@ def conditions(
         return {"caption": typed.caption.expand(n, -1)}, {}
     if prompts.reads_captions(model):
         return {"caption": test_batch(model, config, run, n)["caption"]} | (cond or {}), {}
+    if layouts.reads_layouts(model):
+        tested = partial(test_batch, model, config, run, n)
+        return layouts.conditions(model, config, tested, n) | (cond or {}), {}
     if typed.source is not None:
         return prompts.source_condition(model, typed.modality, typed.source, n) | (cond or {}), {}
     if "source" not in model.conditions([0]):

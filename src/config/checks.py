@@ -17,7 +17,7 @@ ALLOWED_TARGETS = (
     *("src.evaluation.images.", "src.evaluation.likelihood.", "src.evaluation.representation.", "src.evaluation.text."),
     *("src.evaluation.music.", "src.evaluation.translation.", "src.evaluation.inpainting.", "src.evaluation.style."),
     "src.evaluation.video.",
-    *("src.evaluation.retrieval.", "src.evaluation.text_to_image."),
+    *("src.evaluation.retrieval.", "src.evaluation.text_to_image.", "src.evaluation.layout."),
     *("src.training.ema.", "src.training.schedules.", "torch.optim."),
     *("pytorch_lightning.callbacks.", "pytorch_lightning.loggers."),
 )
@@ -78,7 +78,7 @@ KEYS = {
     "runs": PATHS,
     **dict.fromkeys(("fresh", "evaluate", "flagship", "quick", "film", "open", "chat", "rhyme", "parallels"), BOOL),
     **dict.fromkeys(("prompt", "source", "mask", "heads", "form", "key", "melody", "from", "to", "lyrics", "attribute"), TEXT),
-    **dict.fromkeys(("attributes", "data.style", "filter.prompt"), TEXT),
+    **dict.fromkeys(("attributes", "data.style", "filter.prompt", "layout"), TEXT),
     **dict.fromkeys(("filter.words", "filter.clip"), PATH),
     "filter.threshold": NUMBER,
     "tempo": TEMPO,
@@ -173,7 +173,17 @@ NULLABLE = (
     "evaluation.clip",
     *("truncation", "side", "temperature", "top_k", "top_p", "nfe", "solver", "guidance", "direction"),
     *("prompt", "source", "mask", "heads", "form", "script", "tempo", "key", "bars", "melody", "from", "to", "lyrics"),
-    *("attribute", "attributes", "directions", "strength", "filter.words", "filter.clip", "filter.prompt", "filter.own"),
+    *(
+        "layout",
+        "attribute",
+        "attributes",
+        "directions",
+        "strength",
+        "filter.words",
+        "filter.clip",
+        "filter.prompt",
+        "filter.own",
+    ),
     *("run_dir", "extend", "publish", "out", "store", "baseline", "table", "json", "curves", "metrics", "figures"),
 )
 

@@ -39,7 +39,7 @@ CONF = str(Path(__file__).parents[2] / "conf")
 LITERAL = {
     "generate": (
         *("class", "attributes", "prompt", "source", "mask", "heads", "form", "key", "melody", "from", "to", "lyrics"),
-        *("filter.words", "filter.prompt"),
+        *("layout", "filter.words", "filter.prompt"),
     ),
     "play": ("filter.words", "filter.prompt"),
 }

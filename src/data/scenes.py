@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from src.config.errors import UserError, nearest
 from src.data.dataset import SPLITS, Arrays
 from src.data.decoded import Decoded, map_parallel, write_images
 from src.data.emoji import EmojiPairs
@@ -67,28 +68,63 @@ class Scenes(EmojiPairs):
         rows = slice(first, first + self.sizes[name])
         return Arrays(**{field: self._decoded.array(field)[rows] for field in self.spec.fields})
 
+    def _objects(self, emoji: list[Emoji]) -> dict[str, list[tuple[Emoji, int]]]:
+        """The emoji that the scenes of each split are made of, with their classes."""
+        known = [one for one in emoji if group_of(one) in GROUPS]
+        return {name: [(one, GROUPS.index(group_of(one))) for one in known if one.split == name] for name in SPLITS}
+
     def _write(self, folder: Path) -> dict[str, Any]:
-        emoji = [one for one in (Emoji(*row) for row in self._rows_of_file()) if group_of(one) in GROUPS]
-        sides = [round(share * self.size) for share in SIDES]
-        drawn = [
-            list(
-                map_parallel(
-                    f"{self.folder}: drawing", partial(rasterise, size=side, channels=4), [one.colour for one in emoji]
-                )
-            )
-            for side in sides
-        ]
+        objects = self._objects([Emoji(*row) for row in self._rows_of_file()])
+        drawings = list(dict.fromkeys(one.colour for own in objects.values() for one, _ in own))
+        drawn = []  # for each side, pictures by their drawing
+        for side in (round(share * self.size) for share in SIDES):
+            draw = partial(rasterise, size=side, channels=4)
+            drawn.append(dict(zip(drawings, map_parallel(f"{self.folder}: drawing", draw, drawings), strict=True)))
         scenes = []
         for name in SPLITS:
-            own = [number for number, one in enumerate(emoji) if one.split == name]
-            groups = [GROUPS.index(group_of(emoji[number])) for number in own]
-            pictures = [[pictures[number] for number in own] for pictures in drawn]
+            pictures = [[found[one.colour] for one, _ in objects[name]] for found in drawn]
+            classes = [number for _, number in objects[name]]
             numbers = uniform(STREAMS[name], np.arange(self.sizes[name]), 8 + MOST * DRAWS)
-            scenes += [scene(row, pictures, groups, self.size) for row in numbers]
+            scenes += [scene(row, pictures, classes, self.size) for row in numbers]
         write_images(folder / "x.npy", (picture for picture, _ in scenes), (3, self.size, self.size))
         np.save(folder / "layout.npy", np.stack([padded(boxes) for _, boxes in scenes]))
         np.save(folder / "layout_length.npy", np.array([len(boxes) for _, boxes in scenes], np.int64))
         return {}
+
+
+class NamedScenes(Scenes):
+    """Scenes, see there, of a few emoji that are a class each, by name. All splits have the same emoji: the layouts are new.
+
+    objects: names of emoji of EmojiPairs, in the order of the classes; UserError for others when the scenes are drawn.
+    """
+
+    own_name = "named_scenes"
+    pixels: ClassVar[dict[str, str]] = {}  # not pinned: they depend on `objects`
+
+    def __init__(
+        self,
+        folder: str | Path,
+        cache: str | Path,
+        objects: Sequence[str],
+        size: int = 64,
+        name: str | None = None,
+        sources: Sequence[Source] | None = None,
+    ) -> None:
+        super().__init__(folder, cache, size, name, sources)
+        self.objects = tuple(objects)
+        if len(set(self.objects)) != len(objects) or len(objects) < FEWEST:
+            raise UserError(f"data.objects={list(objects)}: name at least two emoji, each once")
+        layout = Field("boxes", (MOST, BOX), "float32", self.objects)
+        self.spec = Spec({**self.spec.fields, "layout": layout})
+        self._decoded = Decoded(self._decoded.folder, self._decoded.source | {"objects": list(self.objects)})
+
+    def _objects(self, emoji: list[Emoji]) -> dict[str, list[tuple[Emoji, int]]]:
+        known = {one.name: one for one in reversed(emoji)}  # the first of a name
+        for name in self.objects:
+            if name not in known:
+                raise UserError(f"data.objects: no emoji has the name {name!r}: {nearest(name, known)}")
+        objects = [(known[name], number) for number, name in enumerate(self.objects)]
+        return dict.fromkeys(SPLITS, objects)
 
 
 def group_of(one: Emoji) -> str:
@@ -103,11 +139,11 @@ def padded(boxes: list[tuple[float, ...]]) -> np.ndarray:
 
 
 def scene(
-    numbers: np.ndarray, pictures: Sequence[Sequence[np.ndarray]], groups: Sequence[int], size: int
+    numbers: np.ndarray, pictures: Sequence[Sequence[np.ndarray]], classes: Sequence[int], size: int
 ) -> tuple[np.ndarray, list[tuple[float, ...]]]:
     """A scene uint8 [3, size, size] and its boxes (class, x, y, width, height), those behind first.
 
-    numbers: in [0, 1), [8 + MOST * DRAWS]. pictures: of each emoji, uint8 [4, side, side], one list for each side. groups: of
+    numbers: in [0, 1), [8 + MOST * DRAWS]. pictures: of each emoji, uint8 [4, side, side], one list for each side. classes: of
     each emoji. An object for which no place is free is left out, if there are two others.
     """
     top, bottom = 255 - LIGHTEST * numbers[2:8].reshape(2, 3, 1, 1)  # two colours [3, 1, 1]
@@ -116,7 +152,7 @@ def scene(
     count = FEWEST + int(numbers[0] * (MOST - FEWEST + 1))
     placed: list[tuple[int, int, int, int]] = []  # which emoji, x, y, side
     for which, side, *places in numbers[8:].reshape(MOST, DRAWS)[:count].tolist():
-        number, alternatives = int(which * len(groups)), pictures[int(side * len(pictures))]
+        number, alternatives = int(which * len(classes)), pictures[int(side * len(pictures))]
         width = alternatives[number].shape[1]
         room = size - width + 1
         corners = [(int(x * room), int(y * room)) for x, y in zip(places[::2], places[1::2], strict=True)]
@@ -130,7 +166,7 @@ def scene(
         window[:] = alpha * picture[:3] + (1 - alpha) * window
         placed.append((number, x, y, width))
     boxes: list[tuple[float, ...]] = [
-        (groups[number], x / size, y / size, width / size, width / size) for number, x, y, width in placed
+        (classes[number], x / size, y / size, width / size, width / size) for number, x, y, width in placed
     ]
     return np.round(canvas).astype(np.uint8), boxes
 

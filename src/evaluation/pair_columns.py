@@ -9,6 +9,7 @@ HOLE = "hole_"
 SHARED = {column.key: column for column in IMAGE_COLUMNS}
 # A key in a record may end in the extractor's name.
 COLUMNS = (
+    Column("found", "objects found ↑", "share of the asked objects that a classifier finds at their place, 0 to 1", "higher"),
     Column("perceptual", "perceptual ↓", "relative squared difference of the features of sample and target, 0 to 2; not LPIPS"),
     SHARED["fd"],
     SHARED["fid"],
@@ -43,6 +44,8 @@ CONTROL_NAMES = {
     "nearest_caption": "training picture with the most similar caption",
     "shuffled_captions": "samples of other captions",
     "unconditional": "samples of the empty caption",
+    "nearest_layout": "training picture with the most similar layout",
+    "shuffled_layouts": "samples of other layouts",
     "mean_fill": "mean colour around the hole",
     "diffusion_fill": "diffusion from the hole's edge",
     "nearest_fill": "pixels of the most similar training picture",

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from src.data.spec import Spec
+from src.networks.layout_map import LayoutMap
 from src.networks.mlp import Dropout
 from src.networks.sizes import count_classes
 from src.networks.word_encoder import WordEncoder, mean_of
@@ -40,6 +41,8 @@ class UNet(nn.Module):
     dropout: probability of dropping a number inside a residual block.
     text: encoder of captions, called with `spec=` of the field `caption`: y are then captions, tokens [B, T], and the empty one
         is the learned null. The mean of a caption's words is added to the embedding of the time. See WordEncoder.
+    layout: maps of layouts, called with `spec=`: y are then layouts [B, M, 5], and the empty one is the learned null. The map
+        joins the input as further channels. See LayoutMap.
     """
 
     frequencies: Tensor
@@ -55,6 +58,7 @@ class UNet(nn.Module):
         attention: Sequence[int] = (),
         dropout: float = 0.0,
         text: Callable[..., WordEncoder] | None = None,
+        layout: Callable[..., LayoutMap] | None = None,
     ) -> None:
         super().__init__()
         if spec.kind != "image":
@@ -62,11 +66,16 @@ class UNet(nn.Module):
         if width % 8:
             raise ValueError(f"width={width}: must be a multiple of 8, the number of groups of its norms")
         self.text = text(spec=Spec({"x": spec.fields["caption"]})) if text and conditional else None
-        self.classes: int = self.text.embedding.num_embeddings if self.text else count_classes(spec, conditional)
+        self.layout = layout(spec=spec) if layout and conditional else None
+        if self.layout is not None:
+            self.classes: int = self.layout.classes
+        else:
+            self.classes = self.text.embedding.num_embeddings if self.text else count_classes(spec, conditional)
         text_width: int = self.text.width if self.text else 0
         self.patch, self.multiple = patch, patch * 2 ** (len(multipliers) - 1)
         channels = [width * multiplier for multiplier in multipliers]
         last, embedding, pixels = len(channels) - 1, 4 * width, spec.shape[0] * patch**2
+        given = pixels + (self.layout.width * patch**2 if self.layout else 0)
 
         def level(inputs: int, index: int) -> Blocks:
             sizes = [inputs, *[channels[index]] * blocks]
@@ -74,10 +83,10 @@ class UNet(nn.Module):
 
         self.time = nn.Sequential(nn.Linear(2 * FREQUENCIES, embedding), nn.SiLU(), nn.Linear(embedding, embedding))
         self.label: nn.Module | None = None
-        if self.classes:
+        if self.classes and not self.layout:
             self.label = nn.Linear(text_width, embedding) if self.text else nn.Embedding(self.classes + 1, embedding)
         self.register_buffer("frequencies", torch.logspace(0, math.log10(FASTEST), FREQUENCIES), persistent=False)
-        self.first = nn.Conv2d(pixels, width, 3, padding=1)
+        self.first = nn.Conv2d(given, width, 3, padding=1)
         self.down = nn.ModuleList(level([width, *channels][index], index) for index in range(last + 1))
         self.shrink = nn.ModuleList(nn.Conv2d(c, c, 3, stride=2, padding=1) for c in channels[:-1])
         self.grow = nn.ModuleList(nn.Conv2d(a, b, 1) for b, a in pairwise(channels))
@@ -86,8 +95,15 @@ class UNet(nn.Module):
         zero(self.last)
 
     def forward(self, x: Tensor, t: Tensor, y: Tensor | None = None) -> Tensor:
-        """x [B, C, H, W], t [B] of order 1, y [B] or [B, T] if conditional, to [B, C, H, W]. y None: the null for all."""
+        """x [B, C, H, W], t [B] of order 1, y [B], [B, T] or [B, M, 5] if conditional, to [B, C, H, W].
+
+        y None: the null for all.
+        """
         side = x.shape[2:]
+        if self.layout is not None:
+            y = x.new_zeros(len(x), 1, 5) if y is None else y
+            x = torch.cat([x, self.layout(y, *side)], dim=1)  # [B, C + W, H, W]
+            y = None
         below, right = (-size % self.multiple for size in side)
         h = F.pixel_unshuffle(F.pad(x, (0, right, 0, below)), self.patch)  # [B, C patch^2, H', W']
         h = self.first(h.contiguous(memory_format=torch.channels_last))  # convolutions of a CPU are a third faster in it

@@ -7,7 +7,7 @@ from typing import Any
 from src.config.checks import leaves
 from src.config.errors import UserError
 from src.config.structure import CONF, read
-from src.runs import filters, picture_sources, prompts, tunes
+from src.runs import filters, layouts, picture_sources, prompts, tunes
 from src.runs.folder import RunFolder
 from src.runs.sampling import SETTINGS
 from src.system.files import check_writable
@@ -37,7 +37,9 @@ def output_path(config: dict[str, Any], run: RunFolder, strip: str = ".png") -> 
     if picture and kind != "files":
         raise UserError(f"{picture}= makes one picture, format={kind} has no place for it: leave one of them out")
     tunes.check(config, picture)
-    if picture and (text := [*prompts.given(config), *picture_sources.given(config), *filters.given(config)]):
+    if picture and (
+        text := [*prompts.given(config), *picture_sources.given(config), *layouts.given(config), *filters.given(config)]
+    ):
         raise UserError(f"{text[0]}= is for samples and {picture}= makes a picture: leave one of them out")
     others = [*([picture] if picture else []), *(key for key in SETTINGS if config[key] is not None)]
     if config["directions"] is not None and others:
@@ -46,7 +48,13 @@ def output_path(config: dict[str, Any], run: RunFolder, strip: str = ".png") -> 
         if picture == "reconstruct" and config[key] is not None:
             raise UserError(f"reconstruct= takes each image with its own class: leave {key}= out")
     meant = [key for key in ("n", *SAMPLING_KEYS) if config[key] is not None]
-    meant += [*prompts.given(config), *tunes.given(config), *picture_sources.given(config), *filters.given(config)]
+    meant += [
+        *prompts.given(config),
+        *tunes.given(config),
+        *picture_sources.given(config),
+        *layouts.given(config),
+        *filters.given(config),
+    ]
     if kind in NETWORK and meant:
         raise UserError(f"format={kind} exports the network and draws no samples: leave {meant[0]}= out")
     if kind == "npz" and config["script"]:

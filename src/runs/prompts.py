@@ -132,9 +132,9 @@ def source_text(value: str | None) -> str | None:
     return None if value is None else text_of("source", value)
 
 
-def text_of(key: str, value: str) -> str:
-    """The text that a setting says, or that the .txt or .md file has which it names."""
-    if not value.endswith((".txt", ".md")):
+def text_of(key: str, value: str, suffixes: tuple[str, ...] = (".txt", ".md")) -> str:
+    """The text that a setting says, or that the file has which it names."""
+    if not value.endswith(suffixes):
         return value
     try:
         return decode(Path(value).read_bytes(), Path(value)).strip()

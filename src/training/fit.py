@@ -84,7 +84,7 @@ def fit(
     previews = None
     if isinstance(model, Samples) and cadence.previews:
         seeds, sources = range(FIXED_SEEDS, FIXED_SEEDS + cadence.previews), None
-        if {"source", "caption"} & set(model.conditions([0])):
+        if {"source", "caption", "layout"} & set(model.conditions([0])):
             unseen = dataset.split("validation")
             sources = conditions_for(model, unseen, np.arange(cadence.previews) % len(unseen), seeds)
         previews = DrawSamples(run.samples, record, signals, modality, seeds, cadence.per_decade, sources)

@@ -8,11 +8,12 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
+from src.config.errors import UserError
 from src.data import scenes
 from src.data.dataset import SPLITS, check_dataset
 from src.data.emoji_archive import COUNTS, EMOJI, Emoji, rasterise, to_lines
 from src.data.moving_mnist import uniform
-from src.data.scenes import DRAWS, FEWEST, GROUPS, MOST, OVERLAP, Scenes, overlap, scene
+from src.data.scenes import DRAWS, FEWEST, GROUPS, MOST, OVERLAP, NamedScenes, Scenes, overlap, scene
 
 ROOT = Path(__file__).parents[2]
 SMALL = {"train": 30, "validation": 10, "test": 10}
@@ -87,6 +88,27 @@ def test_grounds_are_light_and_some_are_graded(small: Scenes) -> None:
     ground = corners[~(corners == own).all(axis=1).any(axis=1)]
     assert ground.min() >= 255 - scenes.LIGHTEST - 1
     assert {bool(same) for same in (ground[..., 0] == ground[..., 1]).all(axis=1)} == {True, False}
+
+
+def test_named_scenes_have_the_same_objects_in_all_splits(small: Scenes) -> None:
+    class Small(NamedScenes):
+        files, sizes = small.files, SMALL
+
+    found = Small(small.folder, small.folder.with_name("named"), ["symbols", "food-drink"], size=32, sources=[])
+    found.prepare()
+    check_dataset(found)
+    assert found.spec.fields["layout"].names == ("symbols", "food-drink")
+    for name in SPLITS:
+        split = found.split(name)
+        assert {int(kind) for kind in split["layout"][:, 0, 0]} == {0, 1}
+        for x, layout, length in zip(split["x"], split["layout"], split["layout_length"], strict=True):
+            kind, left, top, *_ = layout[length - 1]  # in front
+            assert f"#{bytes(x[:, round(top * 32), round(left * 32)]).hex()}" == COLOURS[found.objects[int(kind)]]
+    unknown = Small(small.folder, small.folder.with_name("unknown"), ["symbols", "food-drunk"], size=32, sources=[])
+    with pytest.raises(UserError, match="no emoji has the name 'food-drunk': did you mean food-drink"):
+        unknown.prepare()
+    with pytest.raises(UserError, match="at least two emoji, each once"):
+        Small(small.folder, small.folder, ["symbols", "symbols"])
 
 
 def test_the_real_scenes() -> None:

@@ -73,6 +73,32 @@ class CaptionedShapes(Shapes):
         return Arrays(x=x, caption=np.stack([self.words.encode(text) for text in texts]), y=kind)
 
 
+class LaidOutShapes(Shapes):
+    """Red, green or blue squares on white, one to three of them. layout: which colour, and where, as Scenes has it."""
+
+    name = "laid_out_shapes"
+    names = "red", "green", "blue"
+
+    def __init__(self, size: int = 16) -> None:
+        super().__init__(size)
+        self.spec = Spec({"x": self.spec.x, "layout": Field("boxes", (3, 5), "float32", self.names)})
+
+    def split(self, name: str) -> Arrays:
+        random, size = np.random.default_rng(len(name)), self.size
+        x = np.full((SIZES[name], 3, size, size), 255, np.uint8)
+        layouts = np.zeros((SIZES[name], 3, 5), np.float32)
+        for picture, layout in zip(x, layouts, strict=True):
+            corners = random.permutation(4)[: random.integers(1, 4)]  # quarters of the picture, so that nothing is hidden
+            for row, corner in zip(layout, corners, strict=False):
+                down, right = random.integers(0, size // 4, 2) + size // 2 * np.array(np.divmod(corner, 2))
+                colour = random.integers(3)
+                picture[:, down : down + size // 4, right : right + size // 4] = (
+                    np.eye(3, dtype=np.uint8)[colour][:, None, None] * 230
+                )
+                row[:] = colour, right / size, down / size, 0.25, 0.25
+        return Arrays(x=x, layout=layouts)
+
+
 class Shown(Image):
     """Samples alone, without their sources."""
 
@@ -118,6 +144,10 @@ PICTURES = {
         "data.source._target_=pictures.CaptionedShapes",
         "model.network={width: 8, patch: 2, text: {width: 16, heads: 2, dropout: 0.0}}",
         *("model.nfe=3", "model.likelihood_steps=2"),
+    ],
+    "layout_to_image": [
+        "data.source._target_=pictures.LaidOutShapes",
+        *("model.network={width: 8, patch: 2, layout: {width: 4}}", "model.nfe=3", "model.likelihood_steps=2"),
     ],
     "text_to_image_gan": [
         "data.source._target_=pictures.CaptionedShapes",

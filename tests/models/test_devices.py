@@ -65,6 +65,7 @@ def devices(call: Callable[[], object]) -> set[torch.device]:
         "clip",
         "text_to_image",
         "text_to_image_gan",
+        "layout_to_image",
         "video_gan",
     ]
 )

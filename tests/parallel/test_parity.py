@@ -18,7 +18,7 @@ from tunes import words_of_walks
 ROOT = Path(__file__).parents[2]
 MODELS = sorted(path.stem for path in (ROOT / "conf" / "model").glob("*.yaml"))
 FAST = ["cdcgan", "vae", "flow", "gpt", "text_vae", "text_gan", "autoregressive_images", "contrastive", "clip", "cyclegan"]
-FAST += ["text_to_image", "text_to_image_gan"]
+FAST += ["text_to_image", "text_to_image_gan", "layout_to_image"]
 TINY = [
     *("debug=tiny", "trainer.threads=1", "trainer.precision=64-true", "data.batch_size=16", "evaluate=false"),
     *("checkpoint.every=1000", "validation={every: 100, samples: 32}", "samples={n: 4, per_decade: 1}"),

@@ -173,17 +173,8 @@ NULLABLE = (
     "evaluation.clip",
     *("truncation", "side", "temperature", "top_k", "top_p", "nfe", "solver", "guidance", "direction"),
     *("prompt", "source", "mask", "heads", "form", "script", "tempo", "key", "bars", "melody", "from", "to", "lyrics"),
-    *(
-        "layout",
-        "attribute",
-        "attributes",
-        "directions",
-        "strength",
-        "filter.words",
-        "filter.clip",
-        "filter.prompt",
-        "filter.own",
-    ),
+    *("layout", "attribute", "attributes", "directions", "strength"),
+    *("filter.words", "filter.clip", "filter.prompt", "filter.own"),
     *("run_dir", "extend", "publish", "out", "store", "baseline", "table", "json", "curves", "metrics", "figures"),
 )
 

@@ -16,7 +16,7 @@ def generate_command(run: LoadedRun, tab: Tab, settings: Mapping[str, Any], filt
     if tab.words is None:
         return ""
     defaults = {control.name: control.value for control in tab.controls}
-    always = "n", "seed", "class", "prompt"
+    always = "n", "seed", "class", "prompt", "layout"
     chosen = {name: value for name, value in settings.items() if value not in (None, "")}
     chosen = {name: value for name, value in chosen.items() if name in always or value != defaults[name]}
     chosen |= {"rhyme": "true"} if "rhyme" in chosen else {}

@@ -35,14 +35,21 @@ def conditions(model: Any, config: Mapping[str, Any], tested: Callable[[], Any],
 
 
 def layout_of(model: Any, value: str) -> Any:
-    """A layout as text, or in a file, as float32 [M, 5]: class, x, y, width, height; UserError for what cannot be drawn."""
+    """A layout as text, or in a file, as float32 [M, 5]; UserError for what cannot be drawn."""
+    return read(model, text_of("layout", value, FILES), f"layout={value}" if value.endswith(FILES) else "layout")
+
+
+def read(model: Any, text: str, said: str = "layout") -> Any:
+    """A layout as text as float32 [M, 5]: class, x, y, width, height; UserError for what cannot be drawn.
+
+    said: its name in messages.
+    """
     import torch
     import yaml
 
     field = model.spec.fields["layout"]
-    said = f"layout={value}" if value.endswith(FILES) else "layout"
     try:
-        objects = yaml.safe_load(text_of("layout", value, FILES))
+        objects = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise UserError(f"{said}: cannot read it as a list of objects: write {EXAMPLE}") from error
     if not isinstance(objects, list) or not objects or not all(isinstance(one, dict) for one in objects):

@@ -69,6 +69,18 @@ def test_the_command_draws_the_same(run: str, tab: str, settings: dict[str, Any]
     assert made == shown
 
 
+def test_a_layout_is_text_and_no_file(same: Any, tmp_path: Path) -> None:
+    catalog = catalog_of(ROOT / "results/layouts")
+    run = opened(catalog)
+    layout = "[{name: red heart, box: [0.1, 0.2, 0.375, 0.375]}]"
+    shown, made = same(run, "sample", {"n": 1, "layout": layout, "nfe": 2}, catalog)
+    assert shown
+    assert made == shown
+    (tmp_path / "own.json").write_text(layout)
+    with pytest.raises(UserError, match="layout: is no list of objects"):
+        panel_of(run).draw(run, "sample", Page(catalog, 16).tabs(run)["sample"].read({"layout": str(tmp_path / "own.json")}))
+
+
 def test_names_with_signs() -> None:
     from hydra.core.override_parser.overrides_parser import OverridesParser
 

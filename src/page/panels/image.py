@@ -28,6 +28,7 @@ from src.page.panels.panel import (
     seed,
     without_seed,
 )
+from src.runs.layouts import reads_layouts
 from src.runs.picture_sources import reads_pictures
 from src.runs.prompts import reads_captions
 from src.runs.sampling import condition
@@ -35,7 +36,8 @@ from src.runs.sampling import condition
 STEPS = 16  # pictures between two latents
 CLOSED = 5  # closed-form directions
 PROMPT = "a red apple"  # those of its words that the training captions have are the first prompt
-LONGEST = 200  # characters of a prompt
+LAYOUT = "[{{name: {0}, box: [0.1, 0.15, 0.375, 0.375]}}, {{name: {1}, box: [0.55, 0.5, 0.375, 0.375]}}]"  # the first one
+LONGEST = 1000  # characters of a prompt or a layout
 COMMON = "red blue green yellow heart apple face cat sun disc"  # words for its hint, if they are known
 
 
@@ -63,7 +65,10 @@ def tabs(run: LoadedRun, most: int) -> dict[str, Tab]:
 
 
 def prompt(run: LoadedRun) -> tuple[Control, ...]:
-    """What the pictures show, in words of the training captions, if the model reads captions."""
+    """What the pictures show: in words of the training captions, or what lies where, if the model reads one of them."""
+    if reads_layouts(run.model):
+        names = run.model.spec.fields["layout"].names
+        return (Control("layout", "text", LAYOUT.format(names[0], names[-1]), high=LONGEST, example=", ".join(names)),)
     if not reads_captions(run.model):
         return ()
     known = run.model.spec.fields["caption"].names

@@ -17,7 +17,7 @@ import src.page.panels
 from src.config.errors import UserError
 from src.evaluation.steering import Steering, recorded, steerable
 from src.modalities.modality import Plays
-from src.runs import filters, prompts, tunes
+from src.runs import filters, layouts, prompts, tunes
 from src.runs.folder import RunFolder
 from src.runs.sampling import condition
 
@@ -25,7 +25,7 @@ SEEDS = 999_999  # the largest seed that the page offers
 NFE = 64  # evaluations that a slider offers, where the model's own default is not above it
 # Settings that are no arguments of a model's `sample`.
 OTHERS = (
-    *("n", "seed", "class", "prompt", "script", "heads", "rhyme", "bars", "tempo", "key"),
+    *("n", "seed", "class", "prompt", "layout", "script", "heads", "rhyme", "bars", "tempo", "key"),
     *("picture", "test_picture", "directions"),
 )
 SOLVERS = "euler", "heun", "multistep"
@@ -256,6 +256,8 @@ def arguments(run: LoadedRun, settings: Mapping[str, Any], n: int) -> dict[str, 
     how = {name: value for name, value in given(settings).items() if name not in OTHERS}
     if settings.get("prompt") is not None and prompts.reads_captions(run.model):
         return {**how, "cond": {"caption": prompts.caption_of(run.model, settings["prompt"]).expand(n, -1)}}
+    if settings.get("layout") is not None:
+        return {**how, "cond": {"layout": layouts.read(run.model, settings["layout"]).expand(n, -1, -1)}}
     return how if settings.get("class") is None else {**how, "cond": condition(run.model, settings["class"], n)}
 
 

@@ -32,6 +32,7 @@ NOT_FOR = {
     "moving_mnist": "as a model of how things move: its clips are two digits in an empty box",
     "avatars": "to judge people or to show a person: its faces are drawings of one style, and its attributes are parts of them",
     "emoji": "in place of official emoji or signs: a picture may mean something else than its source or its caption",
+    "scenes": "in place of official emoji or signs, or as a model of where things lie: its scenes are put together at random",
     "chinese_poetry": "to pass its texts off as poems of a poet or of a dynasty, or as a source on the language or its history",
     "music": "to pass its pieces off as traditional tunes or as works of a composer",
 }

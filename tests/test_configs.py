@@ -91,7 +91,8 @@ def test_experiments(experiment: str, compose: Any, tmp_path: Path) -> None:
         words += ["model.pretraining.samples=32"] if experiment.endswith("_gan") else []
     if experiment.startswith("tunes_"):
         words = [*words[:1], *words_of_walks("music_vae" if "vae" in experiment else "music_gpt"), *words[2:]]
-    captioned = {"captions_flow": "text_to_image", "captions_gan": "text_to_image_gan", "captions_judge": "clip", "layouts": "layout_to_image"}
+    captioned = {"captions_flow": "text_to_image", "captions_gan": "text_to_image_gan", "captions_judge": "clip"}
+    captioned["layouts"] = "layout_to_image"
     model = experiment.removesuffix("_256").removeprefix("pictures_").replace("l1", "pix2pix")
     model = captioned.get(experiment, model)
     if model in PICTURES:

@@ -30,6 +30,7 @@ class LayoutSuite(PairSuite):
     """
 
     name = "layout"
+    reads = "layout"
     better = "higher"
     main = Main("found", better)
 
@@ -51,16 +52,6 @@ class LayoutSuite(PairSuite):
         super().check(spec)
         if "layout" not in spec.fields:
             raise UserError("evaluation=layout is for pictures with layouts: take such data (data=named_scenes)")
-
-    def check_model(self, model: "Model") -> None:
-        """See Suite."""
-        from src.models.capabilities import Samples
-
-        if not isinstance(model, Samples) or "layout" not in model.conditions(range(1)):
-            raise UserError(
-                f"evaluation=layout measures what is drawn of layouts, and {type(model).__name__} reads none: take another "
-                "evaluation="
-            )
 
     def classifier(self, dataset: "Dataset") -> "ObjectClassifier":
         from src.evaluation.layout_protocol import ObjectClassifier

@@ -39,6 +39,7 @@ class PairSuite:
     """
 
     name: str  # in conf/evaluation
+    reads = "source"  # the condition that samples are made from
     better = "lower"
 
     def __init__(
@@ -84,9 +85,9 @@ class PairSuite:
         """See Suite."""
         from src.models.capabilities import Samples
 
-        if not isinstance(model, Samples) or "source" not in model.conditions(range(1)):
+        if not isinstance(model, Samples) or self.reads not in model.conditions(range(1)):
             raise UserError(
-                f"evaluation={self.name} measures what a model makes of a picture, and {type(model).__name__} is given none: "
+                f"evaluation={self.name} measures what a model makes of a {self.reads}, and {type(model).__name__} reads none: "
                 "take another evaluation="
             )
 

@@ -29,6 +29,7 @@ class TextToImageSuite(PairSuite):
     """
 
     name = "text_to_image"
+    reads = "caption"
 
     def __init__(
         self,
@@ -74,16 +75,6 @@ class TextToImageSuite(PairSuite):
             raise UserError("evaluation.compositions= are two captions that name two colours, such as [red heart,blue heart]")
         if self.judge and self.judge.spec.shape[0] != spec.shape[0]:
             raise UserError(f"evaluation.clip={self.clip} was trained with pictures of other channels: name another run")
-
-    def check_model(self, model: "Model") -> None:
-        """See Suite."""
-        from src.models.capabilities import Samples
-
-        if not isinstance(model, Samples) or "caption" not in model.conditions(range(1)):
-            raise UserError(
-                f"evaluation=text_to_image measures what is drawn of captions, and {type(model).__name__} reads none: take "
-                "another evaluation="
-            )
 
     def reference(self, dataset: "Dataset") -> "Captioned":
         from src.evaluation.caption_protocol import Captioned

@@ -162,7 +162,7 @@ def test_models_that_cannot_be_measured_so(rectangles: Rectangles) -> None:
     suite.check_model(Translator(rectangles))
     with pytest.raises(UserError, match="Filler makes its own source"):
         suite.check_model(Filler(rectangles))
-    with pytest.raises(UserError, match="Model is given none: take another evaluation="):
+    with pytest.raises(UserError, match="Model reads none: take another evaluation="):
         suite.check_model(Model(rectangles.spec, 0))
     with pytest.raises(UserError, match=r"evaluation\.samples=1: must be at least 2"):
         TranslationSuite(samples=1)

@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from pictures import CaptionedShapes, words_of_pictures
+from pictures import CaptionedShapes
 from src.config.errors import UserError
 from src.data.spec import Field, Spec
 from src.data.vocabulary import END, PAD
@@ -20,9 +20,9 @@ from src.modalities.image import Image as Pictures
 from src.modalities.text import Text
 from src.runs import filters
 from src.runs.filters import ClipFilter, WordList
-from src.train import train
 
 ROOT = Path(__file__).parent.parent.parent
+JUDGE = str(ROOT / "results/judges/captions/100")  # a published model=clip
 POEMS = "run=" + str(ROOT / "results/poems/gpt/0")
 OFF = {"words": None, "clip": None, "prompt": None, "threshold": 0.3, "own": None}
 
@@ -104,24 +104,13 @@ def test_if_nothing_stays_nothing_is_written(draw: Any, tmp_path: Path) -> None:
 # Pictures
 
 
-@pytest.fixture(scope="module")
-def clip_run(compose: Any, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A run of model=clip that knows the colours of discs and squares."""
-    folder = tmp_path_factory.mktemp("runs") / "shapes" / "0"
-    words = [*words_of_pictures("clip"), "trainer.threads=1", "logger=none", "evaluate=false", "validation=null"]
-    words += ["samples=null", "stop.samples=3200", "data.batch_size=32", "model.word_dropout=0"]
-    train(compose("model=clip", *words, f"run_dir={folder}"))
-    return str(folder)
-
-
-def test_a_clip_run_finds_pictures_that_show_the_prompt(clip_run: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AIGC_PACKAGES", "pictures")
-    data = CaptionedShapes()
+def test_a_clip_run_finds_pictures_that_show_the_prompt(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = CaptionedShapes(size=32)
     test = data.split("test")
     x = torch.from_numpy(np.asarray(test["x"]))
     captions = [data.words.decode(row).split() for row in test["caption"]]
     red = torch.tensor(["red" in caption for caption in captions])
-    one = ClipFilter(clip_run, "a red disc or a red square", 0.3)
+    one = ClipFilter(JUDGE, "red", 0.3)
     one.prepare(Pictures(Spec({"x": data.spec.x})))
     similar = one.similarities(x)
     assert similar.abs().max() <= 1 + 1e-6
@@ -138,33 +127,31 @@ def test_a_clip_run_finds_pictures_that_show_the_prompt(clip_run: str, monkeypat
     assert one.similarities(x) == pytest.approx(similar, abs=1e-5)
 
 
-def test_pictures_that_are_left_out(clip_run: str, draw: Any, tiny_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AIGC_PACKAGES", "pictures")
+def test_pictures_that_are_left_out(draw: Any, tiny_run: Path) -> None:
     run = f"run={tiny_run}"
     whole = draw(run, "n=9", out="all")
-    one = ClipFilter(clip_run, "red disc", 0.0)
+    one = ClipFilter(JUDGE, "red circle", 0.0)
     one.prepare(Pictures(Spec({"x": Field("image", (1, 8, 8), "uint8")})))
     x = torch.stack([torch.from_numpy(np.array(Image.open(whole / f"{seed:06d}.png")))[None] for seed in range(9)])
     similar = one.similarities(x)
     threshold = similar.sort().values[5:7].mean().item()
-    folder = draw(run, "n=9", f"filter.clip={clip_run}", "filter.prompt=red disc", f"filter.threshold={threshold}")
+    folder = draw(run, "n=9", f"filter.clip={JUDGE}", "filter.prompt=red circle", f"filter.threshold={threshold}")
     left_out = (similar > threshold).nonzero().flatten().tolist()
     names = sorted(path.name for path in folder.glob("0*.png"))
     assert names == [f"{seed:06d}.png" for seed in range(9) if seed not in left_out]
     assert all((folder / name).read_bytes() == (whole / name).read_bytes() for name in names)
     (record,) = json.loads((folder / "samples.json").read_text())["provenance"]["filter"]
     assert record["left_out"] == left_out
-    assert (record["clip"], record["prompt"], record["threshold"]) == ("shapes/0", "red disc", threshold)
+    assert (record["clip"], record["prompt"], record["threshold"]) == ("captions/100", "red circle", threshold)
     assert len(record["network"]) == 64
 
 
-def test_what_the_run_does_not_know(clip_run: str, capsys: Any, monkeypatch: pytest.MonkeyPatch, tiny_run: Path) -> None:
-    monkeypatch.setenv("AIGC_PACKAGES", "pictures")
+def test_what_the_run_does_not_know(capsys: Any, tiny_run: Path) -> None:
     colour = Pictures(Spec({"x": Field("image", (3, 8, 8), "uint8")}))
-    ClipFilter(clip_run, "a red dragon", 0.3).prepare(colour)
-    assert "does not know: dragon" in capsys.readouterr().err
+    ClipFilter(JUDGE, "a red xyzzy", 0.3).prepare(colour)
+    assert "does not know: xyzzy" in capsys.readouterr().err
     with pytest.raises(UserError, match="knows no word"):
-        ClipFilter(clip_run, "dragon", 0.3).prepare(colour)
+        ClipFilter(JUDGE, "xyzzy", 0.3).prepare(colour)
     with pytest.raises(UserError, match="name a run of model=clip"):
         ClipFilter(str(tiny_run), "red", 0.3).prepare(colour)
 

@@ -206,6 +206,7 @@ ELSEWHERE = "format=onnx"  # takes as long as all others together: tests/runs/te
 OF_TEXT = {"prompt", "source", "heads", "form", "rhyme", "script", "chat", "temperature"}
 # Likewise: tests/runs/test_tunes.py.
 OF_MUSIC = {"tempo", "key", "bars", "synth", "lyrics", "melody", "from", "to", "attribute", "parallels"}
+OF_LAYOUTS = {"layout"}  # tests/runs/test_layouts.py
 OF_ATTRIBUTES = {"attributes"}  # of data whose classes have such names: tests/runs/test_sampling.py
 OF_FILTERS = {"filter.clip", "filter.own"}  # need another run, and a package of one's own: tests/runs/test_filters.py
 MELODY = ROOT / "docs/music/chorales-0.mid"
@@ -217,7 +218,7 @@ def ways_to_draw() -> dict[str, Command]:
     for command in asked("generate", "run="):
         keys = (word if word.startswith("format") else word.partition("=")[0] for word in command.words)
         settings = {*keys} - {"n", "out", "seed"}
-        if not (f"run={RUN}" in command.words and settings & (OF_TEXT | OF_MUSIC | OF_ATTRIBUTES | OF_FILTERS)):
+        if not (f"run={RUN}" in command.words and settings & (OF_TEXT | OF_MUSIC | OF_LAYOUTS | OF_ATTRIBUTES | OF_FILTERS)):
             of_music = any(word.startswith("run=results/tunes/") for word in command.words)
             found.setdefault(" ".join(sorted(settings - {"run"})) or ("tunes" if of_music else "samples"), command)
     del found[ELSEWHERE]

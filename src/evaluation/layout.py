@@ -4,8 +4,7 @@ A classifier of real crops looks at the boxes of the samples: the object accurac
 """
 
 from collections.abc import Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from src.config.errors import UserError
 from src.data.spec import Spec
@@ -34,17 +33,8 @@ class LayoutSuite(PairSuite):
     better = "higher"
     main = Main("found", better)
 
-    def __init__(
-        self,
-        extractor: str = "efficientnet-lite0",
-        samples: int = 1000,
-        validation_samples: int = 200,
-        seed: int = 3_000_000,
-        split: str = "test",
-        device: str | None = None,
-        cache: str | Path = ".cache",
-    ) -> None:
-        super().__init__(extractor, samples, validation_samples, seed, split, device, cache, paired=False)
+    def __init__(self, extractor: str = "efficientnet-lite0", **settings: Any) -> None:
+        super().__init__(extractor, **settings, paired=False)
         self.classifiers: dict[str, ObjectClassifier] = {}  # of each data set
 
     def check(self, spec: Spec) -> None:

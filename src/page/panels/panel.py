@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import src.page.panels
+from src.config.checks import is_number
 from src.config.errors import UserError
 from src.evaluation.steering import Steering, recorded, steerable
 from src.modalities.modality import Plays
@@ -99,10 +100,6 @@ class Control:
         if not valid[self.kind]():
             raise UserError(f"{self.name}={str(value)[:40]} is not possible here: take another value")
         return int(value) if number and self.step % 1 == 0 else value
-
-
-def is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def is_drawing(value: Any, size: int) -> bool:

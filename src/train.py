@@ -22,6 +22,7 @@ from src.parallel.place import Place, check_device, place
 from src.runs import resume
 from src.runs.folder import RunFolder
 from src.runs.manifest import MANIFEST_DEFAULTS, software, software_changes
+from src.runs.publish import publish
 from src.runs.summary import summary
 from src.system.files import NO_ROOM, check_writable
 
@@ -94,7 +95,7 @@ def train_rank(experiment: Experiment, where: Place) -> dict[str, Any]:
         if not is_first():
             return {}
         if config["publish"]:
-            run.publish(Path(config["publish"]), config["flagship"])
+            publish(run, Path(config["publish"]), config["flagship"])
         return show(run)
 
 

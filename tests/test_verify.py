@@ -14,6 +14,7 @@ from src.config.errors import UserError
 from src.runs.export import save_safetensors
 from src.runs.folder import RunFolder
 from src.runs.load import load_run
+from src.runs.publish import publish
 from src.train import train
 from src.verify import verify
 
@@ -89,7 +90,7 @@ def test_made_again_in_part(words: list[str], steps: str, run: Path, check: Any,
 
 def test_a_published_folder_is_enough(run: Path, check: Any, capsys: Any, tmp_path: Path) -> None:
     kept = tmp_path / "kept"
-    RunFolder(run).publish(kept, flagship=True)
+    publish(RunFolder(run), kept, flagship=True)
     check(kept)
     assert "final weights, metrics" in capsys.readouterr().out
     check(kept, "quick=true")
@@ -168,7 +169,7 @@ def elsewhere(run: Path, published: Path, distances: list[float]) -> None:
     edit(run / "manifest.json", lambda manifest: manifest.update(cpu="another", final_weights="another"))
     for seed, distance in enumerate(distances, start=1):
         folder = published / str(seed)
-        RunFolder(run).publish(folder)
+        publish(RunFolder(run), folder)
         (folder / "config.yaml").write_text((run / "config.yaml").read_text().replace("seed: 0", f"seed: {seed}", 1))
         edit(folder / "metrics.json", lambda result, d=distance: result["metrics"].update(fd_digits=d))
 

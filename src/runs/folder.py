@@ -9,14 +9,13 @@ metrics.json       the final evaluation with its protocol
 review.jsonl       people's judgements of samples
 tokenizer.json     what the data set has learned, if anything (src.runs.learned)
 
-A published folder is the part that a repository keeps (`RunFolder.publish`): no checkpoints, one preview (samples.png); of a
+A published folder is the part that a repository keeps (`src.runs.publish`): no checkpoints, one preview (samples.png); of a
 flagship also the film, the sound or moving clips, and the network (weights.safetensors).
 """
 
 import contextlib
 import json
 import sys
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -34,13 +33,11 @@ from src.data.spec import Spec
 from src.runs.checkpoints import drop_checkpoint, is_intact, step_of
 from src.runs.learned import kept
 from src.runs.manifest import data_changes
-from src.runs.sounds import newest_sound
-from src.system.files import check_writable, read_json, remove_leftovers, write_atomic, write_json
+from src.system.files import read_json, remove_leftovers, write_atomic, write_json
 
 # Keys that every run's config has.
 SECTIONS = {"seed": int, "name": str, **dict.fromkeys(("data", "model", "trainer", "evaluation", "stop"), dict)}
 DIGIT = "[0-9]"
-MEASURED = "pairs.png", "retrieval.png", "captions.png"  # pictures that suites write
 START_AGAIN = "restore an intact copy, or train again with fresh=true"
 
 
@@ -198,44 +195,6 @@ class RunFolder:
             with contextlib.suppress(json.JSONDecodeError):
                 lines.append(json.loads(text))
         return lines
-
-    def publish(self, folder: Path, flagship: bool = False) -> None:
-        """Copy what a repository keeps of a run; files of an earlier run that this one lacks are removed.
-
-        flagship: also film, sound, moving clips and chosen weights. The same run gives the same bytes, but for the
-        manifest's durations.
-        """
-        preview, film = self.last_preview(), self.samples / "film.gif"
-        files = {name: self.path / name for name in ("config.yaml", "manifest.json", "metrics.jsonl", "metrics.json")}
-        files |= {name: self.path / name for name in self.manifest().get("learned", {})}
-        files |= {f"samples{preview.suffix}": preview} if preview else {}
-        measured = {name: self.samples / name for name in MEASURED}
-        files |= {"film.gif": film, **measured, **newest_sound(self.path)} if flagship else {}
-        folder.mkdir(parents=True, exist_ok=True)
-        # A full disk leaves the earlier files.
-        with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as part:
-            for name, path in files.items():
-                if path.is_file():
-                    write_atomic(Path(part) / name, path.read_bytes())
-            if flagship and self.newest("step"):
-                from src.runs.export import save_safetensors
-                from src.runs.load import load_run
-
-                metadata = {"run": self.path.parent.name, "checkpoint": self.checkpoint().name}
-                save_safetensors(load_run(self.path).network(), Path(part) / "weights.safetensors", metadata)
-            written = {path.name for path in Path(part).iterdir()}
-            for name in sorted(written):
-                (Path(part) / name).replace(folder / name)
-        parts = "metrics.json", "film.gif", *MEASURED, "weights.safetensors", "samples.*", "sound.*", "moving.gif"
-        for path in (path for part in parts for path in folder.glob(part)):
-            if path.name not in written:
-                path.unlink(missing_ok=True)
-
-    def check_publishable(self, folder: Path) -> None:
-        """Raise UserError if a run is trained in this folder, or it cannot be written."""
-        if folder.resolve() == self.path.resolve() or any(RunFolder(folder).checkpoints.glob("*.ckpt")):
-            raise UserError(f"publish={folder} is where a run is trained: choose a folder of its own")
-        check_writable(folder, "publish")
 
     @property
     def directions(self) -> Path:

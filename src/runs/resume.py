@@ -25,6 +25,7 @@ from src.runs.manifest import (
     software,
     software_changes,
 )
+from src.runs.publish import check_publishable
 
 
 def machine_now(experiment: Experiment, place: Place) -> dict[str, Any]:
@@ -45,7 +46,7 @@ def prepare_folder(run: RunFolder, experiment: Experiment, place: Place, hashes:
     """Compare the run in the folder with the config; set it aside, or raise UserError, if it must not continue."""
     config = experiment.config
     if config["publish"]:
-        run.check_publishable(Path(config["publish"]))
+        check_publishable(run, Path(config["publish"]))
     if config["fresh"]:  # in any state of the earlier run
         run.set_aside()
     inputs = run.changes(config, hashes) if run.started() else []

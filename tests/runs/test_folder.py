@@ -14,6 +14,7 @@ from src.config.identity import data_digest
 from src.runs.checkpoints import digest_path, load_checkpoint, save_checkpoint
 from src.runs.folder import RunFolder
 from src.runs.load import load_run
+from src.runs.publish import publish
 
 
 @pytest.fixture
@@ -27,6 +28,7 @@ def test_held_by_one_process_and_a_killed_owner_does_not_block(tmp_path: Path) -
 import sys, time
 from pathlib import Path
 from src.runs.folder import RunFolder
+from src.runs.publish import publish
 with RunFolder(Path({str(tmp_path)!r}) / "run"):
     print("held", flush=True)
     time.sleep(60)
@@ -133,6 +135,7 @@ import torch
 from src.config.errors import UserError
 from src.runs.checkpoints import save_checkpoint
 from src.runs.folder import RunFolder
+from src.runs.publish import publish
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 with RunFolder(Path({str(tmp_path)!r}) / "run") as run:
     save_checkpoint({{"w": torch.zeros(10)}}, run.checkpoint_path("step", 1))
@@ -230,17 +233,17 @@ def test_what_is_left_of_a_run_is_set_aside(left: str, tmp_path: Path) -> None:
 
 def test_what_a_repository_keeps_of_a_run(tiny_run: Path, tmp_path: Path) -> None:
     published, flagship = tmp_path / "published", tmp_path / "flagship"
-    RunFolder(tiny_run).publish(published)
+    publish(RunFolder(tiny_run), published)
     names = ["config.yaml", "manifest.json", "metrics.json", "metrics.jsonl", "samples.png"]
     assert sorted(path.name for path in published.iterdir()) == names
     assert (published / "samples.png").read_bytes() == (tiny_run / "samples" / "step-000000020.png").read_bytes()
     with pytest.raises(UserError, match="is published without checkpoints"):
         load_run(published)
 
-    RunFolder(tiny_run).publish(flagship, flagship=True)
+    publish(RunFolder(tiny_run), flagship, flagship=True)
     assert sorted(path.name for path in flagship.iterdir()) == sorted([*names, "film.gif", "weights.safetensors"])
     assert torch.equal(load_run(flagship).sample([1, 2]), load_run(tiny_run).sample([1, 2]))
     with pytest.raises(UserError, match="is published without checkpoints"):
         load_run(flagship, "last")
-    RunFolder(tiny_run).publish(flagship)  # in its place
+    publish(RunFolder(tiny_run), flagship)  # in its place
     assert sorted(path.name for path in flagship.iterdir()) == names

@@ -15,6 +15,7 @@ from src.evaluation.metrics.sequences import Sequences
 from src.evaluation.text_protocol import Scored, split_texts
 from src.generate import generate
 from src.runs.folder import RunFolder
+from src.runs.publish import publish
 from src.system.files import sha256
 from src.train import train
 
@@ -44,7 +45,7 @@ def test_the_manifest_names_the_tokenizer(pieces_run: Path) -> None:
     assert manifest["learned"] == {"tokenizer.json": sha256(pieces_run / "tokenizer.json")}
     assert manifest["notes"]["unknown_test"] == 1
     assert BytePairs.load((pieces_run / "tokenizer.json").read_bytes()).names == RunFolder(pieces_run).spec().x.names
-    RunFolder(pieces_run).publish(pieces_run / "published")
+    publish(RunFolder(pieces_run), pieces_run / "published")
     assert (pieces_run / "published" / "tokenizer.json").read_bytes() == (pieces_run / "tokenizer.json").read_bytes()
 
 
